@@ -1,0 +1,9 @@
+//! toolgate: a gate for the tool calls of AI agents.
+//!
+//! The rooms and the way of a call are described in `ARCHITECTURE.md`. Imports point one way:
+//! `mcp` ← `policy` ← `counters` ← `proxy` ← `app` ← `main`; `document` is a leaf below `policy`.
+
+pub mod counters;
+pub mod document;
+pub mod mcp;
+pub mod policy;

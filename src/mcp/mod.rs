@@ -1,0 +1,1 @@
+//! What MCP messages say, read strictly. Pure: no I/O, no clock.
