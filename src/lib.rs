@@ -5,5 +5,7 @@
 
 pub mod counters;
 pub mod document;
+pub mod grants;
 pub mod mcp;
 pub mod policy;
+pub mod settings;
