@@ -14,7 +14,7 @@ use super::stream::FilteredStream;
 use super::{Gate, Upstream};
 use crate::grants::Grant;
 use crate::mcp::envelope::Envelope;
-use crate::mcp::list::filter_tools;
+use crate::mcp::list::{Unfilterable, filter_tools};
 use crate::policy;
 
 /// What the way back needs to know of the request.
@@ -28,10 +28,22 @@ pub struct Asked<'m> {
 }
 
 /// Why an answer cannot be passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
+    #[error("it redirects, which is not followed")]
     Redirect,
+    #[error("its session id cannot be signed yet")]
     NoSessionKey,
-    Reason(&'static str),
+    #[error("its session id is not plain text")]
+    SessionId,
+    #[error("it is compressed although that was not asked for")]
+    Compressed,
+    #[error("it is larger than `limits.max_list_bytes`")]
+    TooLarge,
+    #[error("it broke off")]
+    Broken,
+    #[error("{0}")]
+    Unfilterable(#[from] Unfilterable),
 }
 
 /// Whether answers to this message can carry a list of tools: lists, results of tasks, streams that
@@ -54,17 +66,21 @@ pub async fn pass_on(
     }
     headers::clean_answer(&mut head.headers);
     sign_session(asked, &mut head.headers)?;
-    let body = if asked.listing { filtered(asked, &mut head, body).await? } else { GateBody::Passed(Box::new(body)) };
+    let body = if asked.listing && !holds_no_message(&head) {
+        filtered(asked, &mut head, body).await?
+    } else {
+        GateBody::passed(body)
+    };
     Ok(Response::from_parts(head, body))
 }
 
 /// The session id that the client gets is bound to its grant.
 fn sign_session(asked: &Asked<'_>, headers: &mut HeaderMap) -> Result<(), Unusable> {
     let Some(id) = headers.remove(SESSION_ID) else { return Ok(()) };
-    let id = id.to_str().map_err(|_| Unusable::Reason("its session id is not plain text"))?;
+    let id = id.to_str().map_err(|_| Unusable::SessionId)?;
     let signed = asked.gate.session_key.sign(&asked.upstream.name, &asked.grant.id, id);
     let signed = signed.ok_or(Unusable::NoSessionKey)?;
-    let signed = HeaderValue::try_from(signed).map_err(|_| Unusable::Reason("its session id is not plain text"))?;
+    let signed = HeaderValue::try_from(signed).map_err(|_| Unusable::SessionId)?;
     headers.insert(SESSION_ID, signed);
     Ok(())
 }
@@ -76,45 +92,48 @@ async fn filtered(
 ) -> Result<GateBody, Unusable> {
     let coding = head.headers.get(header::CONTENT_ENCODING);
     if coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        return Err(Unusable::Reason("it is compressed although that was not asked for"));
+        return Err(Unusable::Compressed);
     }
     if is_event_stream(&head.headers) {
         head.headers.remove(header::CONTENT_LENGTH);
         let stream = FilteredStream::new(body, asked, asked.gate.limits.max_list_bytes);
-        return Ok(GateBody::Filtered(Box::new(stream)));
+        return Ok(GateBody::filtered(stream));
     }
     let cap = asked.gate.limits.max_list_bytes;
     let whole = match Limited::new(body, cap).collect().await {
         Ok(whole) => whole.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => {
-            return Err(Unusable::Reason("it is larger than `limits.max_list_bytes`"));
-        }
-        Err(_) => return Err(Unusable::Reason("it broke off")),
+        Err(error) if error.is::<LengthLimitError>() => return Err(Unusable::TooLarge),
+        Err(_) => return Err(Unusable::Broken),
     };
-    let whole = filter(&asked.grant, asked.gate, &asked.upstream.name, asked.modern, whole)?;
+    let edited = filter(asked.grant, asked.gate, &asked.upstream.name, asked.modern, &whole)?;
     head.headers.remove(header::CONTENT_LENGTH);
-    Ok(GateBody::whole(whole))
+    Ok(GateBody::whole(edited.unwrap_or(whole)))
 }
 
-/// One message through the list filter. What is no JSON at all (an error page) holds no list.
+/// One message through the list filter; `None`: pass it on as it came. Names are learnt for metrics.
 pub fn filter(
-    grant: &Arc<Grant>,
+    grant: &Grant,
     gate: &Gate,
     server: &str,
     modern: bool,
-    message: Bytes,
-) -> Result<Bytes, Unusable> {
-    if message.trim_ascii().is_empty() {
-        return Ok(message);
-    }
-    let filtered = filter_tools(&message, modern, |tool| policy::visible(&grant.policies, tool))
-        .map_err(|_| Unusable::Reason("its list of tools cannot be read"))?;
+    message: &[u8],
+) -> Result<Option<Bytes>, Unfilterable> {
+    let filtered = filter_tools(message, modern, |tool| policy::visible(&grant.policies, tool))?;
     gate.recorder.metrics.tools().learn(server, filtered.names.iter().map(String::as_str));
-    Ok(filtered.body.map_or(message, Bytes::from))
+    Ok(filtered.body.map(Bytes::from))
+}
+
+/// An error page, say: no client reads a list out of it.
+fn holds_no_message(head: &response::Parts) -> bool {
+    let json = media_type(&head.headers).windows(4).any(|part| part.eq_ignore_ascii_case(b"json"));
+    !json && !head.status.is_success()
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {
+    media_type(headers).eq_ignore_ascii_case(b"text/event-stream")
+}
+
+fn media_type(headers: &HeaderMap) -> &[u8] {
     let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-    kind.eq_ignore_ascii_case(b"text/event-stream")
+    kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii()
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
+use prometheus::IntGauge;
 use tokio::time::{Instant, Sleep};
 
 use super::stream::FilteredStream;
@@ -36,8 +37,30 @@ pub async fn read(body: Incoming, cap: usize, limit: Duration) -> Result<Bytes, 
     }
 }
 
+/// Counts a request as in flight until its answer has ended or was dropped.
+pub struct InFlight(IntGauge);
+
+impl InFlight {
+    pub fn start(gauge: IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 /// What goes back to the client.
-pub enum GateBody {
+pub struct GateBody {
+    content: Content,
+    // held until the body is dropped
+    _in_flight: Option<InFlight>,
+}
+
+enum Content {
     /// An answer of our own, or one that was held and filtered.
     Whole(Option<Bytes>),
     /// An upstream's, piece by piece as it comes.
@@ -49,7 +72,25 @@ pub enum GateBody {
 impl GateBody {
     pub fn whole(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
-        Self::Whole(if bytes.is_empty() { None } else { Some(bytes) })
+        Self::of(Content::Whole(if bytes.is_empty() { None } else { Some(bytes) }))
+    }
+
+    pub fn passed(body: UpstreamBody) -> Self {
+        Self::of(Content::Passed(Box::new(body)))
+    }
+
+    pub fn filtered(stream: FilteredStream) -> Self {
+        Self::of(Content::Filtered(Box::new(stream)))
+    }
+
+    const fn of(content: Content) -> Self {
+        Self { content, _in_flight: None }
+    }
+
+    /// Counts the request as in flight until the body has ended.
+    pub fn counted(mut self, in_flight: InFlight) -> Self {
+        self._in_flight = Some(in_flight);
+        self
     }
 }
 
@@ -73,26 +114,26 @@ impl Body for GateBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
-        match self.get_mut() {
-            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Passed(body) => Pin::new(&mut **body).poll_frame(cx),
-            Self::Filtered(stream) => Pin::new(&mut **stream).poll_frame(cx),
+        match &mut self.get_mut().content {
+            Content::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Content::Passed(body) => Pin::new(&mut **body).poll_frame(cx),
+            Content::Filtered(stream) => Pin::new(&mut **stream).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Whole(bytes) => bytes.is_none(),
-            Self::Passed(body) => body.is_end_stream(),
-            Self::Filtered(stream) => stream.is_end_stream(),
+        match &self.content {
+            Content::Whole(bytes) => bytes.is_none(),
+            Content::Passed(body) => body.is_end_stream(),
+            Content::Filtered(stream) => stream.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::Passed(body) => body.size_hint(),
-            Self::Filtered(_) => SizeHint::default(),
+        match &self.content {
+            Content::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Content::Passed(body) => body.size_hint(),
+            Content::Filtered(_) => SizeHint::default(),
         }
     }
 }

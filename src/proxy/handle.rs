@@ -65,7 +65,8 @@ async fn judged(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
     let Ok(session) = session(gate, grant, server, &parts.headers) else {
         return refuse(&Refusal::UnknownSession);
     };
-    let call = Known { gate, grant, upstream, session, headers: &parts.headers };
+    let Ok(id) = CallId::random() else { return refuse(&Refusal::NoRandomness) };
+    let call = Known { id, gate, grant, upstream, session, headers: &parts.headers };
     if parts.method == Method::POST { call.post(body).await } else { call.stream(parts.method).await }
 }
 
@@ -89,6 +90,7 @@ fn session<'h>(gate: &Gate, grant: &Grant, server: &str, headers: &'h HeaderMap)
 
 /// A request whose grant and session are known.
 struct Known<'r> {
+    id: CallId,
     gate: &'r Arc<Gate>,
     grant: &'r Arc<Grant>,
     upstream: &'r Arc<Upstream>,
@@ -98,7 +100,7 @@ struct Known<'r> {
 
 impl Known<'_> {
     fn ledger(&self, method: &str) -> Ledger {
-        let mut ledger = Ledger::open(self.gate, CallId::random(), &self.upstream.name);
+        let mut ledger = Ledger::open(self.gate, self.id, &self.upstream.name);
         ledger.grant(self.grant);
         ledger.method(method);
         if let Some(session) = self.session {
@@ -267,15 +269,11 @@ async fn forward(
 }
 
 fn unusable_answer(server: &str, unusable: &Unusable, sent: Sent, status: u16, id: Option<&str>) -> Answer {
-    let reason = match unusable {
-        Unusable::NoSessionKey => {
-            sent.unusable(status, "no session key yet");
-            return refuse(&Refusal::NoSessionKey { id });
-        }
-        Unusable::Redirect => "it redirects, which is not followed",
-        Unusable::Reason(reason) => reason,
-    };
+    let reason = unusable.to_string();
     tracing::warn!(server, reason, "an answer of the upstream was not passed on");
-    sent.unusable(status, reason);
-    refuse(&Refusal::BadAnswer { reason, id })
+    sent.unusable(status, &reason);
+    if *unusable == Unusable::NoSessionKey {
+        return refuse(&Refusal::NoSessionKey { id });
+    }
+    refuse(&Refusal::BadAnswer { reason: &reason, id })
 }

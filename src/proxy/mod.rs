@@ -11,6 +11,7 @@ mod front;
 mod handle;
 mod headers;
 mod ledger;
+mod ratelimit;
 mod respond;
 mod route;
 mod session;

@@ -42,6 +42,8 @@ pub enum Refusal<'a> {
     Upstream { error: &'a UpstreamError, id: Option<&'a str> },
     /// The upstream answered, but the answer cannot be passed on.
     BadAnswer { reason: &'a str, id: Option<&'a str> },
+    /// Without random bytes there is no id to charge under.
+    NoRandomness,
     /// Session ids cannot be signed yet.
     NoSessionKey { id: Option<&'a str> },
 }
@@ -90,6 +92,10 @@ pub fn refuse(refusal: &Refusal<'_>) -> Response<GateBody> {
         Refusal::BadAnswer { reason, id } => {
             let text = format!("the upstream's answer cannot be passed on: {reason}. The request was forwarded");
             failed(StatusCode::BAD_GATEWAY, CODE_UPSTREAM, &text, *id)
+        }
+        Refusal::NoRandomness => {
+            let text = "the operating system gave no random bytes: nothing was executed";
+            problem(StatusCode::INTERNAL_SERVER_ERROR, CODE_UNAVAILABLE, text)
         }
         Refusal::NoSessionKey { id } => {
             let text = "session ids cannot be signed until the store answers: try again";

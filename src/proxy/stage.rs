@@ -65,7 +65,7 @@ async fn charge(
     let charges = admission.charges;
     let denial = match result {
         Ok(Verdict::Admitted { receipt, states }) => {
-            ledger.charges(charges, states, Some(receipt.store_ms()));
+            ledger.charges(charges, states, Some(receipt.at_ms()));
             return Ok(Charged(Some(Standing { ledger, receipt: Some(receipt) })));
         }
         Ok(Verdict::Limited { charge, retry_after_ms, states }) => {
