@@ -5,7 +5,9 @@
 
 pub mod envelope;
 pub mod headers;
+pub mod list;
 pub mod reply;
+pub mod sse;
 mod strict;
 mod text;
 
