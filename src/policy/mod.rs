@@ -103,10 +103,18 @@ pub struct Charge {
 /// The scope's value of one charge. Everything but `Server` and `Global` lives in the grant's slot group.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Subject {
-    Grant { grant: String },
+    Grant {
+        grant: String,
+    },
     /// `session: None` where the call has no verified session: the grant stands in.
-    Session { grant: String, server: String, session: Option<String> },
-    Server { server: String },
+    Session {
+        grant: String,
+        server: String,
+        session: Option<String>,
+    },
+    Server {
+        server: String,
+    },
     Global,
 }
 
