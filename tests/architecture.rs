@@ -71,6 +71,7 @@ const IMPURE: &[&str] = &[
 const PURE_CRATES: &[&str] = &[
     "bytes",
     "data_encoding",
+    "granit_parser",
     "memchr",
     "regex",
     "regex_automata",
@@ -80,6 +81,7 @@ const PURE_CRATES: &[&str] = &[
     "serde_json",
     "serde_saphyr",
     "sha2",
+    "strsim",
     "thiserror",
 ];
 
