@@ -3,6 +3,7 @@
 //! The rooms and the way of a call are described in `ARCHITECTURE.md`. Imports point one way:
 //! `mcp` ← `policy` ← `counters` ← `proxy` ← `app` ← `main`; `document` is a leaf below `policy`.
 
+pub mod cli;
 pub mod counters;
 pub mod document;
 pub mod mcp;
