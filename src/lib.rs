@@ -6,5 +6,7 @@
 pub mod cli;
 pub mod counters;
 pub mod document;
+pub mod grants;
 pub mod mcp;
 pub mod policy;
+pub mod settings;
