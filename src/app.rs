@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::admin::{self, Admin};
-use crate::counters::{Store, StoreError};
+use crate::counters::{RedisOptions, Store, StoreError};
 use crate::document::{self, Level};
 use crate::grants::{Grants, GrantsFile};
 use crate::policy::{self, Policy};
@@ -195,7 +195,12 @@ async fn listen(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
 fn store(counters: &Counters) -> anyhow::Result<Store> {
     match counters {
         Counters::Memory => Ok(Store::memory()),
-        Counters::Redis { .. } => anyhow::bail!("redis is not wired yet"),
+        Counters::Redis { url, prefix, deadline } => Ok(Store::redis(RedisOptions {
+            url: url.expose().clone(),
+            prefix: prefix.clone(),
+            deadline: *deadline,
+            connections: STORE_CONNECTIONS,
+        })?),
     }
 }
 
