@@ -5,6 +5,7 @@ use sha2::{Digest as _, Sha256};
 use super::compile::{Identity, compile};
 use super::compiled::Policy;
 use super::language::{POLICY, RECORDS};
+use super::lint::lint;
 use super::shape::{Report, check_record};
 use super::written;
 use crate::document::{self, Problem};
@@ -44,9 +45,10 @@ pub fn load(name: &str, file: &str, text: &str) -> Result<Loaded, Vec<Problem>> 
     if !report.problems.is_empty() {
         return Err(sorted(report.problems));
     }
+    lint(&written, &policy, &mut report);
     Ok(Loaded {
         policy,
-        warnings: Vec::new(),
+        warnings: sorted(report.problems),
     })
 }
 

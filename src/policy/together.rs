@@ -35,7 +35,7 @@ impl Applies {
     }
 
     /// The key of the entry; `None` for `all_tools`.
-    fn entry(&self) -> Option<&str> {
+    pub(super) fn entry(&self) -> Option<&str> {
         match self {
             Self::Everywhere => None,
             Self::Exact(name) => Some(name),
@@ -45,10 +45,10 @@ impl Applies {
 }
 
 /// Counter, scope, and the window's length: `None` for a month.
-type Key<'u> = (&'u str, Scope, Option<u64>);
+pub(super) type Key<'u> = (&'u str, Scope, Option<u64>);
 
 impl Usage {
-    fn key(&self) -> Key<'_> {
+    pub(super) fn key(&self) -> Key<'_> {
         let length = match self.limit.window {
             Window::Sliding { ms } => Some(ms),
             Window::Calendar(unit) => unit_ms(unit),
