@@ -63,6 +63,11 @@ impl GrantsFile {
             .map_err(|error| GrantsError::Invalid(vec![format!("{}: {error}", path.display())]))
     }
 
+    /// The ids, in the file's order.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.grants.iter().map(|entry| entry.id.as_str())
+    }
+
     /// Resolves servers and policies by name, with every problem at once.
     pub fn resolve<'s>(
         &self,
