@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::admin::{self, Admin};
 use crate::counters::{RedisOptions, Store, StoreError};
+use crate::document::{self, Level};
 use crate::grants::{Grants, GrantsFile};
 use crate::policy::{self, Policy};
 use crate::proxy::{self, Gate, SessionKey, Snapshot, Upstream};
@@ -52,16 +53,27 @@ pub fn load_files<'s>(files: &Files, servers: impl Iterator<Item = &'s str>) -> 
             Ok(text) => text,
             Err(error) => {
                 let settings = files.settings.display();
-                problems.push(format!("{shown}: cannot read the policy `{name}` that {settings} names: {error}"));
+                problems.push(format!(
+                    "{shown}: cannot read the policy `{name}` that {settings} names: {error}"
+                ));
                 continue;
             }
         };
         match policy::load(name, &shown, &text) {
             Ok(loaded) => {
-                warnings.extend(loaded.warnings.iter().map(|problem| problem.render(&text)));
+                warnings.extend(
+                    loaded
+                        .warnings
+                        .iter()
+                        .map(|problem| document::render(problem, Level::Warning, Some(&text))),
+                );
                 policies.insert(name.clone(), Arc::new(loaded.policy));
             }
-            Err(found) => problems.extend(found.iter().map(|problem| problem.render(&text))),
+            Err(found) => problems.extend(
+                found
+                    .iter()
+                    .map(|problem| document::render(problem, Level::Error, Some(&text))),
+            ),
         }
     }
     if !problems.is_empty() {
@@ -71,7 +83,11 @@ pub fn load_files<'s>(files: &Files, servers: impl Iterator<Item = &'s str>) -> 
         None => Grants::default(),
         Some(path) => read_grants(path, servers, &policies)?,
     };
-    Ok(Loaded { policies, grants, warnings })
+    Ok(Loaded {
+        policies,
+        grants,
+        warnings,
+    })
 }
 
 fn read_grants<'s>(
@@ -80,7 +96,10 @@ fn read_grants<'s>(
     policies: &BTreeMap<String, Arc<Policy>>,
 ) -> anyhow::Result<Grants> {
     let text = std::fs::read_to_string(path).map_err(|error| {
-        anyhow!("{}: cannot read the grants: {error}; make the file with `toolgate grant new`", path.display())
+        anyhow!(
+            "{}: cannot read the grants: {error}; make the file with `toolgate grant new`",
+            path.display()
+        )
     })?;
     Ok(GrantsFile::parse(path, &text)?.resolve(path, servers, policies)?)
 }
@@ -92,11 +111,19 @@ impl App {
         let proxy = listen("listen", settings.front.listen).await?;
         let admin = listen("admin", settings.front.admin).await?;
         let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"))?);
-        let tls = upstream_tls(settings.servers.values().any(|server| server.upstream.scheme_str() == Some("https")));
+        let tls = upstream_tls(
+            settings
+                .servers
+                .values()
+                .any(|server| server.upstream.scheme_str() == Some("https")),
+        );
         let mut servers = BTreeMap::new();
         for (name, server) in &settings.servers {
             let upstream = Upstream::new(name, server, &tls).map_err(|error| {
-                anyhow!("{}: `servers.{name}.upstream`: {error}", settings.files.settings.display())
+                anyhow!(
+                    "{}: `servers.{name}.upstream`: {error}",
+                    settings.files.settings.display()
+                )
             })?;
             metrics.in_flight(name).set(0);
             servers.insert(name.clone(), Arc::new(upstream));
@@ -113,7 +140,10 @@ impl App {
             session_key.set(key);
         }
         let gate = Arc::new(Gate {
-            snapshot: ArcSwap::from_pointee(Snapshot { servers, grants: loaded.grants }),
+            snapshot: ArcSwap::from_pointee(Snapshot {
+                servers,
+                grants: loaded.grants,
+            }),
             store: store(&settings.counters)?,
             recorder: Recorder::new(metrics, lines),
             session_key,
@@ -143,7 +173,11 @@ impl App {
         let drain = gate.front.drain;
         let cut = proxy::accept(Arc::clone(&gate), proxy, shutdown, drain).await;
         if cut > 0 {
-            tracing::warn!(connections = cut, drain_ms = drain.as_millis(), "connections were cut at the end of the drain");
+            tracing::warn!(
+                connections = cut,
+                drain_ms = drain.as_millis(),
+                "connections were cut at the end of the drain"
+            );
         }
         for helper in helpers {
             helper.abort();
@@ -181,7 +215,9 @@ fn upstream_tls(needed: bool) -> Arc<rustls::ClientConfig> {
         let (added, ignored) = roots.add_parsable_certificates(found.certs);
         tracing::debug!(added, ignored, "certificate authorities for upstreams");
     }
-    let mut config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let mut config = rustls::ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Arc::new(config)
 }
@@ -189,9 +225,14 @@ fn upstream_tls(needed: bool) -> Arc<rustls::ClientConfig> {
 /// Names this process: host name and four random bytes.
 fn replica_name() -> anyhow::Result<String> {
     let mut bytes = [0; 4];
-    getrandom::fill(&mut bytes).map_err(|error| anyhow!("the operating system gave no random bytes: {error}"))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| anyhow!("the operating system gave no random bytes: {error}"))?;
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host = if host.trim().is_empty() { "toolgate" } else { host.trim() };
+    let host = if host.trim().is_empty() {
+        "toolgate"
+    } else {
+        host.trim()
+    };
     Ok(format!("{host}-{}", HEXLOWER.encode(&bytes)))
 }
 

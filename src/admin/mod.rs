@@ -36,7 +36,9 @@ pub struct Admin {
 pub async fn serve(admin: Admin, listener: TcpListener) {
     let seats = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let Ok(seat) = Arc::clone(&seats).acquire_owned().await else { return };
+        let Ok(seat) = Arc::clone(&seats).acquire_owned().await else {
+            return;
+        };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -52,7 +54,10 @@ pub async fn serve(admin: Admin, listener: TcpListener) {
                 async move { Ok::<_, Infallible>(answer(&admin, &request).await) }
             });
             let mut builder = http1::Builder::new();
-            builder.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(5)).max_buf_size(16_384);
+            builder
+                .timer(TokioTimer::new())
+                .header_read_timeout(Duration::from_secs(5))
+                .max_buf_size(16_384);
             if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
                 tracing::debug!(%error, "an admin connection ended");
             }
@@ -68,8 +73,16 @@ async fn answer<B>(admin: &Admin, request: &Request<B>) -> Response<Full<Bytes>>
     match request.uri().path() {
         "/livez" => text(StatusCode::OK, "text/plain", "ok\n"),
         "/readyz" => ready(admin).await,
-        "/metrics" => text(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", admin.metrics.text()),
-        _ => text(StatusCode::NOT_FOUND, "text/plain", "there are /livez, /readyz and /metrics\n"),
+        "/metrics" => text(
+            StatusCode::OK,
+            "text/plain; version=0.0.4; charset=utf-8",
+            admin.metrics.text(),
+        ),
+        _ => text(
+            StatusCode::NOT_FOUND,
+            "text/plain",
+            "there are /livez, /readyz and /metrics\n",
+        ),
     }
 }
 
@@ -82,12 +95,18 @@ async fn ready(admin: &Admin) -> Response<Full<Bytes>> {
         (StatusCode::OK, "ready")
     };
     let store = (admin.store)().await;
-    text(status, "application/json", format!("{{\"status\":\"{word}\",\"store\":\"{store}\"}}\n"))
+    text(
+        status,
+        "application/json",
+        format!("{{\"status\":\"{word}\",\"store\":\"{store}\"}}\n"),
+    )
 }
 
 fn text(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
     response
 }

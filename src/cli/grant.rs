@@ -15,7 +15,9 @@ pub enum Command {
     /// Make a token: printed once, with the entry for grants.yaml.
     ///
     /// stdout: the token on the first line, the entry on the second.
-    #[command(after_help = "Examples:\n  toolgate grant new --id ci-runner --server coalesce --policy coalesce-default\n  toolgate grant new --id laptop --server a --server b --policy org --policy team --append grants.yaml")]
+    #[command(
+        after_help = "Examples:\n  toolgate grant new --id ci-runner --server coalesce --policy coalesce-default\n  toolgate grant new --id laptop --server a --server b --policy org --policy team --append grants.yaml"
+    )]
     New {
         /// Who calls; unique among all grants.
         #[arg(long)]
@@ -42,8 +44,15 @@ pub enum Command {
 pub fn run(command: &Command, out: &mut dyn Write) -> anyhow::Result<u8> {
     match command {
         Command::Hash => hash(out)?,
-        Command::New { id, server, policy, expires, append } => {
-            let token = new_token().map_err(|error| anyhow::anyhow!("no random bytes for a token: {error}"))?;
+        Command::New {
+            id,
+            server,
+            policy,
+            expires,
+            append,
+        } => {
+            let token =
+                new_token().map_err(|error| anyhow::anyhow!("no random bytes for a token: {error}"))?;
             let entry = entry(id, &token, server, policy, expires.as_deref())?;
             if let Some(path) = append {
                 append_to(path, id, &entry)?;
@@ -54,7 +63,10 @@ pub fn run(command: &Command, out: &mut dyn Write) -> anyhow::Result<u8> {
                 None => "put the second line below `grants:` in grants.yaml".to_owned(),
             };
             let mut stderr = std::io::stderr();
-            writeln!(stderr, "the first line is the token, shown this once: keep it; {done}")?;
+            writeln!(
+                stderr,
+                "the first line is the token, shown this once: keep it; {done}"
+            )?;
         }
     }
     Ok(0)
@@ -62,7 +74,10 @@ pub fn run(command: &Command, out: &mut dyn Write) -> anyhow::Result<u8> {
 
 fn hash(out: &mut dyn Write) -> anyhow::Result<()> {
     let mut token = String::new();
-    std::io::stdin().take(64 << 10).read_to_string(&mut token).context("cannot read a token from stdin")?;
+    std::io::stdin()
+        .take(64 << 10)
+        .read_to_string(&mut token)
+        .context("cannot read a token from stdin")?;
     let token = token.trim_end_matches(['\r', '\n']);
     if token.is_empty() {
         bail!("stdin is empty: pipe the token in, as in `printf %s \"$TOKEN\" | toolgate grant hash`");
@@ -80,7 +95,11 @@ fn entry(
     expires: Option<&str>,
 ) -> anyhow::Result<String> {
     let mut line = format!("  - {{ id: {}", text(id)?);
-    write!(line, ", token_sha256: \"{}\"", TokenHash::of(token.as_bytes()).to_hex())?;
+    write!(
+        line,
+        ", token_sha256: \"{}\"",
+        TokenHash::of(token.as_bytes()).to_hex()
+    )?;
     write!(line, ", server: {}", one_or_many(servers)?)?;
     if !policies.is_empty() {
         write!(line, ", policy: {}", one_or_many(policies)?)?;
@@ -98,7 +117,13 @@ fn entry(
 fn one_or_many(names: &[String]) -> anyhow::Result<String> {
     match names {
         [one] => text(one),
-        many => Ok(format!("[{}]", many.iter().map(|name| text(name)).collect::<Result<Vec<_>, _>>()?.join(", "))),
+        many => Ok(format!(
+            "[{}]",
+            many.iter()
+                .map(|name| text(name))
+                .collect::<Result<Vec<_>, _>>()?
+                .join(", ")
+        )),
     }
 }
 
@@ -126,9 +151,14 @@ fn append_to(path: &Path, id: &str, entry: &str) -> anyhow::Result<()> {
     if before.ids().any(|known| known == id) {
         bail!("{shown}: there is a grant `{id}` already: choose another --id, or remove that one first");
     }
-    let stem = if old.trim().is_empty() { "grants:\n" } else { old.as_str() };
+    let stem = if old.trim().is_empty() {
+        "grants:\n"
+    } else {
+        old.as_str()
+    };
     let new = format!("{}\n{entry}\n", stem.trim_end());
-    let remedy = || format!("{shown}: the entry cannot be added at the end of this file; put it in by hand:\n{entry}");
+    let remedy =
+        || format!("{shown}: the entry cannot be added at the end of this file; put it in by hand:\n{entry}");
     let after = GrantsFile::parse(path, &new).with_context(remedy)?;
     if after.ids().count() != before.ids().count() + 1 {
         bail!(remedy());
@@ -141,7 +171,12 @@ fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     let mode = std::fs::metadata(path).map_or(0o600, |data| data.permissions().mode() & 0o777);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let beside = path.with_file_name(format!(".{name}.new"));
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&beside)?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .open(&beside)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&beside, path)
@@ -173,14 +208,20 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         let token = first.lines().next().unwrap();
         assert!(token.starts_with("tg_") && !text.contains(token));
-        assert!(text.contains("id: one") && text.contains("id: two") && text.contains("policy: [p, \"on\"]"), "{text}");
+        assert!(
+            text.contains("id: one") && text.contains("id: two") && text.contains("policy: [p, \"on\"]"),
+            "{text}"
+        );
 
         let error = new(&path, "one").unwrap_err().to_string();
         assert!(error.contains("`one`"), "{error}");
 
         std::fs::write(&path, "grants: []\n").unwrap();
         let error = format!("{:#}", new(&path, "one").unwrap_err());
-        assert!(error.contains("by hand") && std::fs::read_to_string(&path).unwrap() == "grants: []\n", "{error}");
+        assert!(
+            error.contains("by hand") && std::fs::read_to_string(&path).unwrap() == "grants: []\n",
+            "{error}"
+        );
         std::fs::remove_file(&path).unwrap();
     }
 }

@@ -1,9 +1,10 @@
 //! The command line. One file per subcommand; exit codes are part of the contract.
 
-mod check;
+pub mod check;
+mod check_config;
 mod demo;
 mod grant;
-mod schema;
+pub mod schema;
 mod serve;
 
 use std::io::{IsTerminal, Write};
@@ -44,7 +45,9 @@ enum Command {
         config: PathBuf,
     },
     /// Show a policy at work: example server, gate and calls in one process.
-    #[command(after_help = "Examples:\n  toolgate demo          drive calls, then stay up for a client of yours\n  toolgate demo --once   drive calls and exit 0 if exactly 10 of 12 were admitted")]
+    #[command(
+        after_help = "Examples:\n  toolgate demo          drive calls, then stay up for a client of yours\n  toolgate demo --once   drive calls and exit 0 if exactly 10 of 12 were admitted"
+    )]
     Demo {
         /// Exit after the calls; fail unless exactly 10 of 12 were admitted.
         #[arg(long)]
@@ -53,7 +56,9 @@ enum Command {
     /// Check policies; every problem is told with its place.
     ///
     /// Exit code: 0 clean or warnings only, 1 errors (with --strict: warnings too), 2 unreadable.
-    #[command(after_help = "Examples:\n  toolgate check policies/coalesce.json\n  toolgate check --strict --config toolgate.yaml")]
+    #[command(
+        after_help = "Examples:\n  toolgate check policies/coalesce.json\n  toolgate check --strict --config toolgate.yaml"
+    )]
     Check {
         /// Policy files, JSON or YAML.
         #[arg(value_name = "POLICY", required_unless_present = "config")]
@@ -94,11 +99,13 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
     match command {
         Command::Serve { config } => serve::run(&config, out),
         Command::Demo { once } => demo::run(once, out),
-        Command::Check { policies, config, strict } => {
-            check::run_all(&policies, config.as_deref(), strict, out)
-        }
+        Command::Check {
+            policies,
+            config,
+            strict,
+        } => check_config::run(&policies, config.as_deref(), strict, out),
         Command::Grant(command) => grant::run(&command, out),
-        Command::Schema => Ok(schema::run(out)?),
+        Command::Schema => schema::run(out).map(|()| 0).map_err(Into::into),
     }
 }
 
@@ -110,9 +117,15 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 /// Logs to stderr: for people on a terminal, JSON lines elsewhere.
 fn start_logging(default: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let terminal = std::io::stderr().is_terminal();
-    let started = if terminal { builder.with_target(false).try_init() } else { builder.json().flatten_event(true).try_init() };
+    let started = if terminal {
+        builder.with_target(false).try_init()
+    } else {
+        builder.json().flatten_event(true).try_init()
+    };
     // a second start in one process (tests) keeps the first
     drop(started);
 }

@@ -19,17 +19,21 @@ pub fn run(config: &Path, out: &mut dyn Write) -> anyhow::Result<u8> {
         tracing::warn!("{warning}");
     }
     if matches!(settings.counters, Counters::Memory) {
-        tracing::warn!("counters are in memory: limits hold for this process only; set `counters.store: redis` to share them");
+        tracing::warn!(
+            "counters are in memory: limits hold for this process only; set `counters.store: redis` to share them"
+        );
     }
     if loaded.grants.iter().next().is_none() {
         tracing::warn!("there are no grants: every call gets 401; make one with `toolgate grant new`");
     }
-    super::runtime().context("the runtime cannot start")?.block_on(async {
-        let lines = Lines::to(std::io::stdout()).context("the record cannot start")?;
-        let app = App::bind(settings, loaded, Some(lines)).await?;
-        app::announce(out, &app)?;
-        let stop = app::signals()?;
-        app.run(stop).await;
-        Ok(0)
-    })
+    super::runtime()
+        .context("the runtime cannot start")?
+        .block_on(async {
+            let lines = Lines::to(std::io::stdout()).context("the record cannot start")?;
+            let app = App::bind(settings, loaded, Some(lines)).await?;
+            app::announce(out, &app)?;
+            let stop = app::signals()?;
+            app.run(stop).await;
+            Ok(0)
+        })
 }

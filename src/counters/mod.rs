@@ -11,11 +11,14 @@ pub mod keys;
 mod memory;
 pub mod model;
 mod prepare;
+mod redis;
 mod store;
+pub mod wire;
 
 use std::fmt;
 
 pub use memory::MemoryStore;
+pub use redis::{RedisOptions, RedisStore, StoreSetupError};
 pub use store::{Receipt, Store};
 
 use crate::policy::Charge;

@@ -7,7 +7,9 @@ use tokio::time::Instant;
 use super::calendar;
 use super::command::{Command, Fit, KeyCharge, KeyState, Outcome, Reply, Span};
 use super::prepare::{self, Group, Prepared};
-use super::{Admission, CallId, ChargeState, MemoryStore, StoreError, Verdict};
+use super::{
+    Admission, CallId, ChargeState, MemoryStore, RedisOptions, RedisStore, StoreError, StoreSetupError, Verdict,
+};
 
 /// How often a command is sent again because its calendar interval had just ended.
 const STALE_TRIES: usize = 3;
@@ -18,6 +20,7 @@ const MEMORY_DEADLINE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub enum Store {
     Memory(MemoryStore),
+    Redis(RedisStore),
 }
 
 /// What was charged, for a refund.
@@ -45,6 +48,14 @@ impl Store {
     /// Counters of this process alone.
     pub fn memory() -> Self {
         Self::Memory(MemoryStore::new())
+    }
+
+    /// Counters in Redis. Does not connect: a store that is down is noticed, and found again, by calls.
+    ///
+    /// # Errors
+    /// [`StoreSetupError`] for options that cannot work, and outside a tokio runtime.
+    pub fn redis(options: RedisOptions) -> Result<Self, StoreSetupError> {
+        RedisStore::new(options).map(Self::Redis)
     }
 
     /// Judges all charges of a call and makes all of them or none.
@@ -86,6 +97,7 @@ impl Store {
     pub async fn shared_secret(&self, name: &str, candidate: [u8; 32]) -> Result<[u8; 32], StoreError> {
         match self {
             Self::Memory(memory) => memory.shared_secret(name, candidate),
+            Self::Redis(redis) => redis.shared_secret(name, candidate, self.until()).await,
         }
     }
 
@@ -93,10 +105,10 @@ impl Store {
     ///
     /// # Errors
     /// Any [`StoreError`].
-    #[expect(clippy::unused_async, reason = "the memory store has nothing to wait for")]
     pub async fn ping(&self) -> Result<(), StoreError> {
         match self {
             Self::Memory(_) => Ok(()),
+            Self::Redis(redis) => redis.ping(self.until()).await,
         }
     }
 
@@ -131,52 +143,59 @@ impl Store {
     }
 
     async fn run(&self, group: &Group, id: CallId, peek: bool, until: Instant) -> Result<Reply, StoreError> {
-        let Self::Memory(memory) = self;
-        let _ = until;
-        let mut times = vec![memory.now(); group.charges.len()];
-        for _ in 0..STALE_TRIES {
-            let charges = at_times(group, &times)?;
-            let reply = memory.run(&Command {
-                id,
-                deadline: 0,
-                first_sent: 0,
-                peek,
-                charges,
-            });
-            match reply.outcome {
-                Outcome::Stale => times = reply.times,
-                Outcome::Limited | Outcome::Admitted | Outcome::Already => return Ok(reply),
-                Outcome::InDoubt => return Err(StoreError::InDoubt),
-                Outcome::Late => return Err(StoreError::Late),
-                Outcome::Unsupported => return Err(StoreError::Protocol("a form it does not know")),
-            }
+        match self {
+            Self::Memory(memory) => run_in_memory(memory, group, id, peek),
+            Self::Redis(redis) => redis.run(group, id, peek, until).await,
         }
-        Err(StoreError::Protocol("the calendar interval ended three times"))
     }
 
     async fn refund_group(&self, keys: &[String], id: CallId, until: Instant) -> Result<bool, StoreError> {
-        let Self::Memory(memory) = self;
-        let _ = until;
-        Ok(memory.refund(keys, id) > 0)
+        match self {
+            Self::Memory(memory) => Ok(memory.refund(keys, id) > 0),
+            Self::Redis(redis) => redis.refund(keys, id, until).await.map(|(removed, _)| removed > 0),
+        }
     }
 
     /// Undoes what earlier groups were charged.
     async fn undo(&self, receipt: &Receipt, until: Instant) {
         for keys in &receipt.groups {
-            let _ = self.refund_group(keys, receipt.id, until).await;
+            let undone = self.refund_group(keys, receipt.id, until).await;
+            if let (Self::Redis(redis), Err(_)) = (self, undone) {
+                redis.undo_later(keys.clone(), receipt.id, until);
+            }
         }
     }
 
     fn prefix(&self) -> &str {
         match self {
             Self::Memory(_) => "memory",
+            Self::Redis(redis) => redis.prefix(),
         }
     }
 
     fn until(&self) -> Instant {
-        let Self::Memory(_) = self;
-        Instant::now() + MEMORY_DEADLINE
+        Instant::now()
+            + match self {
+                Self::Memory(_) => MEMORY_DEADLINE,
+                Self::Redis(redis) => redis.deadline(),
+            }
     }
+}
+
+fn run_in_memory(memory: &MemoryStore, group: &Group, id: CallId, peek: bool) -> Result<Reply, StoreError> {
+    let mut times = vec![memory.now(); group.charges.len()];
+    for _ in 0..STALE_TRIES {
+        let charges = at_times(group, &times)?;
+        let reply = memory.run(&Command { id, deadline: 0, first_sent: 0, peek, charges });
+        match reply.outcome {
+            Outcome::Stale => times = reply.times,
+            Outcome::Limited | Outcome::Admitted | Outcome::Already => return Ok(reply),
+            Outcome::InDoubt => return Err(StoreError::InDoubt),
+            Outcome::Late => return Err(StoreError::Late),
+            Outcome::Unsupported => return Err(StoreError::Protocol("a form it does not know")),
+        }
+    }
+    Err(StoreError::Protocol("the calendar interval ended three times"))
 }
 
 /// The charges of a group with their calendar intervals at the given store times, one for each.

@@ -76,17 +76,30 @@ impl GrantsFile {
         policies: &BTreeMap<String, Arc<Policy>>,
     ) -> Result<Grants, GrantsError> {
         let servers: Vec<&str> = servers.into_iter().collect();
-        let mut check = Check { path, servers, policies, problems: Vec::new(), tokens: HashMap::new() };
+        let mut check = Check {
+            path,
+            servers,
+            policies,
+            problems: Vec::new(),
+            tokens: HashMap::new(),
+        };
         let mut entries = Vec::new();
         let mut ids = HashMap::new();
         for (index, entry) in self.grants.iter().enumerate() {
             let place = format!("grants[{index}] (`{}`)", entry.id);
             if let Some(first) = ids.insert(entry.id.as_str(), index) {
-                check.problem(&place, format!("the id stands at grants[{first}] too: give each grant its own"));
+                check.problem(
+                    &place,
+                    format!("the id stands at grants[{first}] too: give each grant its own"),
+                );
             }
             entries.extend(check.entry(&place, entry));
         }
-        if check.problems.is_empty() { Ok(Grants::new(entries)) } else { Err(GrantsError::Invalid(check.problems)) }
+        if check.problems.is_empty() {
+            Ok(Grants::new(entries))
+        } else {
+            Err(GrantsError::Invalid(check.problems))
+        }
     }
 }
 
@@ -100,7 +113,8 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn problem(&mut self, place: &str, message: impl std::fmt::Display) {
-        self.problems.push(format!("{}: {place}: {message}", self.path.display()));
+        self.problems
+            .push(format!("{}: {place}: {message}", self.path.display()));
     }
 
     fn entry(&mut self, place: &str, entry: &GrantEntry) -> Option<(TokenHash, Arc<Grant>)> {
@@ -110,31 +124,57 @@ impl Check<'_> {
         for server in entry.server.as_slice() {
             if !self.servers.contains(&server.as_str()) {
                 let known = self.servers.join(", ");
-                self.problem(place, format!("the settings have no server `{server}`; they have: {known}"));
+                self.problem(
+                    place,
+                    format!("the settings have no server `{server}`; they have: {known}"),
+                );
             }
         }
         let names = entry.policy.as_ref().map_or(&[][..], OneOrMany::as_slice);
-        let policies = names.iter().filter_map(|name| self.policy(place, name)).collect::<Vec<_>>();
+        let policies = names
+            .iter()
+            .filter_map(|name| self.policy(place, name))
+            .collect::<Vec<_>>();
         for message in crate::policy::check_together(&policies) {
             self.problem(place, message);
         }
-        let expires = entry.expires.as_deref().and_then(|text| self.expires(place, text));
+        let expires = entry
+            .expires
+            .as_deref()
+            .and_then(|text| self.expires(place, text));
         let Some(hash) = TokenHash::from_hex(&entry.token_sha256) else {
-            self.problem(place, "`token_sha256` must be 64 hexadecimal digits: make it with `toolgate grant hash`");
+            self.problem(
+                place,
+                "`token_sha256` must be 64 hexadecimal digits: make it with `toolgate grant hash`",
+            );
             return None;
         };
         if let Some(other) = self.tokens.insert(hash, place.to_owned()) {
-            self.problem(place, format!("the token is that of {other} too: each grant needs its own"));
+            self.problem(
+                place,
+                format!("the token is that of {other} too: each grant needs its own"),
+            );
         }
         let servers = entry.server.as_slice().to_vec();
-        Some((hash, Arc::new(Grant { id: entry.id.clone(), servers, policies, expires })))
+        Some((
+            hash,
+            Arc::new(Grant {
+                id: entry.id.clone(),
+                servers,
+                policies,
+                expires,
+            }),
+        ))
     }
 
     fn policy(&mut self, place: &str, name: &str) -> Option<Arc<Policy>> {
         let found = self.policies.get(name);
         if found.is_none() {
             let known = self.policies.keys().cloned().collect::<Vec<_>>().join(", ");
-            self.problem(place, format!("the settings have no policy `{name}`; they have: {known}"));
+            self.problem(
+                place,
+                format!("the settings have no policy `{name}`; they have: {known}"),
+            );
         }
         found.cloned()
     }
@@ -142,7 +182,10 @@ impl Check<'_> {
     fn expires(&mut self, place: &str, text: &str) -> Option<Timestamp> {
         let parsed = text.parse();
         if parsed.is_err() {
-            self.problem(place, format!("`expires: {text}` is no time: write 2027-01-01T00:00:00Z"));
+            self.problem(
+                place,
+                format!("`expires: {text}` is no time: write 2027-01-01T00:00:00Z"),
+            );
         }
         parsed.ok()
     }

@@ -39,7 +39,9 @@ pub struct Grants {
 impl Grants {
     /// Builds the table. Tokens are unique; [`GrantsFile`] has checked that.
     pub fn new(entries: impl IntoIterator<Item = (TokenHash, Arc<Grant>)>) -> Self {
-        Self { by_token: entries.into_iter().collect() }
+        Self {
+            by_token: entries.into_iter().collect(),
+        }
     }
 
     /// The grant of a bearer token. Only the token's SHA-256 is compared: what a caller can learn from the

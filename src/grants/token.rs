@@ -45,8 +45,14 @@ mod tests {
     #[test]
     fn a_hash_is_that_of_sha256sum() {
         let hex = TokenHash::of(b"abc").to_hex();
-        assert_eq!(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-        assert_eq!(TokenHash::from_hex(&hex.to_uppercase()), Some(TokenHash::of(b"abc")));
+        assert_eq!(
+            hex,
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+        assert_eq!(
+            TokenHash::from_hex(&hex.to_uppercase()),
+            Some(TokenHash::of(b"abc"))
+        );
         assert_eq!(TokenHash::from_hex("ba78"), None);
     }
 

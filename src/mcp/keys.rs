@@ -13,7 +13,9 @@ const KEY_CHARS: usize = 64;
 /// What is no object has none.
 pub fn argument_keys(arguments: Option<&str>) -> Vec<String> {
     let Some(raw) = arguments else { return Vec::new() };
-    serde_json::Deserializer::from_str(raw).deserialize_map(Keys).unwrap_or_default()
+    serde_json::Deserializer::from_str(raw)
+        .deserialize_map(Keys)
+        .unwrap_or_default()
 }
 
 struct Keys;
@@ -42,14 +44,19 @@ mod tests {
 
     #[test]
     fn keys_are_told_and_values_are_not() {
-        assert_eq!(argument_keys(Some(r#"{"a": {"b": "secret"}, "\u0063": 1}"#)), ["a", "c"]);
+        assert_eq!(
+            argument_keys(Some(r#"{"a": {"b": "secret"}, "\u0063": 1}"#)),
+            ["a", "c"]
+        );
         assert_eq!(argument_keys(None), Vec::<String>::new());
         assert_eq!(argument_keys(Some("[1]")), Vec::<String>::new());
     }
 
     #[test]
     fn many_and_long_keys_are_cut() {
-        let many: Vec<String> = (0..100).map(|n| format!("\"{n}{}\": 1", "x".repeat(100))).collect();
+        let many: Vec<String> = (0..100)
+            .map(|n| format!("\"{n}{}\": 1", "x".repeat(100)))
+            .collect();
         let keys = argument_keys(Some(&format!("{{{}}}", many.join(","))));
         assert!(keys.len() == 32 && keys.iter().all(|key| key.len() == 64));
     }

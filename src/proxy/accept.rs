@@ -28,10 +28,18 @@ pub type Shutdown = watch::Receiver<bool>;
 
 /// Serves `listener` until `shutdown`, then lets open requests end within `drain`. Returns how many
 /// connections were cut.
-pub async fn accept(gate: Arc<Gate>, listener: TcpListener, mut shutdown: Shutdown, drain: Duration) -> usize {
+pub async fn accept(
+    gate: Arc<Gate>,
+    listener: TcpListener,
+    mut shutdown: Shutdown,
+    drain: Duration,
+) -> usize {
     let builder = Arc::new(builder(&gate.limits));
     let graceful = GracefulShutdown::new();
-    let peers = Arc::new(Peers::new(&gate.limits, gate.recorder.metrics.open_connections().clone()));
+    let peers = Arc::new(Peers::new(
+        &gate.limits,
+        gate.recorder.metrics.open_connections().clone(),
+    ));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -97,7 +105,9 @@ fn serve(
     let builder = Arc::clone(builder);
     let watcher = graceful.watcher();
     tokio::spawn(async move {
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let connection = builder
+            .serve_connection(TokioIo::new(stream), service)
+            .into_owned();
         let connection = pin!(watcher.watch(connection));
         if let Err(error) = connection.await {
             tracing::debug!(%error, "a client connection ended");
@@ -123,7 +133,12 @@ struct Seat {
 impl Peers {
     fn new(limits: &Limits, gauge: IntGauge) -> Self {
         let (in_all, per_peer) = (limits.connections, limits.connections_per_peer);
-        Self { open: Mutex::default(), in_all, per_peer, gauge }
+        Self {
+            open: Mutex::default(),
+            in_all,
+            per_peer,
+            gauge,
+        }
     }
 
     fn seat(this: &Arc<Self>, peer: IpAddr) -> Option<Seat> {
@@ -138,7 +153,10 @@ impl Peers {
         }
         *count += 1;
         this.gauge.inc();
-        Some(Seat { peers: Arc::clone(this), peer })
+        Some(Seat {
+            peers: Arc::clone(this),
+            peer,
+        })
     }
 }
 

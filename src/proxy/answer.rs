@@ -50,9 +50,18 @@ pub enum Unusable {
 /// replay or subscribe, and whatever is not known. Results of calls, reads and prompts stream untouched.
 pub fn can_list(message: &Envelope<'_>) -> bool {
     const NEVER: [&str; 7] = [
-        "tools/call", "resources/read", "prompts/get", "completion/complete", "initialize", "ping", "server/discover",
+        "tools/call",
+        "resources/read",
+        "prompts/get",
+        "completion/complete",
+        "initialize",
+        "ping",
+        "server/discover",
     ];
-    message.method.as_deref().is_none_or(|method| !NEVER.contains(&method))
+    message
+        .method
+        .as_deref()
+        .is_none_or(|method| !NEVER.contains(&method))
 }
 
 /// Turns an upstream's answer into the client's.
@@ -76,9 +85,14 @@ pub async fn pass_on(
 
 /// The session id that the client gets is bound to its grant.
 fn sign_session(asked: &Asked<'_>, headers: &mut HeaderMap) -> Result<(), Unusable> {
-    let Some(id) = headers.remove(SESSION_ID) else { return Ok(()) };
+    let Some(id) = headers.remove(SESSION_ID) else {
+        return Ok(());
+    };
     let id = id.to_str().map_err(|_| Unusable::SessionId)?;
-    let signed = asked.gate.session_key.sign(&asked.upstream.name, &asked.grant.id, id);
+    let signed = asked
+        .gate
+        .session_key
+        .sign(&asked.upstream.name, &asked.grant.id, id);
     let signed = signed.ok_or(Unusable::NoSessionKey)?;
     let signed = HeaderValue::try_from(signed).map_err(|_| Unusable::SessionId)?;
     headers.insert(SESSION_ID, signed);
@@ -105,7 +119,13 @@ async fn filtered(
         Err(error) if error.is::<LengthLimitError>() => return Err(Unusable::TooLarge),
         Err(_) => return Err(Unusable::Broken),
     };
-    let edited = filter(asked.grant, asked.gate, &asked.upstream.name, asked.modern, &whole)?;
+    let edited = filter(
+        asked.grant,
+        asked.gate,
+        &asked.upstream.name,
+        asked.modern,
+        &whole,
+    )?;
     head.headers.remove(header::CONTENT_LENGTH);
     Ok(GateBody::whole(edited.unwrap_or(whole)))
 }
@@ -119,13 +139,18 @@ pub fn filter(
     message: &[u8],
 ) -> Result<Option<Bytes>, Unfilterable> {
     let filtered = filter_tools(message, modern, |tool| policy::visible(&grant.policies, tool))?;
-    gate.recorder.metrics.tools().learn(server, filtered.names.iter().map(String::as_str));
+    gate.recorder
+        .metrics
+        .tools()
+        .learn(server, filtered.names.iter().map(String::as_str));
     Ok(filtered.body.map(Bytes::from))
 }
 
 /// An error page, say: no client reads a list out of it.
 fn holds_no_message(head: &response::Parts) -> bool {
-    let json = media_type(&head.headers).windows(4).any(|part| part.eq_ignore_ascii_case(b"json"));
+    let json = media_type(&head.headers)
+        .windows(4)
+        .any(|part| part.eq_ignore_ascii_case(b"json"));
     !json && !head.status.is_success()
 }
 
@@ -134,6 +159,12 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 }
 
 fn media_type(headers: &HeaderMap) -> &[u8] {
-    let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii()
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .map(HeaderValue::as_bytes)
+        .unwrap_or_default();
+    kind.split(|byte| *byte == b';')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii()
 }

@@ -84,7 +84,10 @@ impl GateBody {
     }
 
     const fn of(content: Content) -> Self {
-        Self { content, _in_flight: None }
+        Self {
+            content,
+            _in_flight: None,
+        }
     }
 
     /// Counts the request as in flight until the body has ended.
@@ -131,7 +134,9 @@ impl Body for GateBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
-            Content::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Content::Whole(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
             Content::Passed(body) => body.size_hint(),
             Content::Filtered(_) => SizeHint::default(),
         }
@@ -150,7 +155,12 @@ pub struct UpstreamBody {
 impl UpstreamBody {
     pub(super) fn new(body: Incoming, sender: Sender, upstream: Arc<Upstream>) -> Self {
         let idle_timeout = upstream.idle_timeout;
-        let mut this = Self { body, lease: Some((sender, upstream)), idle_timeout, idle: None };
+        let mut this = Self {
+            body,
+            lease: Some((sender, upstream)),
+            idle_timeout,
+            idle: None,
+        };
         this.release_at_end();
         this
     }
@@ -169,7 +179,9 @@ impl UpstreamBody {
 
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<StreamError> {
         let deadline = self.idle_timeout;
-        let idle = self.idle.get_or_insert_with(|| Box::pin(tokio::time::sleep(deadline)));
+        let idle = self
+            .idle
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(deadline)));
         ready!(idle.as_mut().poll(cx));
         Poll::Ready(StreamError::Idle(deadline))
     }

@@ -35,8 +35,14 @@ pub enum Judged<'m> {
     /// Forward it; nothing is charged.
     Pass,
     /// A tool call to forward once its charges are admitted (there may be none).
-    Call { tool: &'m str, charges: Vec<Charge> },
-    Refuse { denial: Denial, form: Form },
+    Call {
+        tool: &'m str,
+        charges: Vec<Charge>,
+    },
+    Refuse {
+        denial: Denial,
+        form: Form,
+    },
     /// The parameters of a call cannot be read.
     Unreadable(Unreadable<'m>),
 }
@@ -48,12 +54,17 @@ pub fn judge<'m>(exchange: &Exchange<'m>) -> Judged<'m> {
         Ok(Some(call)) => return judge_call(exchange, call.name, call.task),
         Ok(None) => {}
     }
-    let Some(method) = exchange.message.method.as_deref() else { return Judged::Pass };
+    let Some(method) = exchange.message.method.as_deref() else {
+        return Judged::Pass;
+    };
     match policy::plan_method(&exchange.grant.policies, method) {
         Ok(()) => Judged::Pass,
         Err(denial) => {
             let silent = exchange.message.kind == Kind::Notification;
-            Judged::Refuse { denial, form: if silent { Form::Silent } else { Form::RpcError } }
+            Judged::Refuse {
+                denial,
+                form: if silent { Form::Silent } else { Form::RpcError },
+            }
         }
     }
 }
@@ -62,11 +73,22 @@ fn judge_call<'m>(exchange: &Exchange<'m>, tool: &'m str, task: bool) -> Judged<
     if exchange.message.kind == Kind::Notification {
         // servers ran some of these; nobody could be told what became of them
         let message = format!("[POLICY DENIED] {tool}: a tools/call without an id is never forwarded.");
-        let denial =
-            Denial { outcome: Outcome::Invalid, rule: "(no id)".to_owned(), message, retry_after_ms: None };
-        return Judged::Refuse { denial, form: Form::Silent };
+        let denial = Denial {
+            outcome: Outcome::Invalid,
+            rule: "(no id)".to_owned(),
+            message,
+            retry_after_ms: None,
+        };
+        return Judged::Refuse {
+            denial,
+            form: Form::Silent,
+        };
     }
-    let caller = Caller { grant: &exchange.grant.id, server: exchange.server, session: exchange.session };
+    let caller = Caller {
+        grant: &exchange.grant.id,
+        server: exchange.server,
+        session: exchange.session,
+    };
     match policy::plan_tool(&exchange.grant.policies, &caller, &Call { tool }) {
         Plan::Admit(charges) => Judged::Call { tool, charges },
         Plan::Refuse(denial) => {

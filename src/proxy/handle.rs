@@ -33,7 +33,11 @@ type Answer = Response<GateBody>;
 pub async fn handle(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
     let allowed = front::origin_is_allowed(&gate.front, request.headers());
     let origin = request.headers().get(header::ORIGIN).filter(|_| allowed).cloned();
-    let mut answer = if allowed { judged(gate, request).await } else { refuse(&Refusal::ForeignOrigin) };
+    let mut answer = if allowed {
+        judged(gate, request).await
+    } else {
+        refuse(&Refusal::ForeignOrigin)
+    };
     front::add_cors(&mut answer, origin.as_ref());
     answer
 }
@@ -57,17 +61,34 @@ async fn judged(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
     let Some(upstream) = snapshot.servers.get(server) else {
         return refuse(&Refusal::NotFound("no such server".to_owned()));
     };
+    let Ok(id) = CallId::random() else {
+        return refuse(&Refusal::NoRandomness);
+    };
     let Some(grant) = who(&snapshot, server, request.headers()) else {
-        gate.unauthenticated(server);
+        Ledger::open(gate, id, server).invalid(Outcome::Unauthenticated, "no known token for this server");
         return refuse(&Refusal::Unauthenticated);
     };
     let (parts, body) = request.into_parts();
-    let Ok(session) = session(gate, grant, server, &parts.headers) else {
-        return refuse(&Refusal::UnknownSession);
+    let known = Known {
+        id,
+        gate,
+        grant,
+        upstream,
+        session: None,
+        headers: &parts.headers,
     };
-    let Ok(id) = CallId::random() else { return refuse(&Refusal::NoRandomness) };
-    let call = Known { id, gate, grant, upstream, session, headers: &parts.headers };
-    if parts.method == Method::POST { call.post(body).await } else { call.stream(parts.method).await }
+    let Ok(session) = session(gate, grant, server, &parts.headers) else {
+        return known.invalid(
+            &Refusal::UnknownSession,
+            "a session id that this grant was not given",
+        );
+    };
+    let known = Known { session, ..known };
+    if parts.method == Method::POST {
+        known.post(body).await
+    } else {
+        known.stream(parts.method).await
+    }
 }
 
 /// The grant of a bearer token that reaches this server now.
@@ -82,8 +103,15 @@ fn who<'s>(snapshot: &'s Snapshot, server: &str, headers: &HeaderMap) -> Option<
 }
 
 /// The upstream's session id: none sent, or one whose signature verifies.
-fn session<'h>(gate: &Gate, grant: &Grant, server: &str, headers: &'h HeaderMap) -> Result<Option<&'h str>, ()> {
-    let Some(id) = headers.get(SESSION_ID) else { return Ok(None) };
+fn session<'h>(
+    gate: &Gate,
+    grant: &Grant,
+    server: &str,
+    headers: &'h HeaderMap,
+) -> Result<Option<&'h str>, ()> {
+    let Some(id) = headers.get(SESSION_ID) else {
+        return Ok(None);
+    };
     let id = id.to_str().map_err(|_| ())?;
     gate.session_key.verify(server, &grant.id, id).map(Some).ok_or(())
 }
@@ -118,7 +146,12 @@ impl Known<'_> {
         let body = match body::read(body, limits.body_bytes, limits.body_timeout).await {
             Ok(body) => body,
             Err(BodyError::TooLarge) => {
-                return self.invalid(&Refusal::TooLarge { cap: limits.body_bytes }, "body too large");
+                return self.invalid(
+                    &Refusal::TooLarge {
+                        cap: limits.body_bytes,
+                    },
+                    "body too large",
+                );
             }
             Err(BodyError::Timeout) => return self.invalid(&Refusal::BodyTimeout, "body too slow"),
             Err(BodyError::Broken) => return refuse(&Refusal::BrokenBody),
@@ -133,7 +166,11 @@ impl Known<'_> {
         if let Err(mismatch) = agree(&message, header(MCP_METHOD), header(MCP_NAME), version) {
             let reason = mismatch.to_string();
             return self.invalid(
-                &Refusal::Unreadable { code: MISMATCH_CODE, reason, id: message.id },
+                &Refusal::Unreadable {
+                    code: MISMATCH_CODE,
+                    reason,
+                    id: message.id,
+                },
                 "headers and body disagree",
             );
         }
@@ -160,7 +197,7 @@ impl Known<'_> {
         };
         let (tool, charges) = match judge(exchange) {
             Judged::Unreadable(unreadable) => return self.unreadable(&unreadable),
-            Judged::Refuse { denial, form } => return denied(exchange, ledger, &denial, form),
+            Judged::Refuse { denial, form } => return denied(exchange, Some(ledger), &denial, form),
             Judged::Pass => ("", Vec::new()),
             Judged::Call { tool, charges } => (tool, charges),
         };
@@ -193,11 +230,24 @@ impl Known<'_> {
         };
         let headers = headers::to_upstream(self.headers, self.session);
         let request = self.upstream.request(method, headers, Bytes::new());
-        forward(&self.asked(false, true), connection, Charged::free(ledger), request, None).await
+        forward(
+            &self.asked(false, true),
+            connection,
+            Charged::free(ledger),
+            request,
+            None,
+        )
+        .await
     }
 
     const fn asked(&self, modern: bool, listing: bool) -> Asked<'_> {
-        Asked { gate: self.gate, grant: self.grant, upstream: self.upstream, modern, listing }
+        Asked {
+            gate: self.gate,
+            grant: self.grant,
+            upstream: self.upstream,
+            modern,
+            listing,
+        }
     }
 
     fn unreadable(&self, unreadable: &Unreadable<'_>) -> Answer {
@@ -205,7 +255,14 @@ impl Known<'_> {
             return self.invalid(&Refusal::Encoded, unreadable.reason());
         }
         let reason = unreadable.reason();
-        self.invalid(&Refusal::Unreadable { code: unreadable.code(), reason: reason.to_owned(), id: unreadable.id }, reason)
+        self.invalid(
+            &Refusal::Unreadable {
+                code: unreadable.code(),
+                reason: reason.to_owned(),
+                id: unreadable.id,
+            },
+            reason,
+        )
     }
 
     fn invalid(&self, refusal: &Refusal<'_>, message: &str) -> Answer {
@@ -216,7 +273,10 @@ impl Known<'_> {
 
 /// Refuses, records, and tells what is left where that concerns the grant alone.
 fn denied(exchange: &Exchange<'_>, ledger: Option<Ledger>, denial: &Denial, form: Form) -> Answer {
-    let decision_id = ledger.as_ref().map(|ledger| ledger.id.to_string()).unwrap_or_default();
+    let decision_id = ledger
+        .as_ref()
+        .map(|ledger| ledger.id.to_string())
+        .unwrap_or_default();
     let mut answer = refuse(&Refusal::Denied {
         denial,
         form,

@@ -4,8 +4,13 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Version};
 
 /// Header lines that must not be doubled: two readers could pick different ones.
-const ONCE: [HeaderName; 5] =
-    [header::AUTHORIZATION, header::HOST, header::ORIGIN, header::CONTENT_TYPE, LAST_EVENT_ID];
+const ONCE: [HeaderName; 5] = [
+    header::AUTHORIZATION,
+    header::HOST,
+    header::ORIGIN,
+    header::CONTENT_TYPE,
+    LAST_EVENT_ID,
+];
 
 pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 pub const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -27,7 +32,9 @@ pub fn check<B>(request: &Request<B>) -> Result<(), BadHead> {
     }
     if headers.contains_key(header::TRANSFER_ENCODING) {
         let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-        let chunked = codings.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"chunked"));
+        let chunked = codings
+            .next()
+            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"chunked"));
         if !chunked || codings.next().is_some() {
             return Err("a transfer coding other than chunked");
         }
@@ -40,7 +47,9 @@ pub fn check<B>(request: &Request<B>) -> Result<(), BadHead> {
     }
     host_agrees(request)?;
     let bodiless = matches!(*request.method(), Method::GET | Method::DELETE | Method::OPTIONS);
-    let length = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .is_some_and(|length| length != "0");
     if bodiless && (length || headers.contains_key(header::TRANSFER_ENCODING)) {
         return Err("a body where the method has none");
     }
@@ -49,7 +58,9 @@ pub fn check<B>(request: &Request<B>) -> Result<(), BadHead> {
 
 fn connection_tokens(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let lines = headers.get_all(header::CONNECTION).iter();
-    lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
+    lines
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
 }
 
 fn is_judged(token: &[u8]) -> bool {
@@ -61,7 +72,10 @@ fn is_judged(token: &[u8]) -> bool {
 /// `Host`, `:authority` and an absolute target must name one host.
 fn host_agrees<B>(request: &Request<B>) -> Result<(), BadHead> {
     let host = request.headers().get(header::HOST).map(HeaderValue::as_bytes);
-    let authority = request.uri().authority().map(|authority| authority.as_str().as_bytes());
+    let authority = request
+        .uri()
+        .authority()
+        .map(|authority| authority.as_str().as_bytes());
     match (host, authority) {
         (Some(host), Some(authority)) if !host.eq_ignore_ascii_case(authority) => {
             Err("Host and the request's target disagree")
@@ -73,7 +87,10 @@ fn host_agrees<B>(request: &Request<B>) -> Result<(), BadHead> {
 
 /// The host that a request names, with its port.
 pub fn host<B>(request: &Request<B>) -> Option<&str> {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = request
+        .headers()
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
     host.or_else(|| request.uri().authority().map(http::uri::Authority::as_str))
 }
 
@@ -83,14 +100,23 @@ pub fn is_encoded(headers: &HeaderMap) -> bool {
     if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return true;
     }
-    let Some(kind) = headers.get(header::CONTENT_TYPE) else { return false };
+    let Some(kind) = headers.get(header::CONTENT_TYPE) else {
+        return false;
+    };
     let kind = kind.as_bytes().to_ascii_lowercase();
     let mut parameters = kind.split(|byte| *byte == b';').skip(1).map(<[u8]>::trim_ascii);
     parameters.any(|parameter| {
-        let Some(rest) = parameter.strip_prefix(b"charset") else { return false };
-        let Some(value) = rest.trim_ascii_start().strip_prefix(b"=") else { return true };
+        let Some(rest) = parameter.strip_prefix(b"charset") else {
+            return false;
+        };
+        let Some(value) = rest.trim_ascii_start().strip_prefix(b"=") else {
+            return true;
+        };
         let value = value.trim_ascii();
-        let value = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value);
+        let value = value
+            .strip_prefix(b"\"")
+            .and_then(|value| value.strip_suffix(b"\""))
+            .unwrap_or(value);
         value != b"utf-8" && value != b"utf8"
     })
 }
@@ -99,11 +125,31 @@ pub fn is_encoded(headers: &HeaderMap) -> bool {
 /// and names that ask a server to see another request than the one that was judged.
 fn stays_here(name: &HeaderName) -> bool {
     const NAMES: [&str; 25] = [
-        "accept-encoding", "authorization", "connection", "content-encoding", "content-length", "cookie",
-        "expect", "forwarded", "http2-settings", "keep-alive", "mcp-session-id", "proxy-authenticate",
-        "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
-        "x-http-method", "x-http-method-override", "x-method-override", "x-original-method", "x-original-url",
-        "x-real-ip", "x-rewrite-url",
+        "accept-encoding",
+        "authorization",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "cookie",
+        "expect",
+        "forwarded",
+        "http2-settings",
+        "keep-alive",
+        "mcp-session-id",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "x-http-method",
+        "x-http-method-override",
+        "x-method-override",
+        "x-original-method",
+        "x-original-url",
+        "x-real-ip",
+        "x-rewrite-url",
     ];
     let name = name.as_str();
     let prefixed = name.starts_with("x-forwarded-") || name.starts_with("x-toolgate-");
@@ -113,7 +159,9 @@ fn stays_here(name: &HeaderName) -> bool {
 /// The headers that go to the upstream. `session` is the upstream's own session id, already verified.
 pub fn to_upstream(headers: &HeaderMap, session: Option<&str>) -> HeaderMap {
     let mut out = HeaderMap::with_capacity(headers.len() + 4);
-    let dropped: Vec<Vec<u8>> = connection_tokens(headers).map(<[u8]>::to_ascii_lowercase).collect();
+    let dropped: Vec<Vec<u8>> = connection_tokens(headers)
+        .map(<[u8]>::to_ascii_lowercase)
+        .collect();
     for (name, value) in headers {
         let named = !dropped.is_empty() && dropped.iter().any(|token| token == name.as_str().as_bytes());
         // another grant's events could be replayed to whoever has no session of their own
@@ -132,14 +180,26 @@ pub fn to_upstream(headers: &HeaderMap, session: Option<&str>) -> HeaderMap {
 
 /// Cuts from an answer's headers what must not pass back.
 pub fn clean_answer(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> =
-        connection_tokens(headers).filter_map(|token| HeaderName::from_bytes(token).ok()).collect();
+    let named: Vec<HeaderName> = connection_tokens(headers)
+        .filter_map(|token| HeaderName::from_bytes(token).ok())
+        .collect();
     for name in named {
         headers.remove(name);
     }
     const NAMES: [&str; 13] = [
-        "alt-svc", "connection", "keep-alive", "location", "proxy-authenticate", "proxy-connection",
-        "set-cookie", "te", "trailer", "transfer-encoding", "upgrade", "www-authenticate", "refresh",
+        "alt-svc",
+        "connection",
+        "keep-alive",
+        "location",
+        "proxy-authenticate",
+        "proxy-connection",
+        "set-cookie",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "www-authenticate",
+        "refresh",
     ];
     for name in NAMES {
         headers.remove(name);

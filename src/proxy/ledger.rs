@@ -108,14 +108,25 @@ impl Ledger {
     /// Records that the upstream answered.
     pub fn answered(mut self, status: u16) {
         let took = self.since_sent();
-        self.gate.recorder.metrics.upstream(&self.server, took.as_secs_f64());
-        self.write(Outcome::Allowed, None, Some(upstream(Some(status), took, "answered", false)));
+        self.gate
+            .recorder
+            .metrics
+            .upstream(&self.server, took.as_secs_f64());
+        self.write(
+            Outcome::Allowed,
+            None,
+            Some(upstream(Some(status), took, "answered", false)),
+        );
     }
 
     /// Records that no usable answer came. `ended` is one of the words of [`UpstreamRecord`].
     pub fn failed(mut self, message: &str, status: Option<u16>, ended: &'static str, refunded: bool) {
         let record = upstream(status, self.since_sent(), ended, refunded);
-        self.write(Outcome::UpstreamError, Some(("(upstream)", message)), Some(record));
+        self.write(
+            Outcome::UpstreamError,
+            Some(("(upstream)", message)),
+            Some(record),
+        );
     }
 
     /// Records that the client left.
@@ -138,7 +149,12 @@ impl Ledger {
             method: &self.method,
             tool: self.tool.as_deref(),
             argument_keys: &self.argument_keys,
-            policy: policies.map(|policy| PolicyRecord { name: policy.name(), digest: policy.digest() }).collect(),
+            policy: policies
+                .map(|policy| PolicyRecord {
+                    name: policy.name(),
+                    digest: policy.digest(),
+                })
+                .collect(),
             outcome: outcome.as_str(),
             rule: why.map(|(rule, _)| rule),
             message: why.map(|(_, message)| message),
@@ -168,7 +184,12 @@ impl Ledger {
 }
 
 fn upstream(status: Option<u16>, took: Duration, ended: &'static str, refunded: bool) -> UpstreamRecord {
-    UpstreamRecord { status, ms: (took.as_secs_f64() * 1e6).round() / 1e3, ended, refunded }
+    UpstreamRecord {
+        status,
+        ms: (took.as_secs_f64() * 1e6).round() / 1e3,
+        ended,
+        refunded,
+    }
 }
 
 impl Drop for Ledger {

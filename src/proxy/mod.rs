@@ -19,7 +19,7 @@ mod stage;
 mod stream;
 mod upstream;
 
-pub use accept::{Accept, Shutdown, accept};
+pub use accept::{Shutdown, accept};
 pub use session::SessionKey;
 pub use upstream::Upstream;
 

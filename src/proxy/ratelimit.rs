@@ -24,8 +24,18 @@ pub fn add<'c>(headers: &mut HeaderMap, charges: impl Iterator<Item = (&'c Charg
         let whole = 10_u64.checked_pow(u32::from(limit.scale)).unwrap_or(1);
         let comma = if limits.is_empty() { "" } else { ", " };
         // writing to a string cannot fail
-        let _ = write!(policies, "{comma}{name};q={};w={}", limit.max / whole, seconds(limit.window));
-        let _ = write!(limits, "{comma}{name};r={};t={}", state.left / whole, state.frees_ms.div_ceil(1000));
+        let _ = write!(
+            policies,
+            "{comma}{name};q={};w={}",
+            limit.max / whole,
+            seconds(limit.window)
+        );
+        let _ = write!(
+            limits,
+            "{comma}{name};r={};t={}",
+            state.left / whole,
+            state.frees_ms.div_ceil(1000)
+        );
     }
     for (header, text) in [(POLICY, policies), (LIMIT, limits)] {
         if !text.is_empty()
@@ -38,7 +48,13 @@ pub fn add<'c>(headers: &mut HeaderMap, charges: impl Iterator<Item = (&'c Charg
 
 /// A structured-field string (RFC 9651 section 3.3.3); what it cannot hold becomes `_`.
 fn quoted(name: &str) -> String {
-    let plain = |c: char| if matches!(c, ' '..='~') && c != '"' && c != '\\' { c } else { '_' };
+    let plain = |c: char| {
+        if matches!(c, ' '..='~') && c != '"' && c != '\\' {
+            c
+        } else {
+            '_'
+        }
+    };
     format!("\"{}\"", name.chars().map(plain).collect::<String>())
 }
 
@@ -75,12 +91,19 @@ mod tests {
             scale: 0,
             max_values: None,
         };
-        Charge { limit: Arc::new(limit), weight: 1, subject }
+        Charge {
+            limit: Arc::new(limit),
+            weight: 1,
+            subject,
+        }
     }
 
     #[test]
     fn each_limit_within_the_grant_is_told_and_shared_ones_are_not() {
-        let state = ChargeState { left: 3, frees_ms: 41_001 };
+        let state = ChargeState {
+            left: 3,
+            frees_ms: 41_001,
+        };
         let mine = charge("runs \"x\"", Scope::Grant, Subject::Grant { grant: "g".into() });
         let shared = charge("all", Scope::Global, Subject::Global);
         let mut headers = HeaderMap::new();

@@ -32,20 +32,40 @@ pub enum Refusal<'a> {
     ForeignOrigin,
     Unauthenticated,
     UnknownSession,
-    TooLarge { cap: usize },
+    TooLarge {
+        cap: usize,
+    },
     Encoded,
     BodyTimeout,
     /// The client broke off: nobody reads the answer.
     BrokenBody,
-    Unreadable { code: i64, reason: String, id: Option<&'a str> },
-    Denied { denial: &'a Denial, form: Form, id: Option<&'a str>, modern: bool, decision_id: &'a str },
-    Upstream { error: &'a UpstreamError, id: Option<&'a str> },
+    Unreadable {
+        code: i64,
+        reason: String,
+        id: Option<&'a str>,
+    },
+    Denied {
+        denial: &'a Denial,
+        form: Form,
+        id: Option<&'a str>,
+        modern: bool,
+        decision_id: &'a str,
+    },
+    Upstream {
+        error: &'a UpstreamError,
+        id: Option<&'a str>,
+    },
     /// The upstream answered, but the answer cannot be passed on.
-    BadAnswer { reason: &'a str, id: Option<&'a str> },
+    BadAnswer {
+        reason: &'a str,
+        id: Option<&'a str>,
+    },
     /// Without random bytes there is no id to charge under.
     NoRandomness,
     /// Session ids cannot be signed yet.
-    NoSessionKey { id: Option<&'a str> },
+    NoSessionKey {
+        id: Option<&'a str>,
+    },
 }
 
 /// The answer to a refused request.
@@ -53,7 +73,11 @@ pub fn refuse(refusal: &Refusal<'_>) -> Response<GateBody> {
     match refusal {
         Refusal::NotFound(hint) => problem(StatusCode::NOT_FOUND, CODE_NOT_FOUND, hint),
         Refusal::WrongMethod => with(
-            problem(StatusCode::METHOD_NOT_ALLOWED, CODE_INVALID_REQUEST, "use POST, GET or DELETE"),
+            problem(
+                StatusCode::METHOD_NOT_ALLOWED,
+                CODE_INVALID_REQUEST,
+                "use POST, GET or DELETE",
+            ),
             header::ALLOW,
             "POST, GET, DELETE, OPTIONS",
         ),
@@ -67,13 +91,19 @@ pub fn refuse(refusal: &Refusal<'_>) -> Response<GateBody> {
             problem(StatusCode::FORBIDDEN, CODE_DENIED, hint)
         }
         Refusal::Unauthenticated => with(
-            problem(StatusCode::UNAUTHORIZED, CODE_UNAUTHENTICATED, "send `Authorization: Bearer <grant token>` of a grant for this server"),
+            problem(
+                StatusCode::UNAUTHORIZED,
+                CODE_UNAUTHENTICATED,
+                "send `Authorization: Bearer <grant token>` of a grant for this server",
+            ),
             header::WWW_AUTHENTICATE,
             "Bearer realm=\"toolgate\"",
         ),
-        Refusal::UnknownSession => {
-            problem(StatusCode::NOT_FOUND, CODE_NOT_FOUND, "no such session for this grant: initialize again")
-        }
+        Refusal::UnknownSession => problem(
+            StatusCode::NOT_FOUND,
+            CODE_NOT_FOUND,
+            "no such session for this grant: initialize again",
+        ),
         Refusal::TooLarge { cap } => {
             let text = format!("the body is larger than {cap} bytes (`limits.body_bytes`)");
             problem(StatusCode::PAYLOAD_TOO_LARGE, CODE_TOO_LARGE, &text)
@@ -82,15 +112,30 @@ pub fn refuse(refusal: &Refusal<'_>) -> Response<GateBody> {
             let text = "send JSON in UTF-8, without byte order mark and Content-Encoding";
             problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, CODE_ENCODED, text)
         }
-        Refusal::BodyTimeout => problem(StatusCode::REQUEST_TIMEOUT, CODE_INVALID_REQUEST, "the body did not come in time"),
-        Refusal::BrokenBody => problem(StatusCode::BAD_REQUEST, CODE_INVALID_REQUEST, "the body broke off"),
+        Refusal::BodyTimeout => problem(
+            StatusCode::REQUEST_TIMEOUT,
+            CODE_INVALID_REQUEST,
+            "the body did not come in time",
+        ),
+        Refusal::BrokenBody => problem(
+            StatusCode::BAD_REQUEST,
+            CODE_INVALID_REQUEST,
+            "the body broke off",
+        ),
         Refusal::Unreadable { code, reason, id } => {
             json(StatusCode::BAD_REQUEST, reply::error(*id, *code, reason, None))
         }
-        Refusal::Denied { denial, form, id, modern, decision_id } => denied(denial, *form, *id, *modern, decision_id),
+        Refusal::Denied {
+            denial,
+            form,
+            id,
+            modern,
+            decision_id,
+        } => denied(denial, *form, *id, *modern, decision_id),
         Refusal::Upstream { error, id } => upstream_failed(error, *id),
         Refusal::BadAnswer { reason, id } => {
-            let text = format!("the upstream's answer cannot be passed on: {reason}. The request was forwarded");
+            let text =
+                format!("the upstream's answer cannot be passed on: {reason}. The request was forwarded");
             failed(StatusCode::BAD_GATEWAY, CODE_UPSTREAM, &text, *id)
         }
         Refusal::NoRandomness => {
@@ -99,19 +144,32 @@ pub fn refuse(refusal: &Refusal<'_>) -> Response<GateBody> {
         }
         Refusal::NoSessionKey { id } => {
             let text = "session ids cannot be signed until the store answers: try again";
-            let answer = json(StatusCode::SERVICE_UNAVAILABLE, reply::error(*id, CODE_UNAVAILABLE, text, None));
+            let answer = json(
+                StatusCode::SERVICE_UNAVAILABLE,
+                reply::error(*id, CODE_UNAVAILABLE, text, None),
+            );
             with(answer, header::RETRY_AFTER, "1")
         }
     }
 }
 
-fn denied(denial: &Denial, form: Form, id: Option<&str>, modern: bool, decision_id: &str) -> Response<GateBody> {
+fn denied(
+    denial: &Denial,
+    form: Form,
+    id: Option<&str>,
+    modern: bool,
+    decision_id: &str,
+) -> Response<GateBody> {
     let (Some(id), false) = (id, form == Form::Silent) else {
         return empty(StatusCode::ACCEPTED);
     };
     let outcome = denial.outcome.as_str();
-    let decision =
-        Decision { outcome, rule: &denial.rule, retry_after_ms: denial.retry_after_ms, id: decision_id };
+    let decision = Decision {
+        outcome,
+        rule: &denial.rule,
+        retry_after_ms: denial.retry_after_ms,
+        id: decision_id,
+    };
     let body = match form {
         Form::UnknownTool => {
             // the message is the server's own sentence
@@ -129,7 +187,9 @@ fn denied(denial: &Denial, form: Form, id: Option<&str>, modern: bool, decision_
     };
     let mut answer = json(StatusCode::OK, body);
     if let (Outcome::Limited, Some(ms)) = (denial.outcome, denial.retry_after_ms) {
-        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000)));
+        answer
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000)));
     }
     answer
 }
@@ -146,8 +206,12 @@ fn upstream_failed(error: &UpstreamError, id: Option<&str>) -> Response<GateBody
             "the MCP server cannot be reached. The request was not executed"
         }
         UpstreamError::Unsent => "the connection to the MCP server closed. The request was not executed",
-        UpstreamError::Broken(_) => "the MCP server broke off without an answer. The request may have been executed",
-        UpstreamError::ResponseTimeout(_) => "the MCP server did not answer in time. The request may have been executed",
+        UpstreamError::Broken(_) => {
+            "the MCP server broke off without an answer. The request may have been executed"
+        }
+        UpstreamError::ResponseTimeout(_) => {
+            "the MCP server did not answer in time. The request may have been executed"
+        }
     };
     failed(status, code, text, id)
 }
@@ -177,7 +241,9 @@ fn problem(status: StatusCode, code: i64, text: &str) -> Response<GateBody> {
 fn json(status: StatusCode, body: Vec<u8>) -> Response<GateBody> {
     let mut answer = Response::new(GateBody::whole(body));
     *answer.status_mut() = status;
-    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer
 }
 

@@ -67,18 +67,36 @@ mod tests {
     #[test]
     fn the_plain_path_is_the_only_servers() {
         assert_eq!(to(&Method::POST, "/mcp", &["a"]), Route::Server("a"));
-        assert!(matches!(to(&Method::POST, "/mcp", &["a", "b"]), Route::NotFound(_)));
+        assert!(matches!(
+            to(&Method::POST, "/mcp", &["a", "b"]),
+            Route::NotFound(_)
+        ));
         assert!(matches!(to(&Method::POST, "/mcp", &[]), Route::NotFound(_)));
     }
 
     #[test]
     fn every_other_spelling_is_not_found() {
         let spellings = [
-            "/MCP/a", "/mcp/a/", "/mcp//a", "/mcp/%61", "/%6dcp/a", "/mcp/a/../admin", "/mcp/a;x", "/mcp/A",
-            "/mcp/a%2f", "//mcp/a", "/mcp/a/message", "/", "/mcp/", "/message?sessionId=1", "/mcp\\a",
+            "/MCP/a",
+            "/mcp/a/",
+            "/mcp//a",
+            "/mcp/%61",
+            "/%6dcp/a",
+            "/mcp/a/../admin",
+            "/mcp/a;x",
+            "/mcp/A",
+            "/mcp/a%2f",
+            "//mcp/a",
+            "/mcp/a/message",
+            "/",
+            "/mcp/",
+            "/message?sessionId=1",
+            "/mcp\\a",
         ];
         for path in spellings {
-            let Ok(request) = Request::builder().method(Method::POST).uri(path).body(()) else { continue };
+            let Ok(request) = Request::builder().method(Method::POST).uri(path).body(()) else {
+                continue;
+            };
             let found = route(&request, ["a"].into_iter());
             assert!(matches!(found, Route::NotFound(_)), "{path}: {found:?}");
         }
@@ -87,7 +105,9 @@ mod tests {
     #[test]
     fn a_near_miss_says_what_was_meant() {
         for path in ["/mcp/a/", "/mcp/s/a", "/MCP/A", "/a"] {
-            let Route::NotFound(hint) = to(&Method::POST, path, &["a"]) else { panic!("{path}") };
+            let Route::NotFound(hint) = to(&Method::POST, path, &["a"]) else {
+                panic!("{path}")
+            };
             assert!(hint.contains("`/mcp/a`"), "{path}: {hint}");
         }
     }

@@ -45,7 +45,9 @@ impl SessionKey {
         if tag.len() != TAG_BYTES {
             return None;
         }
-        self.mac(server, grant, upstream_id)?.verify_truncated_left(&tag).ok()?;
+        self.mac(server, grant, upstream_id)?
+            .verify_truncated_left(&tag)
+            .ok()?;
         Some(upstream_id)
     }
 
@@ -96,7 +98,15 @@ mod tests {
     #[test]
     fn an_invented_shortened_or_bare_id_does_not_verify() {
         let id = key().sign("s", "g", "abc").unwrap();
-        for bad in ["abc", "abc.", ".", "", "abc.AAAAAAAAAAAAAAAAAAAAAA", &id[..id.len() - 2], &id.replace("abc", "abd")] {
+        for bad in [
+            "abc",
+            "abc.",
+            ".",
+            "",
+            "abc.AAAAAAAAAAAAAAAAAAAAAA",
+            &id[..id.len() - 2],
+            &id.replace("abc", "abd"),
+        ] {
             assert_eq!(key().verify("s", "g", bad), None, "{bad}");
         }
     }

@@ -37,7 +37,10 @@ pub struct NotAdmitted {
 /// hangs up in the middle leaves no half-charged state behind.
 pub async fn admit(ledger: Ledger, tool: &str, charges: Vec<Charge>) -> Result<Charged, Box<NotAdmitted>> {
     if charges.is_empty() {
-        return Ok(Charged(Some(Standing { ledger, receipt: None })));
+        return Ok(Charged(Some(Standing {
+            ledger,
+            receipt: None,
+        })));
     }
     let gate = Arc::clone(ledger.gate());
     if matches!(gate.store, Store::Memory(_)) {
@@ -48,7 +51,10 @@ pub async fn admit(ledger: Ledger, tool: &str, charges: Vec<Charge>) -> Result<C
     charging.await.unwrap_or_else(|error| {
         // a fault below us, or the runtime is going down: nothing was forwarded
         tracing::error!(%error, "a charge did not end");
-        Err(Box::new(NotAdmitted { denial: store_failed(tool, &[]), ledger: None }))
+        Err(Box::new(NotAdmitted {
+            denial: store_failed(tool, &[]),
+            ledger: None,
+        }))
     })
 }
 
@@ -58,7 +64,10 @@ async fn charge(
     tool: String,
     charges: Vec<Charge>,
 ) -> Result<Charged, Box<NotAdmitted>> {
-    let admission = Admission { id: ledger.id, charges };
+    let admission = Admission {
+        id: ledger.id,
+        charges,
+    };
     let timer = gate.recorder.metrics.store("admit");
     let result = gate.store.admit(&admission).await;
     timer.end(result.as_ref().err().map(StoreError::code));
@@ -66,9 +75,16 @@ async fn charge(
     let denial = match result {
         Ok(Verdict::Admitted { receipt, states }) => {
             ledger.charges(charges, states, Some(receipt.at_ms()));
-            return Ok(Charged(Some(Standing { ledger, receipt: Some(receipt) })));
+            return Ok(Charged(Some(Standing {
+                ledger,
+                receipt: Some(receipt),
+            })));
         }
-        Ok(Verdict::Limited { charge, retry_after_ms, states }) => {
+        Ok(Verdict::Limited {
+            charge,
+            retry_after_ms,
+            states,
+        }) => {
             let denial = match charges.get(charge) {
                 Some(charge) => policy::limited(charge, &tool, retry_after_ms),
                 None => store_failed(&tool, &charges),
@@ -83,18 +99,26 @@ async fn charge(
             denial
         }
     };
-    Err(Box::new(NotAdmitted { denial, ledger: Some(ledger) }))
+    Err(Box::new(NotAdmitted {
+        denial,
+        ledger: Some(ledger),
+    }))
 }
 
 fn store_failed(tool: &str, charges: &[Charge]) -> Denial {
-    let rule = charges.first().map_or("(store)", |charge| charge.limit.rule.as_str());
+    let rule = charges
+        .first()
+        .map_or("(store)", |charge| charge.limit.rule.as_str());
     policy::store_unavailable(tool, rule, Some(STORE_RETRY_MS))
 }
 
 impl Charged {
     /// A message that is charged nothing.
     pub const fn free(ledger: Ledger) -> Self {
-        Self(Some(Standing { ledger, receipt: None }))
+        Self(Some(Standing {
+            ledger,
+            receipt: None,
+        }))
     }
 
     /// From here on the charge stands, unless [`Sent::failed`] learns that nothing left.
@@ -162,7 +186,9 @@ impl Standing {
             let result = gate.store.refund(&receipt).await;
             timer.end(result.as_ref().err().map(StoreError::code));
             let refunded = matches!(result, Ok(true));
-            gate.recorder.metrics.refund(ledger.server(), if refunded { "refunded" } else { "stands" });
+            gate.recorder
+                .metrics
+                .refund(ledger.server(), if refunded { "refunded" } else { "stands" });
             record(ledger, refunded);
         });
     }

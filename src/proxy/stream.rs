@@ -40,7 +40,9 @@ impl FilteredStream {
     }
 
     fn take(&mut self, chunk: &[u8]) -> Result<(), StreamError> {
-        let Some(mut splitter) = self.splitter.take() else { return Ok(()) };
+        let Some(mut splitter) = self.splitter.take() else {
+            return Ok(());
+        };
         splitter.push(chunk);
         while let Some(event) = splitter.next() {
             let event = event.map_err(|error| StreamError::Unfilterable(error.to_string()))?;

@@ -88,7 +88,11 @@ impl Drop for Connection {
 impl Upstream {
     /// Fails where the URL's host cannot be a TLS server name.
     pub fn new(name: &str, settings: &Server, tls: &Arc<rustls::ClientConfig>) -> Result<Self, String> {
-        let authority = settings.upstream.authority().cloned().ok_or("the upstream URL has no host")?;
+        let authority = settings
+            .upstream
+            .authority()
+            .cloned()
+            .ok_or("the upstream URL has no host")?;
         let https = settings.upstream.scheme_str() == Some("https");
         let tls = if https {
             let host = authority.host().trim_start_matches('[').trim_end_matches(']');
@@ -135,8 +139,14 @@ impl Upstream {
     pub async fn connection(self: &Arc<Self>) -> Result<Connection, UpstreamError> {
         while let Some(mut sender) = self.pop_idle() {
             // pending only while the last answer is being put away
-            if matches!(tokio::time::timeout(self.connect_timeout, sender.ready()).await, Ok(Ok(()))) {
-                return Ok(Connection { sender: Some(sender), upstream: Arc::clone(self) });
+            if matches!(
+                tokio::time::timeout(self.connect_timeout, sender.ready()).await,
+                Ok(Ok(()))
+            ) {
+                return Ok(Connection {
+                    sender: Some(sender),
+                    upstream: Arc::clone(self),
+                });
             }
         }
         self.connect().await
@@ -144,7 +154,10 @@ impl Upstream {
 
     async fn connect(self: &Arc<Self>) -> Result<Connection, UpstreamError> {
         let sender = self.dial_in_time().await?;
-        Ok(Connection { sender: Some(sender), upstream: Arc::clone(self) })
+        Ok(Connection {
+            sender: Some(sender),
+            upstream: Arc::clone(self),
+        })
     }
 
     async fn dial_in_time(&self) -> Result<Sender, UpstreamError> {
@@ -154,13 +167,25 @@ impl Upstream {
     }
 
     async fn dial(&self) -> Result<Sender, UpstreamError> {
-        let host = self.authority.host().trim_start_matches('[').trim_end_matches(']');
-        let stream = TcpStream::connect((host, self.port)).await.map_err(connect_error)?;
+        let host = self
+            .authority
+            .host()
+            .trim_start_matches('[')
+            .trim_end_matches(']');
+        let stream = TcpStream::connect((host, self.port))
+            .await
+            .map_err(connect_error)?;
         stream.set_nodelay(true).map_err(connect_error)?;
         match &self.tls {
             None => handshake(stream).await,
             Some((connector, name)) => {
-                handshake(connector.connect(name.clone(), stream).await.map_err(connect_error)?).await
+                handshake(
+                    connector
+                        .connect(name.clone(), stream)
+                        .await
+                        .map_err(connect_error)?,
+                )
+                .await
             }
         }
     }
@@ -202,8 +227,13 @@ impl Connection {
     ///
     /// An idle connection that the upstream closed meanwhile gives the request back unsent; it then goes out
     /// once on a new connection. Whatever fails after the first byte is not tried again.
-    pub async fn send(mut self, request: Request<Full<Bytes>>) -> Result<Response<UpstreamBody>, UpstreamError> {
-        let Some(sender) = self.sender.take() else { return Err(UpstreamError::Unsent) };
+    pub async fn send(
+        mut self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<UpstreamBody>, UpstreamError> {
+        let Some(sender) = self.sender.take() else {
+            return Err(UpstreamError::Unsent);
+        };
         let limit = self.upstream.response_timeout;
         match tokio::time::timeout(limit, self.send_on(sender, request)).await {
             Ok(result) => result,
@@ -226,8 +256,10 @@ impl Connection {
         let mut sender = self.upstream.dial_in_time().await?;
         match sender.try_send_request(unsent).await {
             Ok(answer) => Ok(self.answered(answer, sender)),
-            Err(mut error) if error.take_message().is_some() => Err(UpstreamError::Unsent),
-            Err(error) => Err(UpstreamError::Broken(describe(&error.into_error()))),
+            Err(mut error) => Err(match error.take_message() {
+                Some(_) => UpstreamError::Unsent,
+                None => UpstreamError::Broken(describe(&error.into_error())),
+            }),
         }
     }
 
@@ -240,7 +272,9 @@ async fn handshake<S>(stream: S) -> Result<Sender, UpstreamError>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(connect_error)?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(connect_error)?;
     // ends when the sender and its answer are dropped
     tokio::spawn(async move {
         if let Err(error) = connection.await {

@@ -63,7 +63,9 @@ pub struct UpstreamRecord {
 
 /// Cuts a name that a caller chose to what a record shows.
 pub fn shown_name(name: &str) -> &str {
-    name.char_indices().nth(NAME_CHARS).map_or(name, |(end, _)| name.get(..end).unwrap_or_default())
+    name.char_indices()
+        .nth(NAME_CHARS)
+        .map_or(name, |(end, _)| name.get(..end).unwrap_or_default())
 }
 
 #[cfg(test)]

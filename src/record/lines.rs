@@ -37,19 +37,25 @@ impl Lines {
     /// Starts the thread. It ends when the last handle is dropped and all is written.
     pub fn to(sink: impl Write + Send + 'static) -> std::io::Result<Self> {
         let waiting = Mutex::default();
-        let shared = Arc::new(Shared { waiting, filled: Condvar::new(), emptied: Notify::new() });
+        let shared = Arc::new(Shared {
+            waiting,
+            filled: Condvar::new(),
+            emptied: Notify::new(),
+        });
         let theirs = Arc::downgrade(&shared);
-        std::thread::Builder::new().name("record".to_owned()).spawn(move || {
-            let mut sink = sink;
-            let mut taken = Vec::new();
-            while let Some(shared) = theirs.upgrade() {
-                shared.take(&mut taken);
-                if let Err(error) = sink.write_all(&taken).and_then(|()| sink.flush()) {
-                    tracing::error!(%error, bytes = taken.len(), "decision lines could not be written");
+        std::thread::Builder::new()
+            .name("record".to_owned())
+            .spawn(move || {
+                let mut sink = sink;
+                let mut taken = Vec::new();
+                while let Some(shared) = theirs.upgrade() {
+                    shared.take(&mut taken);
+                    if let Err(error) = sink.write_all(&taken).and_then(|()| sink.flush()) {
+                        tracing::error!(%error, bytes = taken.len(), "decision lines could not be written");
+                    }
+                    shared.written(&mut taken);
                 }
-                shared.written(&mut taken);
-            }
-        })?;
+            })?;
         Ok(Self { shared })
     }
 
@@ -77,7 +83,8 @@ impl Lines {
 
     /// Waits until everything is written.
     pub async fn flush(&self) {
-        self.until(|waiting| waiting.bytes.is_empty() && !waiting.writing).await;
+        self.until(|waiting| waiting.bytes.is_empty() && !waiting.writing)
+            .await;
     }
 
     async fn until(&self, done: impl Fn(&Waiting) -> bool) {
@@ -104,7 +111,11 @@ impl Shared {
         let mut waiting = self.lock();
         if waiting.bytes.is_empty() {
             let patience = Duration::from_millis(200);
-            waiting = self.filled.wait_timeout(waiting, patience).unwrap_or_else(PoisonError::into_inner).0;
+            waiting = self
+                .filled
+                .wait_timeout(waiting, patience)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
         if !waiting.bytes.is_empty() {
             drop(waiting);

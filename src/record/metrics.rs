@@ -5,7 +5,8 @@ use std::sync::{PoisonError, RwLock};
 use std::time::Instant;
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 use super::DecisionRecord;
@@ -37,39 +38,70 @@ impl Metrics {
         let metrics = Self {
             registry: Registry::new(),
             decisions: IntCounterVec::new(
-                Opts::new("toolgate_decisions_total", "Decisions by server, tool and outcome."),
+                Opts::new(
+                    "toolgate_decisions_total",
+                    "Decisions by server, tool and outcome.",
+                ),
                 &["server", "tool", "outcome", "mode"],
             )?,
             store_seconds: HistogramVec::new(
-                HistogramOpts::new("toolgate_store_seconds", "Time that the store took to answer.")
-                    .buckets(vec![0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0]),
+                HistogramOpts::new("toolgate_store_seconds", "Time that the store took to answer.").buckets(
+                    vec![
+                        0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0,
+                    ],
+                ),
                 &["operation"],
             )?,
             store_errors: IntCounterVec::new(
-                Opts::new("toolgate_store_errors_total", "Store operations that failed, by what went wrong."),
+                Opts::new(
+                    "toolgate_store_errors_total",
+                    "Store operations that failed, by what went wrong.",
+                ),
                 &["operation", "error"],
             )?,
             refunds: IntCounterVec::new(
-                Opts::new("toolgate_refunds_total", "Refunds of calls that never reached the upstream."),
+                Opts::new(
+                    "toolgate_refunds_total",
+                    "Refunds of calls that never reached the upstream.",
+                ),
                 &["server", "result"],
             )?,
             upstream_seconds: HistogramVec::new(
-                HistogramOpts::new("toolgate_upstream_seconds", "Time from sending to the head of the answer.")
-                    .buckets(vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0]),
+                HistogramOpts::new(
+                    "toolgate_upstream_seconds",
+                    "Time from sending to the head of the answer.",
+                )
+                .buckets(vec![
+                    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0,
+                ]),
                 &["server"],
             )?,
             in_flight: IntGaugeVec::new(
-                Opts::new("toolgate_in_flight", "Requests whose answer has not ended, open streams included."),
+                Opts::new(
+                    "toolgate_in_flight",
+                    "Requests whose answer has not ended, open streams included.",
+                ),
                 &["server"],
             )?,
-            open_connections: IntGauge::new("toolgate_open_connections", "Client connections that are open.")?,
+            open_connections: IntGauge::new(
+                "toolgate_open_connections",
+                "Client connections that are open.",
+            )?,
             overhead_seconds: Histogram::with_opts(
-                HistogramOpts::new("toolgate_judge_seconds", "Time from a read body to forwarding, the store included.")
-                    .buckets(vec![0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5]),
+                HistogramOpts::new(
+                    "toolgate_judge_seconds",
+                    "Time from a read body to forwarding, the store included.",
+                )
+                .buckets(vec![
+                    0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5,
+                ]),
             )?,
             tools: ToolNames::default(),
         };
-        let build = IntGaugeVec::new(Opts::new("toolgate_build_info", "1, labelled with the version."), &["version"])?;
+        let build = IntGaugeVec::new(
+            Opts::new("toolgate_build_info", "1, labelled with the version."),
+            &["version"],
+        )?;
         build.with_label_values(&[version]).set(1);
         metrics.registry.register(Box::new(build))?;
         metrics.register()?;
@@ -99,7 +131,11 @@ impl Metrics {
 
     pub(super) fn decision(&self, record: &DecisionRecord<'_>) {
         let outcome = record.outcome;
-        let count = |tool: &str| self.decisions.with_label_values(&[record.server, tool, outcome, "enforce"]).inc();
+        let count = |tool: &str| {
+            self.decisions
+                .with_label_values(&[record.server, tool, outcome, "enforce"])
+                .inc()
+        };
         match record.tool {
             None => count(NONE),
             Some(tool) if self.tools.knows(record.server, tool) => count(tool),
@@ -109,7 +145,11 @@ impl Metrics {
 
     /// Starts the clock of one store operation.
     pub fn store(&self, operation: &'static str) -> StoreTimer<'_> {
-        StoreTimer { metrics: self, operation, start: Instant::now() }
+        StoreTimer {
+            metrics: self,
+            operation,
+            start: Instant::now(),
+        }
     }
 
     pub fn refund(&self, server: &str, result: &'static str) {
@@ -117,7 +157,9 @@ impl Metrics {
     }
 
     pub fn upstream(&self, server: &str, seconds: f64) {
-        self.upstream_seconds.with_label_values(&[server]).observe(seconds);
+        self.upstream_seconds
+            .with_label_values(&[server])
+            .observe(seconds);
     }
 
     pub fn judged(&self, seconds: f64) {
@@ -149,9 +191,15 @@ impl StoreTimer<'_> {
     /// `error` is the closed code of what went wrong, if anything.
     pub fn end(self, error: Option<&'static str>) {
         let seconds = self.start.elapsed().as_secs_f64();
-        self.metrics.store_seconds.with_label_values(&[self.operation]).observe(seconds);
+        self.metrics
+            .store_seconds
+            .with_label_values(&[self.operation])
+            .observe(seconds);
         if let Some(error) = error {
-            self.metrics.store_errors.with_label_values(&[self.operation, error]).inc();
+            self.metrics
+                .store_errors
+                .with_label_values(&[self.operation, error])
+                .inc();
         }
     }
 }
@@ -170,7 +218,11 @@ impl ToolNames {
         {
             let known = self.by_server.read().unwrap_or_else(PoisonError::into_inner);
             let known = known.get(server);
-            fresh.extend(names.into_iter().filter(|name| known.is_none_or(|known| !known.contains(*name))));
+            fresh.extend(
+                names
+                    .into_iter()
+                    .filter(|name| known.is_none_or(|known| !known.contains(*name))),
+            );
         }
         if fresh.is_empty() {
             return;
@@ -200,7 +252,10 @@ mod tests {
         let metrics = Metrics::new("1.2.3").unwrap();
         metrics.in_flight("s").set(0);
         let text = String::from_utf8(metrics.text()).unwrap();
-        assert!(text.contains("toolgate_build_info{version=\"1.2.3\"} 1"), "{text}");
+        assert!(
+            text.contains("toolgate_build_info{version=\"1.2.3\"} 1"),
+            "{text}"
+        );
         assert!(text.contains("toolgate_in_flight{server=\"s\"} 0"), "{text}");
     }
 

@@ -41,13 +41,53 @@ pub fn load(path: &Path) -> Result<Settings, SettingsError> {
 
 /// Reads `path` with the environment given.
 pub fn load_with(path: &Path, env: &BTreeMap<String, String>) -> Result<Settings, SettingsError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| SettingsError::Unreadable { path: path.to_owned(), source })?;
+    let text = std::fs::read_to_string(path).map_err(|source| SettingsError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
     let written = read(path, &text, env)?;
+    check(path, env, &written)
+}
+
+/// Settings of a gate in memory before one server, without a file or the environment: the demo's.
+pub fn for_one_server(
+    name: &str,
+    upstream: &str,
+    listen: SocketAddr,
+    admin: SocketAddr,
+) -> Result<Settings, SettingsError> {
+    let server = ServerFile {
+        upstream: Some(upstream.to_owned()),
+        ..ServerFile::default()
+    };
+    let written = SettingsFile {
+        listen: Some(listen.to_string()),
+        admin: Some(admin.to_string()),
+        drain_ms: Some(1_000),
+        servers: BTreeMap::from([(name.to_owned(), server)]),
+        ..SettingsFile::default()
+    };
+    check(Path::new("the demo's settings"), &BTreeMap::new(), &written)
+}
+
+fn check(
+    path: &Path,
+    env: &BTreeMap<String, String>,
+    written: &SettingsFile,
+) -> Result<Settings, SettingsError> {
     let base = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
-    let mut check = Check { path, base: &base, env, problems: Vec::new() };
-    let settings = check.settings(&written);
-    if check.problems.is_empty() { Ok(settings) } else { Err(SettingsError::Invalid(check.problems)) }
+    let mut check = Check {
+        path,
+        base: &base,
+        env,
+        problems: Vec::new(),
+    };
+    let settings = check.settings(written);
+    if check.problems.is_empty() {
+        Ok(settings)
+    } else {
+        Err(SettingsError::Invalid(check.problems))
+    }
 }
 
 /// The file alone first, so that an error has its line; then file and environment together.
@@ -59,7 +99,9 @@ fn read(path: &Path, text: &str, env: &BTreeMap<String, String>) -> Result<Setti
     }
     let prefix = format!("{ENV_PREFIX}{ENV_SEPARATOR}");
     let overrides = env.iter().filter(|(name, _)| name.starts_with(&prefix));
-    let overrides = overrides.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let overrides = overrides
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
     let environment = config::Environment::with_prefix(ENV_PREFIX)
         .prefix_separator(ENV_SEPARATOR)
         .separator(ENV_SEPARATOR)
@@ -84,7 +126,8 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn problem(&mut self, key: &str, message: impl std::fmt::Display) {
-        self.problems.push(format!("{}: `{key}`: {message}", self.path.display()));
+        self.problems
+            .push(format!("{}: `{key}`: {message}", self.path.display()));
     }
 
     fn settings(&mut self, written: &SettingsFile) -> Settings {
@@ -94,10 +137,15 @@ impl Check<'_> {
             .filter_map(|(name, server)| Some((name.clone(), self.server(name, server)?)))
             .collect();
         if written.servers.is_empty() {
-            self.problem("servers", "no server: add `servers: { NAME: { upstream: http://HOST:PORT/mcp } }`");
+            self.problem(
+                "servers",
+                "no server: add `servers: { NAME: { upstream: http://HOST:PORT/mcp } }`",
+            );
         }
         let policies = written.policies.iter();
-        let policies = policies.map(|(name, path)| (name.clone(), self.base.join(path))).collect();
+        let policies = policies
+            .map(|(name, path)| (name.clone(), self.base.join(path)))
+            .collect();
         Settings {
             front: self.front(written),
             counters: self.counters(&written.counters),
@@ -112,7 +160,10 @@ impl Check<'_> {
     }
 
     fn front(&mut self, written: &SettingsFile) -> Front {
-        let public_url = written.public_url.as_deref().and_then(|text| self.url("public_url", text));
+        let public_url = written
+            .public_url
+            .as_deref()
+            .and_then(|text| self.url("public_url", text));
         let session_key = written.session_key.as_ref().and_then(|source| {
             match source.read(self.base, &|name| self.env.get(name).cloned()) {
                 Ok(key) => Some(Secret::new(key.expose().clone().into_bytes())),
@@ -127,7 +178,11 @@ impl Check<'_> {
             admin: self.address("admin", written.admin.as_deref(), defaults::ADMIN),
             public_url,
             allowed_origins: written.allowed_origins.clone(),
-            allowed_hosts: written.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
+            allowed_hosts: written
+                .allowed_hosts
+                .iter()
+                .map(|host| host.to_ascii_lowercase())
+                .collect(),
             session_key,
             drain: Duration::from_millis(written.drain_ms.unwrap_or(defaults::DRAIN_MS)),
         }
@@ -135,9 +190,14 @@ impl Check<'_> {
 
     fn address(&mut self, key: &str, text: Option<&str>, default: SocketAddr) -> SocketAddr {
         let Some(text) = text else { return default };
-        let text = text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
+        let text = text
+            .strip_prefix("localhost:")
+            .map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
         text.parse().unwrap_or_else(|_| {
-            self.problem(key, format!("`{text}` is no address: write IP:PORT, such as 127.0.0.1:8080 or [::]:8080"));
+            self.problem(
+                key,
+                format!("`{text}` is no address: write IP:PORT, such as 127.0.0.1:8080 or [::]:8080"),
+            );
             default
         })
     }
@@ -172,10 +232,17 @@ impl Check<'_> {
                 if prefix.is_empty() || prefix.contains(['{', '}']) {
                     self.problem("counters.prefix", "must be some letters, without braces");
                 }
-                Counters::Redis { url: Secret::new(url), prefix, deadline: Duration::from_millis(deadline) }
+                Counters::Redis {
+                    url: Secret::new(url),
+                    prefix,
+                    deadline: Duration::from_millis(deadline),
+                }
             }
             Some(other) => {
-                self.problem("counters.store", format!("`{other}` is no store: write memory or redis"));
+                self.problem(
+                    "counters.store",
+                    format!("`{other}` is no store: write memory or redis"),
+                );
                 Counters::Memory
             }
         }
@@ -214,13 +281,19 @@ impl Check<'_> {
         let key = |field: &str| format!("servers.{name}.{field}");
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if name.is_empty() || !name.chars().all(plain) || name.starts_with('.') {
-            self.problem(&format!("servers.{name}"), "a server's name is part of its URL: use letters, digits, `-` and `_`");
+            self.problem(
+                &format!("servers.{name}"),
+                "a server's name is part of its URL: use letters, digits, `-` and `_`",
+            );
         }
         let pass_host = match written.host.as_deref() {
             None => false,
             Some("pass") => true,
             Some(other) => {
-                self.problem(&key("host"), format!("`{other}` is not known: write `pass`, or leave the key out"));
+                self.problem(
+                    &key("host"),
+                    format!("`{other}` is not known: write `pass`, or leave the key out"),
+                );
                 false
             }
         };
@@ -250,7 +323,14 @@ impl Check<'_> {
         name: &str,
         source: &super::SecretSource,
     ) -> Option<(HeaderName, Secret<HeaderValue>)> {
-        const OURS: [&str; 6] = ["host", "content-length", "transfer-encoding", "connection", "upgrade", "te"];
+        const OURS: [&str; 6] = [
+            "host",
+            "content-length",
+            "transfer-encoding",
+            "connection",
+            "upgrade",
+            "te",
+        ];
         let Ok(header) = name.parse::<HeaderName>() else {
             self.problem(key, "not a header name");
             return None;
@@ -278,7 +358,10 @@ impl Check<'_> {
 /// `http` or `https`, with a host and without user information.
 fn is_http(uri: &Uri) -> bool {
     let scheme = matches!(uri.scheme_str(), Some("http" | "https"));
-    scheme && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
+    scheme
+        && uri
+            .authority()
+            .is_some_and(|authority| !authority.as_str().contains('@'))
 }
 
 #[cfg(test)]

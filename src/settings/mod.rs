@@ -4,7 +4,7 @@ mod file;
 mod load;
 mod secret;
 
-pub use load::{Settings, SettingsError, load, load_with};
+pub use load::{Settings, SettingsError, for_one_server, load, load_with};
 pub use secret::{Secret, SecretSource};
 
 use std::collections::BTreeMap;
@@ -17,7 +17,11 @@ use std::time::Duration;
 pub enum Counters {
     /// This process only.
     Memory,
-    Redis { url: Secret<String>, prefix: String, deadline: Duration },
+    Redis {
+        url: Secret<String>,
+        prefix: String,
+        deadline: Duration,
+    },
 }
 
 /// Bounds on what one client may send or hold. All are inclusive.

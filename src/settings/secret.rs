@@ -49,7 +49,11 @@ impl SecretSource {
                     .map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
                 (text, format!("file `{}`", path.display()))
             }
-            _ => return Err("say where the secret is: `{ env: NAME }` or `{ file: PATH }`, one of them".into()),
+            _ => {
+                return Err(
+                    "say where the secret is: `{ env: NAME }` or `{ file: PATH }`, one of them".into(),
+                );
+            }
         };
         let text = text.strip_suffix('\n').unwrap_or(&text);
         let text = text.strip_suffix('\r').unwrap_or(text);

@@ -7,7 +7,11 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn with(text: &str) -> Self {
-        let unique = format!("toolgate-settings-{}-{:?}", std::process::id(), std::thread::current().id());
+        let unique = format!(
+            "toolgate-settings-{}-{:?}",
+            std::process::id(),
+            std::thread::current().id()
+        );
         let path = std::env::temp_dir().join(unique);
         std::fs::create_dir_all(&path).unwrap();
         std::fs::write(path.join("toolgate.yaml"), text).unwrap();
@@ -15,7 +19,10 @@ impl Folder {
     }
 
     fn load(&self, env: &[(&str, &str)]) -> Result<Settings, String> {
-        let env: BTreeMap<_, _> = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let env: BTreeMap<_, _> = env
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
         let shown = format!("{}/", self.0.display());
         load_with(&self.0.join("toolgate.yaml"), &env).map_err(|error| error.to_string().replace(&shown, ""))
     }
@@ -52,29 +59,47 @@ fn the_environment_overrides_the_file() {
         ])
         .unwrap();
     assert_eq!(settings.front.listen.to_string(), "127.0.0.1:1");
-    assert_eq!(settings.servers["s"].upstream.to_string(), "http://127.0.0.1:4000/x");
+    assert_eq!(
+        settings.servers["s"].upstream.to_string(),
+        "http://127.0.0.1:4000/x"
+    );
     assert_eq!(settings.limits.body_bytes, 2048);
-    assert_eq!(settings.front.allowed_origins, ["http://a.example", "http://b.example"]);
+    assert_eq!(
+        settings.front.allowed_origins,
+        ["http://a.example", "http://b.example"]
+    );
     assert!(!format!("{settings:?}").contains("hunter2"));
 }
 
 #[test]
 fn variables_that_kubernetes_sets_for_a_service_named_toolgate_are_not_overrides() {
     let folder = Folder::with(PLAIN);
-    folder.load(&[("TOOLGATE_PORT", "tcp://10.0.0.1:80"), ("TOOLGATE_SERVICE_HOST", "10.0.0.1")]).unwrap();
+    folder
+        .load(&[
+            ("TOOLGATE_PORT", "tcp://10.0.0.1:80"),
+            ("TOOLGATE_SERVICE_HOST", "10.0.0.1"),
+        ])
+        .unwrap();
 }
 
 #[test]
 fn an_unknown_key_is_refused_with_its_line() {
-    let error = Folder::with("listen: 127.0.0.1:0\nlissten: x\n").load(&[]).unwrap_err();
+    let error = Folder::with("listen: 127.0.0.1:0\nlissten: x\n")
+        .load(&[])
+        .unwrap_err();
     assert!(error.starts_with("toolgate.yaml: "), "{error}");
     assert!(error.contains("lissten") && error.contains("line 2"), "{error}");
 }
 
 #[test]
 fn an_unknown_override_is_refused_and_the_environment_is_named() {
-    let error = Folder::with(PLAIN).load(&[("TOOLGATE__LISSTEN", "x")]).unwrap_err();
-    assert!(error.contains("lissten") && error.contains("environment"), "{error}");
+    let error = Folder::with(PLAIN)
+        .load(&[("TOOLGATE__LISSTEN", "x")])
+        .unwrap_err();
+    assert!(
+        error.contains("lissten") && error.contains("environment"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -84,7 +109,13 @@ fn all_problems_are_told_at_once() {
     )
     .load(&[])
     .unwrap_err();
-    for part in ["`listen`", "`counters.store`", "`servers.s.upstream`", "`servers.t.host`", "`servers.t.upstream`"] {
+    for part in [
+        "`listen`",
+        "`counters.store`",
+        "`servers.s.upstream`",
+        "`servers.t.host`",
+        "`servers.t.upstream`",
+    ] {
         assert!(error.contains(part), "{part} is missing in:\n{error}");
     }
 }
@@ -96,17 +127,33 @@ fn an_upstream_credential_comes_from_the_environment_or_a_file_and_is_never_show
     std::fs::write(folder.0.join("key"), "from-file\n").unwrap();
     let settings = folder.load(&[("TOKEN", "Bearer from-env")]).unwrap();
     let headers = settings.servers["s"].headers.iter();
-    let headers: Vec<_> = headers.map(|(name, value)| (name.as_str(), value.expose().to_str().unwrap())).collect();
-    assert_eq!(headers, [("authorization", "Bearer from-env"), ("x-key", "from-file")]);
+    let headers: Vec<_> = headers
+        .map(|(name, value)| (name.as_str(), value.expose().to_str().unwrap()))
+        .collect();
+    assert_eq!(
+        headers,
+        [("authorization", "Bearer from-env"), ("x-key", "from-file")]
+    );
     let shown = format!("{settings:?}");
-    assert!(!shown.contains("from-env") && !shown.contains("from-file"), "{shown}");
+    assert!(
+        !shown.contains("from-env") && !shown.contains("from-file"),
+        "{shown}"
+    );
 
     let error = folder.load(&[]).unwrap_err();
-    assert!(error.contains("servers.s.headers.") && error.contains("`TOKEN`"), "{error}");
+    assert!(
+        error.contains("servers.s.headers.") && error.contains("`TOKEN`"),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_missing_file_is_named_with_the_remedy() {
-    let error = load_with(&PathBuf::from("/nowhere/toolgate.yaml"), &BTreeMap::new()).unwrap_err().to_string();
-    assert!(error.contains("/nowhere/toolgate.yaml") && error.contains("--config"), "{error}");
+    let error = load_with(&PathBuf::from("/nowhere/toolgate.yaml"), &BTreeMap::new())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("/nowhere/toolgate.yaml") && error.contains("--config"),
+        "{error}"
+    );
 }
