@@ -12,11 +12,16 @@ use toolgate::policy::load;
 
 /// The samples of one folder, in order. Never empty: a folder that lost its samples is a failure.
 fn samples(folder: &str, at_least: usize) -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/policies").join(folder);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/policies")
+        .join(folder);
     let mut samples: Vec<PathBuf> = fs::read_dir(root)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|ending| ending == "json" || ending == "yaml"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|ending| ending == "json" || ending == "yaml")
+        })
         .collect();
     samples.sort();
     assert!(
@@ -84,11 +89,17 @@ fn every_warned_sample_compiles_with_exactly_its_recorded_warnings() {
 #[test]
 fn every_recorded_answer_belongs_to_a_sample() {
     for folder in ["valid", "invalid", "warned"] {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/policies").join(folder);
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/policies")
+            .join(folder);
         for entry in fs::read_dir(root).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|ending| ending == "err") {
-                assert!(path.with_extension("").exists(), "{} has no sample", path.display());
+                assert!(
+                    path.with_extension("").exists(),
+                    "{} has no sample",
+                    path.display()
+                );
                 assert_ne!(folder, "valid", "{} is not needed", path.display());
             }
         }

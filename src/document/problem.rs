@@ -142,7 +142,11 @@ pub fn is_invisible(c: char) -> bool {
 
 /// `text` as [`shown`] shows it, in back-ticks, or in double quotes where it holds back-ticks or nothing.
 pub fn quoted(text: &str) -> String {
-    let mark = if text.is_empty() || text.contains('`') { '"' } else { '`' };
+    let mark = if text.is_empty() || text.contains('`') {
+        '"'
+    } else {
+        '`'
+    };
     format!("{mark}{}{mark}", shown(text))
 }
 

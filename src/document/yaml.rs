@@ -63,7 +63,10 @@ impl Builder<'_> {
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Fault> {
         let start = span.tag_start().unwrap_or(span.start);
         let place = self.place_of(start.byte_offset());
-        if matches!(event, Event::Anchor(..) | Event::Alias(_) | Event::UnresolvedAlias(_)) {
+        if matches!(
+            event,
+            Event::Anchor(..) | Event::Alias(_) | Event::UnresolvedAlias(_)
+        ) {
             let fault = Fault::new(place, "YAML anchors and aliases are not supported");
             return Err(fault.help("write the value out in each place where it stands"));
         }

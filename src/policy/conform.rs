@@ -21,7 +21,9 @@ pub(super) fn check_record(record: &'static Record, node: &Node, report: &mut Re
     for Entry { key, value } in entries {
         match record.keys.iter().find(|known| known.name == key.text) {
             None => misspelt.extend(unknown_key(record, key, report)),
-            Some(Key { need: Need::Later, .. }) => not_supported(&quoted(&key.text), key.place, report),
+            Some(Key {
+                need: Need::Later, ..
+            }) => not_supported(&quoted(&key.text), key.place, report),
             Some(known) => check(&known.shape, known.name, value, report),
         }
     }
@@ -55,7 +57,9 @@ fn check(shape: &'static Shape, key: &str, node: &Node, report: &mut Report<'_>)
         }
         (Shape::List(_), _) => mismatch(key, "a list", node, report),
         (Shape::Named(record), Value::Object(entries)) => {
-            entries.iter().for_each(|entry| check_record(record, &entry.value, report));
+            entries
+                .iter()
+                .for_each(|entry| check_record(record, &entry.value, report));
         }
         (Shape::Named(_), _) => mismatch(key, "an object", node, report),
     }
@@ -69,7 +73,11 @@ fn check_whole(min: u64, max: u64, key: &str, node: &Node, report: &mut Report<'
     match &node.value {
         Value::Text(text) if text.parse().is_ok_and(|number| (min..=max).contains(&number)) => {
             let message = must_be(key, &expected, node);
-            report.add_with_help(node.place, message, format!("write it without quotes: `{}`", shown(text)));
+            report.add_with_help(
+                node.place,
+                message,
+                format!("write it without quotes: `{}`", shown(text)),
+            );
         }
         _ => mismatch(key, &expected, node, report),
     }
@@ -104,7 +112,9 @@ fn check_word(words: &'static [Word], key: &str, node: &Node, report: &mut Repor
         None => {
             let message = must_be(key, &list_words(words), node);
             match nearest(text, supported(words)).or_else(|| resembling(text, supported(words))) {
-                Some(near) => report.add_with_help(node.place, message, format!("did you mean `\"{near}\"`?")),
+                Some(near) => {
+                    report.add_with_help(node.place, message, format!("did you mean `\"{near}\"`?"))
+                }
                 None => report.add(node.place, message),
             }
         }
@@ -135,8 +145,16 @@ fn not_supported(what: &str, place: Place, report: &mut Report<'_>) {
 /// Reports the key and returns the one that was probably meant.
 fn unknown_key(record: &'static Record, key: &Written, report: &mut Report<'_>) -> Option<&'static str> {
     let message = format!("unknown key {} in {}", quoted(&key.text), record.what);
-    let names = || record.keys.iter().filter(|key| key.need != Need::Later).map(|key| key.name);
-    let home = RECORDS.iter().find(|record| record.keys.iter().any(|known| known.name == key.text));
+    let names = || {
+        record
+            .keys
+            .iter()
+            .filter(|key| key.need != Need::Later)
+            .map(|key| key.name)
+    };
+    let home = RECORDS
+        .iter()
+        .find(|record| record.keys.iter().any(|known| known.name == key.text));
     let meant = match home {
         // A known key in the wrong place is not a slip of the pen, unless it is one letter off.
         Some(_) => nearest(&key.text, names()),
@@ -145,7 +163,11 @@ fn unknown_key(record: &'static Record, key: &Written, report: &mut Report<'_>) 
     let help = match (meant, home) {
         (Some(near), _) => format!("did you mean `{near}`?"),
         (None, Some(home)) => format!("`{}` belongs in {}", key.text, home.what),
-        (None, None) => format!("{} knows {}", record.what, list(names().map(|name| format!("`{name}`")), "and")),
+        (None, None) => format!(
+            "{} knows {}",
+            record.what,
+            list(names().map(|name| format!("`{name}`")), "and")
+        ),
     };
     report.add_with_help(key.place, message, help);
     meant

@@ -49,9 +49,12 @@ mod tests {
 
     #[test]
     fn a_slip_of_the_pen_finds_its_word() {
-        for (written, meant) in
-            [("defualt", "default"), ("Version", "version"), ("tool", "tools"), ("alltools", "all_tools")]
-        {
+        for (written, meant) in [
+            ("defualt", "default"),
+            ("Version", "version"),
+            ("tool", "tools"),
+            ("alltools", "all_tools"),
+        ] {
             assert_eq!(nearest(written, KEYS.into_iter()), Some(meant), "{written}");
         }
     }
