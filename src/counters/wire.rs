@@ -55,7 +55,14 @@ fn charge(charge: &KeyCharge) -> Vec<u8> {
     put::<4>(&mut bytes, max_values);
     // Lua writes a number as text slowly: the usual expiry comes written.
     if let Span::Window { window } = charge.span {
-        bytes.extend(window.saturating_add(1).to_string().into_bytes());
+        let windows = if charge.bound.is_some() { 2 } else { 1 };
+        bytes.extend(
+            window
+                .saturating_add(1)
+                .saturating_mul(windows)
+                .to_string()
+                .into_bytes(),
+        );
     }
     bytes
 }
@@ -153,7 +160,7 @@ mod tests {
         let sha = |script: &str| redis::Script::new(script).get_hash().to_owned();
         assert_eq!(
             (sha(ADMIT).as_str(), FIXED_ARGV),
-            ("8203adc9829e88a752e6a3775a7cb5b675e56590", 3)
+            ("66e4388ae9450583e174677fdfa92b75552284ce", 3)
         );
         assert_eq!(sha(REFUND), "0c39ff5664863e441487587e58149236f38fffa3");
     }
@@ -187,7 +194,7 @@ mod tests {
         assert_eq!(argv[1], [0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 2, 1]);
         assert_eq!(argv[2], b"");
         assert_eq!(argv[3][..9], [1, 0, 0, 0, 0, 0, 0, 1, 2]);
-        assert_eq!(&argv[3][28..], b"\0\0\0\x0560001");
+        assert_eq!(&argv[3][28..], b"\0\0\0\x05120002");
         assert_eq!(&argv[4][28..], b"\0\0\0\x0060001");
     }
 
