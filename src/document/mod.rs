@@ -129,7 +129,7 @@ fn find_duplicates(file: &str, node: &Node, problems: &mut Vec<Problem>) {
                     }
                     Some(line) => {
                         let name = quoted(&key.text);
-                        let message = format!("the key {name} stands here a second time, after line {line}");
+                        let message = format!("the key {name} was written on line {line} already");
                         problems.push(
                             Problem::new(file, key.place, message)
                                 .with_help("keep one of them: which one counts would be a guess"),

@@ -116,6 +116,9 @@ fn excerpt(text: &str, place: Place) -> Option<(String, usize)> {
     if rest.next().is_some() {
         shown.push('…');
     }
+    if shown.trim().is_empty() {
+        return None;
+    }
     let before = at - from + usize::from(from > 0);
     Some((shown.trim_end().to_owned(), before))
 }
@@ -137,9 +140,14 @@ pub fn is_invisible(c: char) -> bool {
         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// `text` in back-ticks, as [`shown`] shows it.
+/// `text` as [`shown`] shows it, in back-ticks, or in double quotes where it holds back-ticks or nothing.
 pub fn quoted(text: &str) -> String {
-    format!("`{}`", shown(text))
+    let mark = if text.is_empty() || text.contains('`') {
+        '"'
+    } else {
+        '`'
+    };
+    format!("{mark}{}{mark}", shown(text))
 }
 
 /// `text`, fit for a message: at most 80 characters, nothing invisible as it came.

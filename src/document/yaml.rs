@@ -13,6 +13,7 @@ pub(super) fn read(text: &str) -> Result<Node, Fault> {
     let mut options = granit_parser::options! {
         flow_nesting_limit: MAX_DEPTH + 2,
         block_nesting_limit: MAX_DEPTH + 2,
+        emit_anchor_events: true,
         emit_unresolved_aliases: true,
     };
     options.set_emit_comments(false);
@@ -60,8 +61,12 @@ impl Builder<'_> {
     }
 
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Fault> {
-        let place = self.place_of(span.start.byte_offset());
-        if event.anchor_id().is_some() || matches!(event, Event::Alias(_) | Event::UnresolvedAlias(_)) {
+        let start = span.tag_start().unwrap_or(span.start);
+        let place = self.place_of(start.byte_offset());
+        if matches!(
+            event,
+            Event::Anchor(..) | Event::Alias(_) | Event::UnresolvedAlias(_)
+        ) {
             let fault = Fault::new(place, "YAML anchors and aliases are not supported");
             return Err(fault.help("write the value out in each place where it stands"));
         }

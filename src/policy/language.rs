@@ -238,7 +238,10 @@ pub(super) static RATE_LIMIT: Record = Record {
 };
 
 static WINDOW: Form = Form {
-    expected: "a window: `\"second\"`, `\"minute\"`, `\"hour\"`, `\"day\"`, `\"week\"` or `\"month\"`, seconds such as `90`, or a duration such as `\"15m\"` (at most 366 days)",
+    expected: "a window such as `\"minute\"`, `90` (seconds) or `\"15m\"`",
+    help: Some(
+        "the words are second, minute, hour, day, week and month; durations end with s, m, h, d or w; at most 366 days",
+    ),
     accepts: |value| Length::read(value).is_some(),
     schema: || {
         json!({ "anyOf": [
@@ -251,6 +254,7 @@ static WINDOW: Form = Form {
 
 static RATE: Form = Form {
     expected: "an object such as `{\"max\": 10, \"window\": 60}` or text such as `\"10/minute\"`",
+    help: None,
     accepts: |value| rate(value).is_some(),
     schema: || {
         json!({
@@ -264,12 +268,14 @@ static RATE: Form = Form {
 /// Names have a check of their own (`spelling`), which can say what was meant.
 static TOOL_NAME: Form = Form {
     expected: "a tool's name or a glob",
+    help: None,
     accepts: |value| matches!(value, Value::Text(_)),
     schema: || json!({ "type": "string", "pattern": TOOL_NAME_PATTERN }),
 };
 
 static COUNTER_NAME: Form = Form {
     expected: "the counter's name, as text",
+    help: None,
     accepts: |value| matches!(value, Value::Text(_)),
     schema: || json!({ "type": "string", "minLength": 1, "pattern": "^[^\\s`]+$" }),
 };

@@ -4,9 +4,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::compile::{Identity, compile};
 use super::compiled::Policy;
-use super::language::{POLICY, RECORDS};
+use super::conform::check_record;
+use super::language::POLICY;
 use super::lint::lint;
-use super::shape::{Report, check_record};
+use super::shape::Report;
 use super::written;
 use crate::document::{self, Problem};
 
@@ -30,7 +31,7 @@ pub fn load(name: &str, file: &str, text: &str) -> Result<Loaded, Vec<Problem>> 
         file,
         problems: read.duplicates,
     };
-    check_record(&POLICY, &read.root, &RECORDS, &mut report);
+    check_record(&POLICY, &read.root, &mut report);
     let digest = data_encoding::HEXLOWER.encode(&Sha256::digest(text.as_bytes()));
     let written = written::read(&read.root);
     let policy = compile(

@@ -6,6 +6,7 @@
 
 mod compile;
 mod compiled;
+mod conform;
 mod decide;
 mod glob;
 mod language;
@@ -18,6 +19,7 @@ mod schema;
 mod shape;
 mod spelling;
 mod strictness;
+mod suggest;
 mod together;
 mod types;
 mod window;
