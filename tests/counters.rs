@@ -1,4 +1,5 @@
 //! One behaviour suite, run over every store.
+#![cfg(test)]
 
 #[path = "support/redis.rs"]
 mod redis_server;

@@ -1,4 +1,5 @@
 //! The script against the model and against brute force, on random steps, in a real Redis.
+#![cfg(test)]
 
 #[path = "support/redis.rs"]
 mod redis_server;

@@ -1,4 +1,5 @@
 //! The strict reading of a body, held against a second reading that is slow and simple.
+#![cfg(test)]
 
 use std::fmt;
 

@@ -2,6 +2,7 @@
 //! not read.
 //!
 //! `cargo test --release --test mcp_bytes_speed -- --ignored --nocapture`
+#![cfg(test)]
 
 use std::hint::black_box;
 use std::time::Instant;

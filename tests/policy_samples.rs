@@ -3,6 +3,7 @@
 //! exactly the problems of its.
 //!
 //! `cargo test --test policy_samples -- --ignored bless` writes the `.err` files anew.
+#![cfg(test)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
