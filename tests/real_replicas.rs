@@ -143,7 +143,7 @@ fn admissions_ms(gates: &[Gate]) -> Vec<u64> {
     let admitted = lines.filter(|line| line["outcome"] == "allowed" && line["tool"] == "start_run");
     admitted
         .map(|line| {
-            line["charges"][0]["at_ms"]
+            line["charges"][0]["store_ms"]
                 .as_u64()
                 .unwrap_or_else(|| panic!("no store time in {line}"))
         })

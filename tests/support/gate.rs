@@ -96,6 +96,12 @@ impl Setup {
         self
     }
 
+    /// A grant with all its keys.
+    pub fn entry(mut self, grant: Value) -> Self {
+        self.grants.push(grant);
+        self
+    }
+
     /// Counters in Redis, with this deadline for a store call. Tests of exactness use 5 s.
     pub fn redis(mut self, url: &str, deadline_ms: u64) -> Self {
         self.counters = Some(json!({ "store": "redis", "url": url, "deadline_ms": deadline_ms }));

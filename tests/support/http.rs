@@ -104,6 +104,19 @@ impl Wire {
             .unwrap();
     }
 
+    /// Sends these bytes and says that no more come. The other side may have closed before: that is not checked.
+    pub async fn send_all_and_close(&mut self, bytes: &[u8]) {
+        within("sending", STEP, self.stream.write_all(bytes)).await.ok();
+        self.stream.shutdown().await.ok();
+    }
+
+    /// Reads whatever comes until the other side closes.
+    pub async fn until_end(&mut self) {
+        while self.fill().await {
+            self.buffer.clear();
+        }
+    }
+
     /// Reads more bytes; false at the end of the stream.
     async fn fill(&mut self) -> bool {
         let mut part = [0_u8; 16 * 1024];
