@@ -1,5 +1,13 @@
 //! Real clients of four SDKs, through toolgate, to real servers: what a refusal looks like from inside an agent.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "in a test and its helpers a failed unwrap is a failed test"
+)]
+
 mod support;
 
 use serde_json::{Value, json};
@@ -7,11 +15,11 @@ use support::clients::{self, Run, Sdk, Seen};
 use support::gate::{Gate, Setup, limited};
 use support::servers::{Era, Everything, Fixture};
 
-const MAX: u64 = 10;
+const MAX: usize = 10;
 
 /// `start_run` is limited, two families of tools are hidden, one tool is denied with a reason.
 fn policy() -> Value {
-    let mut policy = limited("start_run", MAX, json!("minute"));
+    let mut policy = limited("start_run", MAX as u64, json!("minute"));
     policy["hide"] = json!(["secret-*", "admin_delete_user"]);
     policy["tools"]["files/write"] = json!({ "action": "deny", "reason": "files are read-only here" });
     policy
@@ -94,7 +102,7 @@ async fn each_client_reads_the_limit_and_goes_on(era: Era, sdks: &[Sdk]) {
     let gate = gate("fixture", &fixture.url, policy());
     for (sdk, run) in run_all(&gate, "fixture", sdks, &twelve_then_echo("start_run", &json!({}))) {
         let seen = run.calls();
-        let (admitted, rest) = seen.split_at(MAX as usize);
+        let (admitted, rest) = seen.split_at(MAX);
         assert!(
             admitted.iter().all(|call| call.kind == "ok"),
             "{sdk:?}: {admitted:?}"
@@ -113,17 +121,17 @@ async fn each_client_reads_the_limit_and_goes_on(era: Era, sdks: &[Sdk]) {
         };
         assert_eq!(run.protocol_version(), version, "{sdk:?}");
     }
-    let sdks = sdks.len() as u64;
+    let sdks = sdks.len();
     assert_eq!(
         fixture.executions("start_run").await,
-        MAX * sdks,
+        (MAX * sdks) as u64,
         "executions are not the admitted calls"
     );
-    assert_eq!(fixture.executions("stop_run").await, sdks);
-    let limited = gate.until_decisions("the refusals are logged", 2 * sdks as usize, |line| {
+    assert_eq!(fixture.executions("stop_run").await, sdks as u64);
+    let limited = gate.until_decisions("the refusals are logged", 2 * sdks, |line| {
         line["outcome"] == "limited"
     });
-    assert_eq!(limited.await.len() as u64, 2 * sdks);
+    assert_eq!(limited.await.len(), 2 * sdks);
 }
 
 #[tokio::test]
@@ -139,14 +147,18 @@ async fn the_current_clients_read_the_limit_as_a_tool_error_without_sessions() {
 #[tokio::test]
 async fn four_clients_read_the_limit_in_front_of_the_reference_server() {
     let server = Everything::start();
-    let gate = gate("everything", &server.url, limited("echo", MAX, json!("minute")));
+    let gate = gate(
+        "everything",
+        &server.url,
+        limited("echo", MAX as u64, json!("minute")),
+    );
     let calls = json!([
         { "tool": "echo", "arguments": { "message": "hi" }, "times": MAX + 1 },
         { "tool": "get-sum", "arguments": { "a": 2, "b": 3 } },
     ]);
     for (sdk, run) in run_all(&gate, "everything", &Sdk::ALL, &calls) {
         let seen = run.calls();
-        let (admitted, rest) = seen.split_at(MAX as usize);
+        let (admitted, rest) = seen.split_at(MAX);
         assert!(
             admitted.iter().all(|call| call.text == "Echo: hi"),
             "{sdk:?}: {admitted:?}"

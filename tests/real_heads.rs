@@ -1,6 +1,14 @@
 //! Paths, methods, hosts and header lines, as exact bytes on the wire: what passes, what is refused, and that nothing
 //! refused reaches the server. Answers that no server should give are not passed on either.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "in a test and its helpers a failed unwrap is a failed test"
+)]
+
 mod support;
 
 use serde_json::{Value, json};
@@ -348,7 +356,7 @@ async fn random_bytes_neither_stop_nor_hang_the_proxy() {
     };
     for round in 0..200_u32 {
         let length = usize::try_from(next() % 400).unwrap();
-        let noise: Vec<u8> = (0..length).map(|_| (next() >> 24) as u8).collect();
+        let noise: Vec<u8> = (0..length).map(|_| next().to_le_bytes()[3]).collect();
         let caller = gate.caller("fixture", TOKEN);
         let bytes = match round % 3 {
             0 => noise,
@@ -357,7 +365,7 @@ async fn random_bytes_neither_stop_nor_hang_the_proxy() {
                 let mut call = caller.current_request("echo", &json!({ "message": "hi" }), 1);
                 for _ in 0..3 {
                     let at = usize::try_from(next()).unwrap_or(0) % call.len();
-                    call[at] = (next() >> 24) as u8;
+                    call[at] = next().to_le_bytes()[3];
                 }
                 call
             }

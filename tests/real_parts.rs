@@ -1,6 +1,14 @@
 //! The parts that the other tests rely on, without toolgate between them: real clients against real servers, the
 //! relay, the window check. Where one of these fails, a failure of the tests with toolgate says nothing.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "in a test and its helpers a failed unwrap is a failed test"
+)]
+
 mod support;
 
 use std::time::Duration;

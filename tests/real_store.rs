@@ -1,5 +1,13 @@
 //! The store fails for real: killed, stalled, cut off, back again.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "in a test and its helpers a failed unwrap is a failed test"
+)]
+
 mod support;
 
 use std::time::{Duration, Instant};

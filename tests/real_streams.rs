@@ -1,5 +1,13 @@
 //! Streams pass as they come: events one by one, a client that leaves, GET and DELETE of sessions, exact bytes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "in a test and its helpers a failed unwrap is a failed test"
+)]
+
 mod support;
 
 use data_encoding::BASE64;

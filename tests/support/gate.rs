@@ -42,7 +42,7 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            std::fs::remove_dir_all(&self.0).ok();
+            let _ = std::fs::remove_dir_all(&self.0);
         }
     }
 }
@@ -150,8 +150,6 @@ impl Setup {
         // Nothing of the machine's own environment may steer the gate.
         command
             .env_clear()
-            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
-        command
             .args(["serve", "--config"])
             .arg(folder.path().join("toolgate.yaml"));
         let child = Child::start("toolgate", &mut command);

@@ -106,8 +106,8 @@ impl Wire {
 
     /// Sends these bytes and says that no more come. The other side may have closed before: that is not checked.
     pub async fn send_all_and_close(&mut self, bytes: &[u8]) {
-        within("sending", STEP, self.stream.write_all(bytes)).await.ok();
-        self.stream.shutdown().await.ok();
+        let _ = within("sending", STEP, self.stream.write_all(bytes)).await;
+        let _ = self.stream.shutdown().await;
     }
 
     /// Reads whatever comes until the other side closes.

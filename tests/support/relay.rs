@@ -71,8 +71,8 @@ async fn carry(inbound: TcpStream, target: String, watching: watch::Receiver<Sta
     let Ok(outbound) = TcpStream::connect(target).await else {
         return;
     };
-    inbound.set_nodelay(true).ok();
-    outbound.set_nodelay(true).ok();
+    inbound.set_nodelay(true).unwrap();
+    outbound.set_nodelay(true).unwrap();
     let (client_reads, client_writes) = inbound.into_split();
     let (server_reads, server_writes) = outbound.into_split();
     let mut cut = watching.clone();
@@ -92,7 +92,7 @@ async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut watching: wat
             return;
         }
         if count == 0 || to.write_all(&part[..count]).await.is_err() {
-            to.shutdown().await.ok();
+            let _ = to.shutdown().await;
             return;
         }
     }

@@ -22,7 +22,7 @@ impl Redis {
     pub fn start() -> Self {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         // Each test process begins elsewhere in the range.
-        let offset = (std::process::id() % u32::from(PORTS)) as u16;
+        let offset = u16::try_from(std::process::id() % u32::from(PORTS)).unwrap();
         loop {
             let step = NEXT.fetch_add(1, Ordering::Relaxed);
             let port = FIRST_PORT + offset.wrapping_mul(7).wrapping_add(step) % PORTS;
