@@ -155,7 +155,7 @@ def noise(run: dict) -> str:
         f"- In use by others on the gate's core while measuring: at most {foreign:.1%}; taken by the hypervisor: at most {stolen:.1%}.",
         f"- In use on both cores before the run: {run['busy_before']:.1%}, after it: {run['busy_after']:.1%}.",
     ]
-    held = [key for key in samples if median(values(samples, key, "core_busy")) < SATURATED]
+    held = [key for key in samples if median(core_taken(samples, key)) < SATURATED]
     if held:
         lines.append(
             f"- Candidates whose core was not fully in use, so that the load's core set their throughput: {', '.join(held)}."
@@ -165,6 +165,11 @@ def noise(run: dict) -> str:
     if slow:
         lines.append(f"- The fixed rate was not held by: {', '.join(slow)}. Their latencies are those of a queue.")
     return "\n".join(lines)
+
+
+def core_taken(samples: Samples, key: str) -> list[float]:
+    """The share of the gate's core that was not idle, whoever had it."""
+    return [sample["core_busy"] + sample["foreign"] + sample["stolen"] for sample in samples[key]]
 
 
 def relative_spread(found: list[float]) -> float:

@@ -141,7 +141,7 @@ def sample(
             "cpu_us": sum(used) * micro,
             "redis_us": sum(used[1:]) * micro,
             "core_us": busy * micro,
-            "core_busy": sum(used) / wall,
+            "core_busy": sum(used) / sums["seconds"],
             "foreign": max(0.0, busy - sum(used)) / wall,
             "stolen": stolen / wall,
             "rate": fixed["rate"],
