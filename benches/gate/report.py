@@ -48,13 +48,14 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 def calls_table(samples: Samples) -> str:
     """Throughput and CPU of the closed loop."""
-    head = ["", "way to the upstream", "calls/s", "CPU µs per call", "of that Redis", "its core in use"]
+    head = ["", "way to the upstream", "calls/s", "CPU µs per call", "kernel", "Redis", "its core in use"]
     rows = [
         [
             key,
             TITLES[key],
             spread(samples, key, "throughput", ",.0f"),
             spread(samples, key, "cpu_us", ".1f"),
+            middle(samples, key, "system_us", ".1f"),
             middle(samples, key, "redis_us", ".1f") if any(values(samples, key, "redis_us")) else "–",
             middle(samples, key, "core_busy", ".0%"),
         ]

@@ -10,6 +10,8 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import load
@@ -102,15 +104,30 @@ def rehearse(
     return found
 
 
-def measured(pids: list[int], core: int, step):
-    """Runs a step and returns its result with the CPU seconds of each process, and of the core as a whole."""
+@dataclass
+class Cost:
+    """What a step took, in seconds."""
+
+    wall: float
+    processes: list[float]
+    """User and system time of each process."""
+    system: float
+    """System time of all of them."""
+    core: float
+    """Busy time of the gate's core, whoever used it."""
+    stolen: float
+
+
+def measured(pids: list[int], core: int, step: Callable[[], dict[str, float]]) -> tuple[dict[str, float], Cost]:
+    """Runs a step and returns its result with what it cost."""
     before, core_before = [cpu_seconds(pid) for pid in pids], core_seconds(core)
     started = time.monotonic()
     result = step()
     wall = time.monotonic() - started
     after, core_after = [cpu_seconds(pid) for pid in pids], core_seconds(core)
-    used = [end - start for start, end in zip(before, after)]
-    return result, used, core_after[0] - core_before[0], core_after[1] - core_before[1], wall
+    used = [sum(end) - sum(start) for start, end in zip(before, after)]
+    system = sum(end[1] - start[1] for start, end in zip(before, after))
+    return result, Cost(wall, used, system, core_after[0] - core_before[0], core_after[1] - core_before[1])
 
 
 def sample(
@@ -124,10 +141,10 @@ def sample(
         load.check_answer(name, up.port)
         load.closed_loop(processes, core, name, up, 1)
         pids = [up.process.pid] + ([up.redis.pid] if up.redis else [])
-        sums, used, busy, stolen, wall = measured(
+        sums, cost = measured(
             pids, tools.gate_core, lambda: load.closed_loop(processes, core, name, up, options.seconds)
         )
-        fixed, fixed_used, _, _, _ = measured(
+        fixed, fixed_cost = measured(
             pids,
             tools.gate_core,
             lambda: load.fixed_rate(processes, core, options.oha, name, up, rate, options.seconds),
@@ -136,18 +153,19 @@ def sample(
         processes.check_alive(up.process)
         settled, peak = memory_mib(up.process.pid)
         micro = 1e6 / sums["requests"]
+        used = sum(cost.processes)
         return {
             "throughput": sums["requests"] / sums["seconds"],
-            "cpu_us": sum(used) * micro,
-            "redis_us": sum(used[1:]) * micro,
-            "core_us": busy * micro,
-            "core_busy": sum(used) / sums["seconds"],
-            "foreign": max(0.0, busy - sum(used)) / wall,
-            "stolen": stolen / wall,
+            "cpu_us": used * micro,
+            "system_us": cost.system * micro,
+            "redis_us": sum(cost.processes[1:]) * micro,
+            "core_busy": used / sums["seconds"],
+            "foreign": max(0.0, cost.core - used) / cost.wall,
+            "stolen": cost.stolen / cost.wall,
             "rate": fixed["rate"],
             "p50_ms": fixed["p50_ms"],
             "p99_ms": fixed["p99_ms"],
-            "fixed_cpu_us": sum(fixed_used) * 1e6 / fixed["calls"],
+            "fixed_cpu_us": sum(fixed_cost.processes) * 1e6 / fixed["calls"],
             "idle_mib": idle,
             "settled_mib": settled,
             "peak_mib": peak,
