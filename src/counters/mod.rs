@@ -1,1 +1,123 @@
 //! Counters: windowed usage that all replicas share. See `ARCHITECTURE.md` and `lua/admit.lua`.
+//!
+//! The promise: for each counter key, on the store's own clock, the charges admitted in any interval of
+//! length `window` sum to at most `max`. [`model`] states the rules in plain Rust and is the
+//! specification; `lua/admit.lua` is the same in Redis, and a property test compares every reply.
+
+pub mod calendar;
+pub mod command;
+pub mod history;
+pub mod keys;
+mod memory;
+pub mod model;
+mod prepare;
+mod redis;
+mod store;
+pub mod wire;
+
+use std::fmt;
+
+pub use memory::MemoryStore;
+pub use redis::{RedisOptions, RedisStore, StoreSetupError};
+pub use store::{Receipt, Store};
+
+use crate::policy::Charge;
+
+/// The random id of one received request; a resend to the store carries the same one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CallId(pub [u8; 8]);
+
+impl CallId {
+    /// Draws an id from the operating system.
+    ///
+    /// # Errors
+    /// [`StoreError::Randomness`] where the system has none: without an id a charge could not be undone.
+    pub fn random() -> Result<Self, StoreError> {
+        let mut bytes = [0; 8];
+        getrandom::fill(&mut bytes).map_err(|_| StoreError::Randomness)?;
+        Ok(Self(bytes))
+    }
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CallId({self})")
+    }
+}
+
+/// One call and all that it costs.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    pub id: CallId,
+    pub charges: Vec<Charge>,
+}
+
+/// Where one charge's counter stands after the call was judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChargeState {
+    /// Units left, in the limit's units; after this call where it was admitted.
+    pub left: u64,
+    /// Milliseconds until the next unit frees; 0 where nothing is held.
+    pub frees_ms: u64,
+}
+
+/// The store's answer to one call.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// Every charge stands. `states` are in the order of the admission's charges.
+    Admitted {
+        receipt: Receipt,
+        states: Vec<ChargeState>,
+    },
+    /// Nothing was charged.
+    Limited {
+        /// Index of the first charge, in the admission's order, that does not fit.
+        charge: usize,
+        /// Milliseconds until the whole call would be admitted if nothing else came; `None`: never.
+        retry_after_ms: Option<u64>,
+        states: Vec<ChargeState>,
+    },
+}
+
+/// Why the store gave no verdict. No message holds a secret, a key or the store's address.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    #[error("the store did not answer within its deadline")]
+    Timeout,
+    #[error("the store cannot be reached: {0}")]
+    Unavailable(&'static str),
+    #[error("the store can no longer tell whether this call was charged")]
+    InDoubt,
+    #[error("the store is out of memory: raise `maxmemory` or add a node")]
+    OutOfMemory,
+    #[error("the store received the command after its deadline and charged nothing")]
+    Late,
+    #[error("the store answered something unexpected: {0}")]
+    Protocol(&'static str),
+    #[error("these charges cannot be counted: {0}")]
+    Charges(&'static str),
+    #[error("the operating system gave no random bytes")]
+    Randomness,
+}
+
+impl StoreError {
+    /// One word for log lines and metric labels; a closed set.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Unavailable(_) => "unavailable",
+            Self::InDoubt => "in_doubt",
+            Self::OutOfMemory => "out_of_memory",
+            Self::Late => "late",
+            Self::Protocol(_) => "protocol",
+            Self::Charges(_) => "charges",
+            Self::Randomness => "randomness",
+        }
+    }
+}

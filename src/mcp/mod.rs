@@ -5,6 +5,7 @@
 
 pub mod envelope;
 pub mod headers;
+pub mod keys;
 pub mod list;
 pub mod reply;
 pub mod sse;

@@ -1,0 +1,277 @@
+#!lua
+-- Judges all charges of one call and makes all of them or none. One atomic step.
+-- The rules are stated in src/counters/model.rs; a property test compares every reply with it.
+--
+-- KEYS   1 .. n      one key for each charge, all different, all in one hash slot
+--        then        for each bounded charge, in order: its overflow key, its index key
+-- ARGV   1           id of the call, 8 bytes
+--        2           '>I6I6B'  deadline (store ms, 0 none), first sent (store ms, 0 for a first send),
+--                    flags (1: peek, charge nothing)
+--        3           empty; a test gives its clock here in ms, and then no key expires
+--        4 .. 3+n    '>BBI7I7I6I6I4'  kind, advisory (0 or 1), weight, max, a, b, max_values (0: not
+--                    bounded), followed for kind 1 by the life of the key in ms as decimal text: a + 1,
+--                    or 2a + 2 where bounded
+--                    kind 1 window    a = length in ms
+--                    kind 2 calendar  [a, b) in store ms
+--                    kind 3 lease     a = time to live in ms; not served yet: outcome 6
+-- RETURNS integers: outcome, now (store ms), then
+--        outcome 0 limited, 1 admitted, 2 already admitted: three for each charge: left, ms until the
+--          next unit frees (0: nothing held), ms until the charge fits (0: it does, -1: never)
+--        outcome 5 stale: for each charge the time that its interval must hold
+--        outcome 3 in doubt, 4 late, 6 unsupported form: nothing more
+-- WRITES only under outcome 1 without peek; every read and check comes before the first write.
+--
+-- A value holds the charges of one key in order of time, after its high water: the latest time at
+-- which anything was charged. Times t are kept modulo 256^tw and read back from the high water.
+--   16+tw  high water I6, then for each charge: t, id            (every weight is 1)
+--   32+tw  high water I6, total I7, slots B, then for each slot: t, weight I7 (merged, without ids),
+--          then for each charge: t, weight I7, id
+-- tw is 3, 4 or 6 bytes, whatever the longest age needs.
+local call, pack, unpk, sub = redis.call, struct.pack, struct.unpack, string.sub
+local id, clock = ARGV[1], ARGV[3]
+local deadline, first_sent, flags = unpk('>I6I6B', ARGV[2])
+
+local now
+if clock == '' then
+  local time = call('TIME')
+  now = time[1] * 1000 + (time[2] - time[2] % 1000) / 1000
+else
+  now = tonumber(clock)
+end
+if deadline > 0 and now > deadline then return {4, now} end
+
+local count = #ARGV - 3
+local values
+if #KEYS == 1 then
+  values = {call('GET', KEYS[1])}
+else
+  values = call('MGET', unpack(KEYS))
+end
+
+-- Pass one: where each key stands. Nothing is written.
+local plans, reply = {}, {0, now}
+local companion, at = count, 2
+local denied, stale, certain, held = false, false, false, false
+for i = 1, count do
+  local kind, advisory, weight, max, a, b, max_values = unpk('>BBI7I7I6I6I4', ARGV[3 + i])
+  if kind ~= 1 and kind ~= 2 then return {6, now} end
+  local value, key, index = values[i], KEYS[i], nil
+
+  if max_values > 0 then
+    -- A value that is not live gets a key of its own while there is room, else the overflow key. Its own
+    -- key starts as a copy of the overflow key: charges there may have been its own. It lives for two
+    -- windows, so that what others charged to the overflow key cannot spoil a retry time given before.
+    local over = values[companion + 1]
+    index = KEYS[companion + 2]
+    local live = false
+    if value then
+      local _, high = unpk('>BI6', value)
+      live = kind == 1 and high + 2 * a + 2 > now or kind == 2 and high >= a
+    end
+    if not live then
+      value = over
+      if call('ZCOUNT', index, string.format('(%.0f', now), '+inf') >= max_values then
+        key, index = KEYS[companion + 1], nil
+      end
+    end
+    companion = companion + 2
+  end
+
+  -- form 0: nothing held; 1: weights are all 1; 2: weights and slots.
+  local form, tw, mod, tf = 0, 6, 281474976710656, '>I6'
+  local high, moment, cut = -1, now, nil
+  if value then
+    local head
+    head, high = unpk('>BI6', value)
+    form = 1
+    if head >= 32 then form, head = 2, head - 16 end
+    tw = head - 16
+    if high > now then moment = high end
+  end
+  if kind == 1 then
+    cut = moment - a
+  else
+    cut = a
+    if moment < a or moment >= b then stale = true end
+  end
+  if high < cut then
+    -- Nothing is held, or nothing counts any more: the key starts afresh.
+    form = 0
+    local longest = kind == 1 and a or b - a
+    if longest < 16777216 then tw = 3 elseif longest < 4294967296 then tw = 4 else tw = 6 end
+  end
+  if tw == 3 then
+    mod, tf = 16777216, '>I3'
+  elseif tw == 4 then
+    mod, tf = 4294967296, '>I4'
+  elseif tw ~= 6 then
+    return {6, now}
+  end
+
+  -- from: where in the value counting starts; size: bytes of one charge; slots: merged ones that count.
+  local used, oldest, from, size, slots, length = 0, nil, 8, tw + 8, 0, 0
+  local ids, lost = 8, -1
+  if form == 1 then
+    length = #value
+    while from <= length do
+      oldest = high - (high - unpk(tf, value, from)) % mod
+      if oldest >= cut then break end
+      from, oldest = from + size, nil
+    end
+    used = (length - from + 1) / size
+  elseif form == 2 then
+    length = #value
+    used, slots = unpk('>I7B', value, 8)
+    from, size = 16, tw + 15
+    ids = 16 + slots * (tw + 7)
+    if slots > 0 then
+      lost = high - (high - unpk(tf, value, ids - tw - 7)) % mod
+    end
+    while from <= length do
+      oldest = high - (high - unpk(tf, value, from)) % mod
+      if oldest >= cut then break end
+      used = used - unpk('>I7', value, from + tw)
+      if slots > 0 then
+        slots, from = slots - 1, from + tw + 7
+      else
+        from = from + size
+      end
+      oldest = nil
+    end
+  end
+
+  if first_sent > 0 then
+    -- A resend: is its id held, and if not, would it be?
+    if form > 0 then
+      local place = string.find(value, id, ids, true)
+      while place and (place + 8 - ids) % size ~= 0 do
+        place = string.find(value, id, place + 1, true)
+      end
+      if place then held = true end
+    end
+    if advisory == 0 and first_sent >= cut and first_sent > lost then certain = true end
+  end
+
+  local room, wait = max - used, 0
+  if weight > max then
+    wait = -1
+  elseif weight > room then
+    if kind == 2 then
+      wait = b - now
+    else
+      -- The charge fits when this many units have freed.
+      local need, place, left, free = weight - room, from, slots, nil
+      if form == 1 then
+        free = unpk(tf, value, from + (need - 1) * size)
+      else
+        while need > 0 do
+          free = unpk(tf, value, place)
+          need = need - unpk('>I7', value, place + tw)
+          if left > 0 then
+            left, place = left - 1, place + tw + 7
+          else
+            place = place + size
+          end
+        end
+      end
+      wait = high - (high - free) % mod + a + 1 - now
+    end
+  end
+  if wait ~= 0 and advisory == 0 then denied = true end
+  if room < 0 then room = 0 end
+  reply[at + 1] = room
+  reply[at + 2] = oldest and (kind == 1 and oldest + a + 1 - now or b - now) or 0
+  reply[at + 3] = wait
+  plans[i] = {key, index, value, form, tw, mod, tf, moment, from, size, slots, used, weight, kind, a, b,
+    max_values > 0 and 2 * a + 2 or a + 1}
+  at = at + 3
+end
+if companion ~= #KEYS then return {6, now} end
+
+if stale then
+  reply = {5, now}
+  for i = 1, count do reply[2 + i] = plans[i][8] end
+  return reply
+end
+if first_sent > 0 then
+  if held then
+    reply[1] = 2
+    for i = 1, count do reply[2 + 3 * i] = 0 end
+    return reply
+  end
+  if not certain then return {3, now} end
+end
+if denied then return reply end
+reply[1] = 1
+if flags % 2 == 1 then return reply end
+
+-- Pass two: everything fits, except shadow charges, which are then not made.
+for i = 1, count do
+  local at = 3 * i
+  if reply[at + 2] == 0 then
+    local key, index, value, form, tw, mod, tf, moment, from, size, slots, used, weight, kind, a, b, life =
+      unpack(plans[i], 1, 17)
+    local stamp = pack(tf, moment % mod)
+    if used == 0 then
+      if weight == 1 then
+        value = pack('>BI6', 16 + tw, moment) .. stamp .. id
+      else
+        value = pack('>BI6I7B', 32 + tw, moment, weight, 0) .. stamp .. pack('>I7', weight) .. id
+      end
+    elseif form == 1 and weight == 1 and used < 128 then
+      value = pack('>BI6', 16 + tw, moment) .. sub(value, from) .. stamp .. id
+    else
+      local tail
+      if form == 1 then
+        -- From the form without weights to the one with.
+        local one, parts = pack('>I7', 1), {}
+        for place = from, #value, size do
+          parts[#parts + 1] = sub(value, place, place + tw - 1) .. one .. sub(value, place + tw, place + size - 1)
+        end
+        tail, size = table.concat(parts), tw + 15
+      else
+        tail = sub(value, from)
+      end
+      tail = tail .. stamp .. pack('>I7', weight) .. id
+      local start = slots * (tw + 7)
+      if #tail - start > 128 * size then
+        -- All but the newest 32 are merged, each slot taken at its latest charge.
+        local width = kind == 1 and math.max(1, math.ceil(a / 64)) or 281474976710656
+        local cut = #tail - 32 * size
+        local merged, last, sum, place = {}, nil, 0, 1
+        while place <= cut do
+          local time = moment - (moment - unpk(tf, tail, place)) % mod
+          local units = unpk('>I7', tail, place + tw)
+          if last and math.floor(last / width) ~= math.floor(time / width) then
+            merged[#merged + 1] = pack(tf, last % mod) .. pack('>I7', sum)
+            sum = 0
+          end
+          last, sum = time, sum + units
+          place = place + (place <= start and tw + 7 or size)
+        end
+        merged[#merged + 1] = pack(tf, last % mod) .. pack('>I7', sum)
+        slots = #merged
+        tail = table.concat(merged) .. sub(tail, cut + 1)
+      end
+      value = pack('>BI6I7B', 32 + tw, moment, used + weight, slots) .. tail
+    end
+
+    local expiry = kind == 1 and moment + life or b
+    if clock ~= '' then
+      call('SET', key, value)
+    elseif kind == 1 and moment == now then
+      call('SET', key, value, 'PX', sub(ARGV[3 + i], 33))
+    else
+      call('SET', key, value, 'PX', string.format('%.0f', expiry - now))
+    end
+    if index then
+      if call('ZADD', index, expiry, sub(key, -22)) == 1 then
+        call('ZREMRANGEBYSCORE', index, '-inf', now)
+      end
+      if clock == '' then call('PEXPIRE', index, expiry - now) end
+    end
+    reply[at] = reply[at] - weight
+    if reply[at + 1] == 0 then reply[at + 1] = kind == 1 and moment + a + 1 - now or b - now end
+  end
+end
+return reply

@@ -1,0 +1,138 @@
+//! A real `redis-server` for one test, ended when dropped.
+
+use std::io::ErrorKind;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a server may take to answer its first PING.
+const START: Duration = Duration::from_secs(20);
+
+pub struct RedisServer {
+    child: Option<Child>,
+    dir: PathBuf,
+    pub port: u16,
+    extra: Vec<String>,
+}
+
+impl RedisServer {
+    /// Starts a server that keeps nothing on disk.
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts a server with further arguments, e.g. `["--maxmemory", "4mb"]`.
+    pub fn start_with(extra: &[&str]) -> Self {
+        let extra: Vec<String> = extra.iter().map(|&arg| arg.to_owned()).collect();
+        let mut name = [0; 8];
+        getrandom::fill(&mut name).unwrap();
+        let dir = std::env::temp_dir().join(format!("toolgate-redis-{:016x}", u64::from_be_bytes(name)));
+        std::fs::create_dir_all(&dir).unwrap();
+        // Another test may take the port between its release here and the server's bind: try again.
+        for _ in 0..5 {
+            let port = TcpListener::bind("127.0.0.1:0")
+                .unwrap()
+                .local_addr()
+                .unwrap()
+                .port();
+            let mut server = Self {
+                child: None,
+                dir: dir.clone(),
+                port,
+                extra: extra.clone(),
+            };
+            if server.spawn() {
+                return server;
+            }
+            std::mem::forget(server);
+        }
+        panic!("redis-server did not start: is it installed?");
+    }
+
+    /// `redis://127.0.0.1:PORT/`.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/", self.port)
+    }
+
+    /// A plain blocking connection.
+    pub fn connection(&self) -> redis::Connection {
+        redis::Client::open(self.url()).unwrap().get_connection().unwrap()
+    }
+
+    /// Sends a signal by name, e.g. `STOP` or `CONT`.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.as_ref().unwrap().id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([&format!("-{name}"), &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Starts it again, empty, on the same port.
+    pub fn restart(&mut self) {
+        self.kill();
+        assert!(self.spawn(), "redis-server did not come back on its port");
+    }
+
+    fn spawn(&mut self) -> bool {
+        let child = Command::new("redis-server")
+            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
+            .arg("--dir")
+            .arg(&self.dir)
+            .args(&self.extra)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        self.child = match child {
+            Ok(child) => Some(child),
+            Err(error) if error.kind() == ErrorKind::NotFound => panic!("redis-server is not installed"),
+            Err(error) => panic!("redis-server: {error}"),
+        };
+        let until = Instant::now() + START;
+        let client = redis::Client::open(self.url()).unwrap();
+        while Instant::now() < until {
+            let pid = self.child.as_ref().unwrap().id();
+            if client
+                .get_connection()
+                .and_then(|mut it| own_pid(&mut it))
+                .is_ok_and(|found| found == pid)
+            {
+                return true;
+            }
+            if self.child.as_mut().unwrap().try_wait().unwrap().is_some() {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        false
+    }
+}
+
+/// The server's process, so that a stranger on the port is not taken for ours.
+fn own_pid(connection: &mut redis::Connection) -> redis::RedisResult<u32> {
+    let info: String = redis::cmd("INFO").arg("server").query(connection)?;
+    let pid = info
+        .lines()
+        .find_map(|line| line.strip_prefix("process_id:")?.parse().ok());
+    pid.ok_or_else(|| (redis::ErrorKind::Client, "no process_id").into())
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}

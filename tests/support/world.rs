@@ -1,0 +1,434 @@
+//! Random steps over a handful of keys, and the judge who follows them: by the model, by brute force.
+
+use std::collections::{BTreeMap, HashSet};
+
+use proptest::prelude::*;
+use toolgate::counters::CallId;
+use toolgate::counters::command::{Bound, Command, Fit, KeyCharge, Outcome, Reply, Span};
+use toolgate::counters::model::{EXACT_MAX, Model, SLOTS};
+
+use super::script::Rig;
+
+/// Store time at which every case starts.
+const START: u64 = 1_700_000_000_123;
+/// Bounded values that may have a key of their own.
+const MAX_VALUES: u32 = 2;
+
+/// One charge of a step, before keys and spans are known.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// 0 ..= 2: window keys, 3: calendar, 4 ..= 7: values of a bounded scope.
+    pub key: usize,
+    pub weight: u64,
+    pub max: u64,
+    pub advisory: bool,
+}
+
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Milliseconds the clock moves; negative: it steps back.
+    Clock(i64),
+    /// So many calls alike, `every` ms apart.
+    Calls {
+        wishes: Vec<Wish>,
+        times: u32,
+        every: u64,
+        peek: bool,
+    },
+    /// A command that arrives so many ms after its deadline (negative: before).
+    Late { wishes: Vec<Wish>, by: i64 },
+    /// The call that was sent so many calls ago is sent again.
+    Resend(usize),
+    /// The call that was sent so many calls ago is refunded.
+    Refund(usize),
+}
+
+/// A whole case: the length of the windows and what happens.
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub window: u64,
+    pub steps: Vec<Step>,
+}
+
+fn wish() -> impl Strategy<Value = Wish> {
+    let weight = prop_oneof![6 => Just(1), 2 => 1..5_u64, 1 => Just(300), 1 => Just(1 << 52)];
+    let max = prop_oneof![4 => 1..6_u64, 3 => 6..40_u64, 2 => 100..400_u64, 1 => Just(1_000_000), 1 => Just(1 << 53)];
+    let advisory = prop_oneof![9 => Just(false), 1 => Just(true)];
+    (0..8_usize, weight, max, advisory).prop_map(|(key, weight, max, advisory)| Wish {
+        key,
+        weight,
+        max,
+        advisory,
+    })
+}
+
+fn wishes() -> impl Strategy<Value = Vec<Wish>> {
+    prop::collection::vec(wish(), 1..4).prop_map(|mut wishes| {
+        let mut seen = HashSet::new();
+        // One call has one value of a bounded scope, and no key twice.
+        wishes.retain(|wish| seen.insert(wish.key.min(4)));
+        wishes
+    })
+}
+
+fn step(window: u64) -> impl Strategy<Value = Step> {
+    let length = i64::try_from(window).unwrap();
+    let calls = (
+        wishes(),
+        prop_oneof![6 => Just(1), 2 => 2..9_u32, 1 => 100..200_u32],
+        0..window / 60 + 2,
+    );
+    prop_oneof![
+        4 => (0..length / 4 + 2).prop_map(Step::Clock),
+        2 => (length - 1..length + 3).prop_map(Step::Clock),
+        1 => (-length..0).prop_map(Step::Clock),
+        10 => (calls, prop::bool::weighted(0.1))
+            .prop_map(|((wishes, times, every), peek)| Step::Calls { wishes, times, every, peek }),
+        1 => (wishes(), -2..3_i64).prop_map(|(wishes, by)| Step::Late { wishes, by }),
+        2 => (0..200_usize).prop_map(Step::Resend),
+        2 => (0..60_usize).prop_map(Step::Refund),
+    ]
+}
+
+pub fn case() -> impl Strategy<Value = Case> {
+    let window = prop_oneof![
+        1..70_u64,
+        200..2_000_u64,
+        Just(60_000),
+        Just(86_400_000),
+        Just(4_294_967_296)
+    ];
+    window.prop_flat_map(|window| {
+        prop::collection::vec(step(window), 1..40).prop_map(move |steps| Case { window, steps })
+    })
+}
+
+/// What one key was charged, kept without any cleverness.
+#[derive(Clone, Copy, Debug)]
+struct Made {
+    time: u64,
+    weight: u64,
+    id: CallId,
+}
+
+/// Follows a case on the script and, where given, on the model.
+pub struct Judge<'a> {
+    rig: &'a mut Rig,
+    model: Option<Model>,
+    prefix: String,
+    window: u64,
+    now: u64,
+    calls: u64,
+    sent: Vec<(Command, u64)>,
+    made: BTreeMap<String, Vec<Made>>,
+    /// The latest charge of each key, refunded or not.
+    high: BTreeMap<String, u64>,
+    refunded: HashSet<[u8; 8]>,
+}
+
+type Found = Result<(), String>;
+
+/// Runs the case; the error says which guarantee broke. `prefix` must be new for each case.
+pub fn judge(rig: &mut Rig, with_model: bool, prefix: &str, case: &Case) -> Found {
+    let mut judge = Judge {
+        rig,
+        model: with_model.then(Model::default),
+        prefix: prefix.to_owned(),
+        window: case.window,
+        now: START,
+        calls: 0,
+        sent: Vec::new(),
+        made: BTreeMap::new(),
+        high: BTreeMap::new(),
+        refunded: HashSet::new(),
+    };
+    for step in &case.steps {
+        judge.step(step)?;
+    }
+    Ok(())
+}
+
+impl Judge<'_> {
+    fn step(&mut self, step: &Step) -> Found {
+        match step {
+            Step::Clock(by) => self.now = self.now.checked_add_signed(*by).unwrap(),
+            Step::Calls {
+                wishes,
+                times,
+                every,
+                peek,
+            } => {
+                for turn in 0..*times {
+                    if turn > 0 {
+                        self.now += every;
+                    }
+                    let command = self.command(wishes, *peek);
+                    self.call(command)?;
+                }
+            }
+            Step::Late { wishes, by } => {
+                let mut command = self.command(wishes, false);
+                command.deadline = self.now.checked_add_signed(-by).unwrap();
+                self.call(command)?;
+            }
+            Step::Resend(back) => {
+                if let Some((mut command, at)) = self.nth_last(*back) {
+                    command.first_sent = at;
+                    self.call(command)?;
+                }
+            }
+            Step::Refund(back) => {
+                if let Some((command, _)) = self.nth_last(*back) {
+                    self.refund(&command)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn nth_last(&self, back: usize) -> Option<(Command, u64)> {
+        self.sent
+            .len()
+            .checked_sub(back + 1)
+            .map(|index| self.sent[index].clone())
+    }
+
+    fn command(&mut self, wishes: &[Wish], peek: bool) -> Command {
+        self.calls += 1;
+        let charges = wishes.iter().map(|wish| self.charge(wish)).collect();
+        Command {
+            id: CallId(self.calls.to_be_bytes()),
+            deadline: 0,
+            first_sent: 0,
+            peek,
+            charges,
+        }
+    }
+
+    fn charge(&self, wish: &Wish) -> KeyCharge {
+        // As long as real names, whose last 22 characters tell values apart.
+        let name = |what: &str| format!("{}:{{slot}}:{what:_>22}", self.prefix);
+        let span = match wish.key {
+            3 => calendar(self.window, self.now),
+            _ => Span::Window { window: self.window },
+        };
+        let bound = (wish.key >= 4).then(|| Bound {
+            overflow: name("overflow"),
+            index: name("index"),
+            max_values: MAX_VALUES,
+        });
+        let Wish {
+            key,
+            weight,
+            max,
+            advisory,
+        } = *wish;
+        KeyCharge {
+            key: name(&format!("key{key}")),
+            span,
+            weight,
+            max,
+            advisory,
+            bound,
+        }
+    }
+
+    /// Sends a command, again where its calendar interval was another, and judges every answer.
+    fn call(&mut self, mut command: Command) -> Found {
+        for _ in 0..3 {
+            let reply = self.send(&command)?;
+            if reply.outcome != Outcome::Stale {
+                if !command.peek && command.first_sent == 0 {
+                    self.sent.push((command.clone(), self.now));
+                }
+                return self.probe(&command, &reply);
+            }
+            for (charge, at) in command.charges.iter_mut().zip(reply.times) {
+                if let Span::Calendar { .. } = charge.span {
+                    charge.span = calendar(self.window, at);
+                }
+            }
+        }
+        Err(format!("stale three times: {command:?}"))
+    }
+
+    fn send(&mut self, command: &Command) -> Result<Reply, String> {
+        let keys: Vec<&str> = toolgate::counters::wire::keys(command);
+        let before = self.rig.dump(&keys);
+        let reply = self.rig.admit(self.now, command);
+        let wrote = reply.outcome == Outcome::Admitted && !command.peek;
+        if !wrote && self.rig.dump(&keys) != before {
+            return Err(format!("{:?} changed a key: {command:?}", reply.outcome));
+        }
+        if let Some(model) = &mut self.model {
+            let expected = model.admit(self.now, command);
+            if expected != reply {
+                return Err(format!(
+                    "at {}: {command:?}\n model {expected:?}\n script {reply:?}",
+                    self.now
+                ));
+            }
+        }
+        if command.deadline > 0 && (self.now > command.deadline) != (reply.outcome == Outcome::Late) {
+            return Err(format!(
+                "late guard: {:?} at {} for {}",
+                reply.outcome, self.now, command.deadline
+            ));
+        }
+        if wrote {
+            self.record(command, &reply)?;
+        } else if reply.outcome == Outcome::Limited {
+            self.justify(command, &reply)?;
+        }
+        Ok(reply)
+    }
+
+    /// Admitted: no window may hold more than `max`, and no id be charged twice.
+    fn record(&mut self, command: &Command, reply: &Reply) -> Found {
+        for (charge, state) in command.charges.iter().zip(&reply.states) {
+            if state.fit != Fit::Now {
+                continue;
+            }
+            // Which key a bounded value counts in is the script's matter; its value has one limit.
+            let time = self.time(&charge.key);
+            let made = self.made.entry(charge.key.clone()).or_default();
+            if made.iter().any(|made| made.id == command.id) {
+                return Err(format!("{:?} was charged twice", command.id));
+            }
+            made.push(Made {
+                time,
+                weight: charge.weight,
+                id: command.id,
+            });
+            self.high.insert(charge.key.clone(), time);
+            let sum = self.used(charge, time, 0);
+            if sum > u128::from(charge.max) {
+                return Err(format!("{sum} of {} at {time} on {}", charge.max, charge.key));
+            }
+        }
+        Ok(())
+    }
+
+    /// Limited: some charge must really not fit, within one slot where charges were merged.
+    fn justify(&self, command: &Command, reply: &Reply) -> Found {
+        let needless = command.charges.iter().zip(&reply.states).find(|(charge, state)| {
+            let slack = match charge.span {
+                Span::Window { window } if self.merged(&charge.key) => window.div_ceil(SLOTS) - 1,
+                _ => 0,
+            };
+            let used = self.used(charge, self.time(&charge.key), slack);
+            let fits = used + u128::from(charge.weight) <= u128::from(charge.max);
+            charge.bound.is_none() && state.fit != Fit::Now && fits
+        });
+        needless.map_or(Ok(()), |(charge, state)| {
+            Err(format!("needless denial {state:?} of {charge:?}"))
+        })
+    }
+
+    /// The retry time is exact: one ms earlier it is still denied, then it is admitted.
+    fn probe(&mut self, command: &Command, reply: &Reply) -> Found {
+        if reply.outcome != Outcome::Limited {
+            return Ok(());
+        }
+        let denying = command
+            .charges
+            .iter()
+            .zip(&reply.states)
+            .filter(|(charge, _)| !charge.advisory);
+        let mut wait = 0;
+        for (_, state) in denying {
+            match state.fit {
+                Fit::Now => {}
+                Fit::After(ms) => wait = wait.max(ms),
+                Fit::Never => return Ok(()),
+            }
+        }
+        let now = self.now;
+        for (at, expected) in [
+            (now + wait - 1, Outcome::Limited),
+            (now + wait, Outcome::Admitted),
+        ] {
+            let mut look = Command {
+                peek: true,
+                deadline: 0,
+                first_sent: 0,
+                ..command.clone()
+            };
+            for charge in &mut look.charges {
+                if let Span::Calendar { .. } = charge.span {
+                    charge.span = calendar(self.window, at.max(self.time(&charge.key)));
+                }
+            }
+            let found = self.rig.admit(at, &look).outcome;
+            if found != expected {
+                return Err(format!(
+                    "retry after {wait}: {found:?} at {at}, now {now}: {command:?}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn refund(&mut self, command: &Command) -> Found {
+        let mut keys: Vec<String> = command.charges.iter().map(|charge| charge.key.clone()).collect();
+        keys.extend(
+            command
+                .charges
+                .iter()
+                .filter_map(|charge| Some(charge.bound.as_ref()?.overflow.clone())),
+        );
+        let removed = self.rig.refund(&keys, command.id);
+        if let Some(model) = &mut self.model {
+            let expected = model.refund(&keys, command.id);
+            if expected != removed {
+                return Err(format!(
+                    "refund of {:?}: model {expected}, script {removed}",
+                    command.id
+                ));
+            }
+        }
+        if removed > 0 {
+            if !self.refunded.insert(command.id.0) {
+                // Charged again by a later resend: the same id may be refunded again.
+                return Ok(());
+            }
+            for key in &keys {
+                if let Some(made) = self.made.get_mut(key) {
+                    made.retain(|made| made.id != command.id);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The key's time: the clock, or the latest charge where the clock stepped back.
+    fn time(&self, key: &str) -> u64 {
+        self.now.max(self.high.get(key).copied().unwrap_or(0))
+    }
+
+    fn used(&self, charge: &KeyCharge, time: u64, slack: u64) -> u128 {
+        let from = match charge.span {
+            Span::Window { window } => time.saturating_sub(window + slack),
+            Span::Calendar { start, .. } => start,
+            Span::Lease { .. } => 0,
+        };
+        let made = self.made.get(&charge.key).map_or(&[][..], Vec::as_slice);
+        made.iter()
+            .filter(|made| made.time >= from)
+            .map(|made| u128::from(made.weight))
+            .sum()
+    }
+
+    fn merged(&self, key: &str) -> bool {
+        self.made.get(key).is_some_and(|made| made.len() > EXACT_MAX)
+    }
+}
+
+/// Intervals as long as the window, from the epoch: the script does not care what a month is.
+fn calendar(length: u64, at: u64) -> Span {
+    let start = at - at % length;
+    Span::Calendar {
+        start,
+        end: start + length,
+    }
+}
