@@ -1,5 +1,11 @@
 //! The strict reading of a body, held against a second reading that is slow and simple.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a panic in a helper is a failed test"
+)]
+
 use std::fmt;
 
 use proptest::collection::vec;
