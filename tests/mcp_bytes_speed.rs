@@ -4,6 +4,8 @@
 //! `cargo test --release --test mcp_bytes_speed -- --ignored --nocapture`
 #![cfg(test)]
 
+#![expect(clippy::unwrap_used, reason = "a panic in a helper is a failed test")]
+
 use std::hint::black_box;
 use std::time::Instant;
 
