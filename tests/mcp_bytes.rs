@@ -1,5 +1,4 @@
 //! The strict reading of a body, held against a second reading that is slow and simple.
-#![cfg(test)]
 
 #![expect(
     clippy::indexing_slicing,

@@ -2,7 +2,6 @@
 //! not read.
 //!
 //! `cargo test --release --test mcp_bytes_speed -- --ignored --nocapture`
-#![cfg(test)]
 
 #![expect(clippy::unwrap_used, reason = "a panic in a helper is a failed test")]
 
