@@ -9,7 +9,8 @@
 --                    flags (1: peek, charge nothing)
 --        3           empty; a test gives its clock here in ms, and then no key expires
 --        4 .. 3+n    '>BBI7I7I6I6I4'  kind, advisory (0 or 1), weight, max, a, b, max_values (0: not
---                    bounded), followed by the window's expiry in ms as decimal text (window + 1)
+--                    bounded), followed for kind 1 by the life of the key in ms as decimal text: a + 1,
+--                    or 2a + 2 where bounded
 --                    kind 1 window    a = length in ms
 --                    kind 2 calendar  [a, b) in store ms
 --                    kind 3 lease     a = time to live in ms; not served yet: outcome 6
@@ -58,13 +59,14 @@ for i = 1, count do
 
   if max_values > 0 then
     -- A value that is not live gets a key of its own while there is room, else the overflow key. Its own
-    -- key starts as a copy of the overflow key: charges there may have been its own.
+    -- key starts as a copy of the overflow key: charges there may have been its own. It lives for two
+    -- windows, so that what others charged to the overflow key cannot spoil a retry time given before.
     local over = values[companion + 1]
     index = KEYS[companion + 2]
     local live = false
     if value then
       local _, high = unpk('>BI6', value)
-      live = kind == 1 and high + a + 1 > now or kind == 2 and high >= a
+      live = kind == 1 and high + 2 * a + 2 > now or kind == 2 and high >= a
     end
     if not live then
       value = over
@@ -77,7 +79,7 @@ for i = 1, count do
 
   -- form 0: nothing held; 1: weights are all 1; 2: weights and slots.
   local form, tw, mod, tf = 0, 6, 281474976710656, '>I6'
-  local high, moment, cut = 0, now, nil
+  local high, moment, cut = -1, now, nil
   if value then
     local head
     head, high = unpk('>BI6', value)
@@ -92,8 +94,9 @@ for i = 1, count do
     cut = a
     if moment < a or moment >= b then stale = true end
   end
-  if form == 0 or high < cut then
-    -- Nothing counts any more: the key starts afresh.
+  if high < cut then
+    -- Nothing is held, or nothing counts any more: the key starts afresh.
+    form = 0
     local longest = kind == 1 and a or b - a
     if longest < 16777216 then tw = 3 elseif longest < 4294967296 then tw = 4 else tw = 6 end
   end
@@ -110,16 +113,12 @@ for i = 1, count do
   local ids, lost = 8, -1
   if form == 1 then
     length = #value
-    if high < cut then
-      from = length + 1
-    else
-      while from <= length do
-        oldest = high - (high - unpk(tf, value, from)) % mod
-        if oldest >= cut then break end
-        from, oldest = from + size, nil
-      end
-      used = (length - from + 1) / size
+    while from <= length do
+      oldest = high - (high - unpk(tf, value, from)) % mod
+      if oldest >= cut then break end
+      from, oldest = from + size, nil
     end
+    used = (length - from + 1) / size
   elseif form == 2 then
     length = #value
     used, slots = unpk('>I7B', value, 8)
@@ -128,20 +127,16 @@ for i = 1, count do
     if slots > 0 then
       lost = high - (high - unpk(tf, value, ids - tw - 7)) % mod
     end
-    if high < cut then
-      used, slots, from = 0, 0, length + 1
-    else
-      while from <= length do
-        oldest = high - (high - unpk(tf, value, from)) % mod
-        if oldest >= cut then break end
-        used = used - unpk('>I7', value, from + tw)
-        if slots > 0 then
-          slots, from = slots - 1, from + tw + 7
-        else
-          from = from + size
-        end
-        oldest = nil
+    while from <= length do
+      oldest = high - (high - unpk(tf, value, from)) % mod
+      if oldest >= cut then break end
+      used = used - unpk('>I7', value, from + tw)
+      if slots > 0 then
+        slots, from = slots - 1, from + tw + 7
+      else
+        from = from + size
       end
+      oldest = nil
     end
   end
 
@@ -187,7 +182,8 @@ for i = 1, count do
   reply[at + 1] = room
   reply[at + 2] = oldest and (kind == 1 and oldest + a + 1 - now or b - now) or 0
   reply[at + 3] = wait
-  plans[i] = {key, index, value, form, tw, mod, tf, moment, from, size, slots, used, weight, kind, a, b}
+  plans[i] = {key, index, value, form, tw, mod, tf, moment, from, size, slots, used, weight, kind, a, b,
+    max_values > 0 and 2 * a + 2 or a + 1}
   at = at + 3
 end
 if companion ~= #KEYS then return {6, now} end
@@ -213,8 +209,8 @@ if flags % 2 == 1 then return reply end
 for i = 1, count do
   local at = 3 * i
   if reply[at + 2] == 0 then
-    local key, index, value, form, tw, mod, tf, moment, from, size, slots, used, weight, kind, a, b =
-      unpack(plans[i], 1, 16)
+    local key, index, value, form, tw, mod, tf, moment, from, size, slots, used, weight, kind, a, b, life =
+      unpack(plans[i], 1, 17)
     local stamp = pack(tf, moment % mod)
     if used == 0 then
       if weight == 1 then
@@ -260,7 +256,7 @@ for i = 1, count do
       value = pack('>BI6I7B', 32 + tw, moment, used + weight, slots) .. tail
     end
 
-    local expiry = kind == 1 and moment + a + 1 or b
+    local expiry = kind == 1 and moment + life or b
     if clock ~= '' then
       call('SET', key, value)
     elseif kind == 1 and moment == now then
@@ -275,7 +271,7 @@ for i = 1, count do
       if clock == '' then call('PEXPIRE', index, expiry - now) end
     end
     reply[at] = reply[at] - weight
-    if reply[at + 1] == 0 then reply[at + 1] = expiry - now end
+    if reply[at + 1] == 0 then reply[at + 1] = kind == 1 and moment + a + 1 - now or b - now end
   end
 end
 return reply

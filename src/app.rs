@@ -195,7 +195,11 @@ async fn listen(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
 fn store(counters: &Counters) -> anyhow::Result<Store> {
     match counters {
         Counters::Memory => Ok(Store::memory()),
-        Counters::Redis { url, prefix, deadline } => Ok(Store::redis(RedisOptions {
+        Counters::Redis {
+            url,
+            prefix,
+            deadline,
+        } => Ok(Store::redis(RedisOptions {
             url: url.expose().clone(),
             prefix: prefix.clone(),
             deadline: *deadline,
@@ -301,11 +305,8 @@ pub fn signals() -> anyhow::Result<watch::Receiver<bool>> {
 
 /// The first line of `serve`: where the gate listens.
 pub fn announce(out: &mut dyn Write, app: &App) -> anyhow::Result<()> {
-    let line = serde_json::json!({
-        "event": "listening",
-        "proxy": app.proxy_addr()?.to_string(),
-        "admin": app.admin_addr()?.to_string(),
-    });
+    let (proxy, admin) = (app.proxy_addr()?, app.admin_addr()?);
+    let line = format!(r#"{{"event":"listening","proxy":"{proxy}","admin":"{admin}"}}"#);
     writeln!(out, "{line}")?;
     out.flush()?;
     Ok(())

@@ -17,10 +17,19 @@ fn run(cases: u32, with_model: bool) {
     let server = RedisServer::start();
     let rig = RefCell::new(Rig::new(server.connection()));
     let number = Cell::new(0_u32);
-    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config {
+        cases,
+        failure_persistence: None,
+        ..Config::default()
+    });
     let result = runner.run(&world::case(), |case| {
         number.set(number.get() + 1);
-        let found = world::judge(&mut rig.borrow_mut(), with_model, &format!("p{}", number.get()), &case);
+        let found = world::judge(
+            &mut rig.borrow_mut(),
+            with_model,
+            &format!("p{}", number.get()),
+            &case,
+        );
         found.map_err(proptest::test_runner::TestCaseError::fail)
     });
     result.unwrap_or_else(|failure| panic!("{failure}"));
@@ -38,5 +47,8 @@ fn no_sequence_breaks_a_window_and_no_denial_is_needless_or_leaves_a_trace() {
 
 /// `PROPTEST_CASES` asks for more, in a long run.
 fn cases(usual: u32) -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(usual)
+    std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(usual)
 }

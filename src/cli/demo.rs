@@ -53,6 +53,26 @@ pub fn run(once: bool, out: &mut dyn Write) -> anyhow::Result<u8> {
         })
 }
 
+/// Runs the example server until SIGTERM or SIGINT.
+pub fn example_server(listen: SocketAddr, out: &mut dyn Write) -> anyhow::Result<u8> {
+    super::start_logging("info");
+    super::runtime()
+        .context("the runtime cannot start")?
+        .block_on(async {
+            let server = TcpListener::bind(listen)
+                .await
+                .with_context(|| format!("cannot listen on {listen}"))?;
+            writeln!(out, "http://{}/mcp", server.local_addr()?)?;
+            out.flush()?;
+            let mut stopped = app::signals()?;
+            tokio::select! {
+                () = demo::serve(server, Arc::default()) => {}
+                _ = stopped.wait_for(|stop| *stop) => {}
+            }
+            Ok(0)
+        })
+}
+
 fn token() -> anyhow::Result<String> {
     new_token().map_err(|error| anyhow!("no random bytes for a token: {error}"))
 }

@@ -8,6 +8,7 @@ pub mod schema;
 mod serve;
 
 use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -73,6 +74,13 @@ enum Command {
     /// Make tokens for grants.
     #[command(subcommand)]
     Grant(grant::Command),
+    /// Run the demo's MCP server alone, to try a gate in front of it.
+    #[command(after_help = "Example:\n  toolgate example-server --listen 127.0.0.1:3000")]
+    ExampleServer {
+        /// Where to listen; its URL is printed.
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3000")]
+        listen: SocketAddr,
+    },
     /// Print the JSON Schema of the policy file.
     #[command(after_help = "Example:\n  toolgate schema > policy.schema.json")]
     Schema,
@@ -105,6 +113,7 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
             strict,
         } => check_config::run(&policies, config.as_deref(), strict, out),
         Command::Grant(command) => grant::run(&command, out),
+        Command::ExampleServer { listen } => demo::example_server(listen, out),
         Command::Schema => schema::run(out).map(|()| 0).map_err(Into::into),
     }
 }

@@ -137,9 +137,21 @@ impl Model {
         self.logs.get(key)
     }
 
-    fn live(&self, now: u64, key: &str, span: Span) -> Option<&Log> {
-        self.logs.get(key).filter(|log| match span {
-            Span::Window { window } => log.high_water.saturating_add(window).saturating_add(1) > now,
+    /// What a key holds, where any of it counts.
+    fn counting(&self, now: u64, key: &str, span: Span) -> Log {
+        let log = self.logs.get(key).filter(|log| match span {
+            Span::Window { window } => log.high_water.saturating_add(window) >= now,
+            Span::Calendar { start, .. } => log.high_water >= start,
+            Span::Lease { .. } => false,
+        });
+        log.cloned().unwrap_or_default()
+    }
+
+    /// Whether a value of a bounded scope has a key of its own: for two windows after its last charge,
+    /// so that what others charged to the overflow key cannot spoil a retry time given before.
+    fn lives(&self, now: u64, charge: &KeyCharge) -> bool {
+        self.logs.get(&charge.key).is_some_and(|log| match charge.span {
+            Span::Window { window } => log.high_water.saturating_add(two_lives(window)) > now,
             Span::Calendar { start, .. } => log.high_water >= start,
             Span::Lease { .. } => false,
         })
@@ -148,19 +160,18 @@ impl Model {
     /// A value that is not live counts in a key of its own while there is room, else in the overflow
     /// key. Its own key starts as a copy of the overflow key: charges there may have been its own.
     fn find<'a>(&self, now: u64, charge: &'a KeyCharge) -> Found<'a> {
-        let own = self.live(now, &charge.key, charge.span);
-        let (target, log) = match (&charge.bound, own) {
-            (None, own) | (Some(_), own @ Some(_)) => (charge.key.as_str(), own),
-            (Some(bound), None) => {
+        let (target, source) = match &charge.bound {
+            Some(bound) if !self.lives(now, charge) => {
                 let target = if self.has_room(now, bound) {
                     &charge.key
                 } else {
                     &bound.overflow
                 };
-                (target.as_str(), self.live(now, &bound.overflow, charge.span))
+                (target, &bound.overflow)
             }
+            _ => (&charge.key, &charge.key),
         };
-        let log = log.cloned().unwrap_or_default();
+        let log = self.counting(now, source, charge.span);
         let time = now.max(log.high_water);
         Found {
             charge,
@@ -188,6 +199,11 @@ impl Model {
         }
         self.logs.insert(key.target, log);
     }
+}
+
+/// How long a key of a bounded scope is kept after its last charge, in ms.
+const fn two_lives(window: u64) -> u64 {
+    window.saturating_add(1).saturating_mul(2)
 }
 
 /// One charge after the decision to admit.
@@ -279,7 +295,11 @@ impl Found<'_> {
             frees_ms: self.freed(oldest).saturating_sub(now),
             fit: Fit::Now,
         };
-        let (cut, expires) = (self.cut(), self.freed(self.time));
+        let cut = self.cut();
+        let expires = match (self.charge.span, &self.charge.bound) {
+            (Span::Window { window }, Some(_)) => self.time.saturating_add(two_lives(window)),
+            _ => self.freed(self.time),
+        };
         let slot = match self.charge.span {
             Span::Window { window } => Some(window.div_ceil(SLOTS).max(1)),
             Span::Calendar { .. } | Span::Lease { .. } => None,

@@ -47,9 +47,17 @@ pub struct RedisOptions {
 
 impl std::fmt::Debug for RedisOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { prefix, deadline, connections, .. } = self;
+        let Self {
+            prefix,
+            deadline,
+            connections,
+            ..
+        } = self;
         let mut shown = f.debug_struct("RedisOptions");
-        shown.field("prefix", prefix).field("deadline", deadline).field("connections", connections);
+        shown
+            .field("prefix", prefix)
+            .field("deadline", deadline)
+            .field("connections", connections);
         shown.finish_non_exhaustive()
     }
 }
@@ -95,7 +103,10 @@ struct Script {
 
 impl Script {
     fn new(source: &'static str) -> Self {
-        Self { source, sha: redis::Script::new(source).get_hash().to_owned() }
+        Self {
+            source,
+            sha: redis::Script::new(source).get_hash().to_owned(),
+        }
     }
 }
 
@@ -111,7 +122,12 @@ struct Sending {
 
 impl RedisStore {
     pub(super) fn new(options: RedisOptions) -> Result<Self, StoreSetupError> {
-        let RedisOptions { url, prefix, deadline, connections } = options;
+        let RedisOptions {
+            url,
+            prefix,
+            deadline,
+            connections,
+        } = options;
         let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'{' && byte != b'}';
         if prefix.is_empty() || prefix.len() > 64 || !prefix.bytes().all(plain) {
             return Err(StoreSetupError::Prefix(prefix));
@@ -125,7 +141,9 @@ impl RedisStore {
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(StoreSetupError::Runtime);
         }
-        let links = (0..connections).map(|_| Link::new(&url)).collect::<Result<_, _>>()?;
+        let links = (0..connections)
+            .map(|_| Link::new(&url))
+            .collect::<Result<_, _>>()?;
         let inner = Inner {
             links,
             next: AtomicUsize::new(0),
@@ -136,7 +154,9 @@ impl RedisStore {
             refund: Script::new(wire::REFUND),
             undoing: Arc::new(Semaphore::new(MAX_UNDOING)),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     pub(super) fn prefix(&self) -> &str {
@@ -155,7 +175,12 @@ impl RedisStore {
         peek: bool,
         until: Instant,
     ) -> Result<Reply, StoreError> {
-        let mut sending = Sending { times: None, first_sent: 0, resent: false, late: false };
+        let mut sending = Sending {
+            times: None,
+            first_sent: 0,
+            resent: false,
+            late: false,
+        };
         let outcome = self.send_until_judged(group, id, peek, until, &mut sending).await;
         let may_stand = matches!(outcome, Err(StoreError::InDoubt)) || sending.first_sent > 0;
         if outcome.is_err() && may_stand && !peek {
@@ -176,11 +201,19 @@ impl RedisStore {
             let now = self.store_now(until).await?;
             // The first send is given up half way, so that a resend has time; it is late from then on.
             let give_up = if sending.resent { until } else { half_way(until) };
-            let deadline = now.saturating_add(millis(give_up.duration_since(Instant::now()))).max(1);
+            let deadline = now
+                .saturating_add(millis(give_up.duration_since(Instant::now())))
+                .max(1);
             let known = vec![now; group.charges.len()];
             let charges = at_times(group, sending.times.as_ref().unwrap_or(&known))?;
             let first_sent = sending.first_sent;
-            let command = Command { id, deadline, first_sent, peek, charges };
+            let command = Command {
+                id,
+                deadline,
+                first_sent,
+                peek,
+                charges,
+            };
             match self.eval_admit(&command, give_up).await {
                 Ok(reply) => match reply.outcome {
                     Outcome::Limited | Outcome::Admitted | Outcome::Already => return Ok(reply),
@@ -223,7 +256,9 @@ impl RedisStore {
         until: Instant,
     ) -> Result<(u64, u64), StoreError> {
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        let value = self.eval(&self.inner.refund, &keys, &[id.0.to_vec()], until).await;
+        let value = self
+            .eval(&self.inner.refund, &keys, &[id.0.to_vec()], until)
+            .await;
         let value = value.map_err(|failure| failure.error)?;
         match Vec::<u64>::from_redis_value(value).as_deref() {
             Ok(&[removed, now]) => Ok((removed, now)),
@@ -234,7 +269,9 @@ impl RedisStore {
     /// Undoes what a given-up call may have been charged, once its command can no longer charge.
     pub(super) fn undo_later(&self, keys: Vec<String>, id: CallId, until: Instant) {
         // Beyond so many the late guard must do: what is frozen charges nothing when it wakes.
-        let Ok(permit) = Arc::clone(&self.inner.undoing).try_acquire_owned() else { return };
+        let Ok(permit) = Arc::clone(&self.inner.undoing).try_acquire_owned() else {
+            return;
+        };
         let store = self.clone();
         tokio::spawn(async move {
             tokio::time::sleep_until(until).await;
@@ -299,7 +336,10 @@ impl RedisStore {
             Err(failure) if failure.unknown_script => {
                 let mut load = redis::cmd("SCRIPT");
                 load.arg("LOAD").arg(script.source);
-                link.send(&load, until).await.map_err(|failure| Failure { may_have_run: false, ..failure })?;
+                link.send(&load, until).await.map_err(|failure| Failure {
+                    may_have_run: false,
+                    ..failure
+                })?;
                 link.send(&cmd, until).await
             }
             answer => answer,
@@ -311,13 +351,19 @@ impl RedisStore {
         if let Ok(value) = self.link()?.send(cmd, half_way(until)).await {
             return Ok(value);
         }
-        self.link()?.send(cmd, until).await.map_err(|failure| failure.error)
+        self.link()?
+            .send(cmd, until)
+            .await
+            .map_err(|failure| failure.error)
     }
 
     fn link(&self) -> Result<&Link, StoreError> {
         let turn = self.inner.next.fetch_add(1, Ordering::Relaxed);
         let index = turn.checked_rem(self.inner.links.len()).unwrap_or(0);
-        self.inner.links.get(index).ok_or(StoreError::Unavailable("no connection"))
+        self.inner
+            .links
+            .get(index)
+            .ok_or(StoreError::Unavailable("no connection"))
     }
 }
 

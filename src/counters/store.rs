@@ -8,7 +8,8 @@ use super::calendar;
 use super::command::{Command, Fit, KeyCharge, KeyState, Outcome, Reply, Span};
 use super::prepare::{self, Group, Prepared};
 use super::{
-    Admission, CallId, ChargeState, MemoryStore, RedisOptions, RedisStore, StoreError, StoreSetupError, Verdict,
+    Admission, CallId, ChargeState, MemoryStore, RedisOptions, RedisStore, StoreError, StoreSetupError,
+    Verdict,
 };
 
 /// How often a command is sent again because its calendar interval had just ended.
@@ -152,7 +153,10 @@ impl Store {
     async fn refund_group(&self, keys: &[String], id: CallId, until: Instant) -> Result<bool, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.refund(keys, id) > 0),
-            Self::Redis(redis) => redis.refund(keys, id, until).await.map(|(removed, _)| removed > 0),
+            Self::Redis(redis) => redis
+                .refund(keys, id, until)
+                .await
+                .map(|(removed, _)| removed > 0),
         }
     }
 
@@ -186,7 +190,13 @@ fn run_in_memory(memory: &MemoryStore, group: &Group, id: CallId, peek: bool) ->
     let mut times = vec![memory.now(); group.charges.len()];
     for _ in 0..STALE_TRIES {
         let charges = at_times(group, &times)?;
-        let reply = memory.run(&Command { id, deadline: 0, first_sent: 0, peek, charges });
+        let reply = memory.run(&Command {
+            id,
+            deadline: 0,
+            first_sent: 0,
+            peek,
+            charges,
+        });
         match reply.outcome {
             Outcome::Stale => times = reply.times,
             Outcome::Limited | Outcome::Admitted | Outcome::Already => return Ok(reply),

@@ -19,7 +19,8 @@ const STATE: usize = 3;
 pub fn keys(command: &Command) -> Vec<&str> {
     let own = command.charges.iter().map(|charge| charge.key.as_str());
     let bounds = command.charges.iter().filter_map(|charge| charge.bound.as_ref());
-    own.chain(bounds.flat_map(|bound| [bound.overflow.as_str(), bound.index.as_str()])).collect()
+    own.chain(bounds.flat_map(|bound| [bound.overflow.as_str(), bound.index.as_str()]))
+        .collect()
 }
 
 /// The script's ARGV. `clock` replaces the store's clock in tests, in ms.
@@ -47,11 +48,21 @@ fn charge(charge: &KeyCharge) -> Vec<u8> {
     put::<7>(&mut bytes, charge.max);
     put::<6>(&mut bytes, a);
     put::<6>(&mut bytes, b);
-    let max_values = charge.bound.as_ref().map_or(0, |bound| u64::from(bound.max_values.max(1)));
+    let max_values = charge
+        .bound
+        .as_ref()
+        .map_or(0, |bound| u64::from(bound.max_values.max(1)));
     put::<4>(&mut bytes, max_values);
     // Lua writes a number as text slowly: the usual expiry comes written.
     if let Span::Window { window } = charge.span {
-        bytes.extend(window.saturating_add(1).to_string().into_bytes());
+        let windows = if charge.bound.is_some() { 2 } else { 1 };
+        bytes.extend(
+            window
+                .saturating_add(1)
+                .saturating_mul(windows)
+                .to_string()
+                .into_bytes(),
+        );
     }
     bytes
 }
@@ -72,15 +83,31 @@ pub fn reply(integers: &[i64], charges: usize) -> Result<Reply, StoreError> {
     let outcome = numbers.next().and_then(outcome).ok_or(bad.clone())?;
     let now = numbers.next().and_then(number).ok_or(bad.clone())?;
     let rest = integers.get(FIXED_REPLY..).unwrap_or_default();
-    let mut reply = Reply { outcome, now, states: Vec::new(), times: Vec::new() };
+    let mut reply = Reply {
+        outcome,
+        now,
+        states: Vec::new(),
+        times: Vec::new(),
+    };
     match outcome {
         Outcome::Limited | Outcome::Admitted | Outcome::Already => {
-            reply.states = rest.chunks_exact(STATE).map(state).collect::<Option<_>>().ok_or(bad.clone())?;
+            reply.states = rest
+                .chunks_exact(STATE)
+                .map(state)
+                .collect::<Option<_>>()
+                .ok_or(bad.clone())?;
             let whole = rest.len().checked_rem(STATE) == Some(0);
-            (whole && reply.states.len() == charges).then_some(reply).ok_or(bad)
+            (whole && reply.states.len() == charges)
+                .then_some(reply)
+                .ok_or(bad)
         }
         Outcome::Stale => {
-            reply.times = rest.iter().copied().map(number).collect::<Option<_>>().ok_or(bad.clone())?;
+            reply.times = rest
+                .iter()
+                .copied()
+                .map(number)
+                .collect::<Option<_>>()
+                .ok_or(bad.clone())?;
             (reply.times.len() == charges).then_some(reply).ok_or(bad)
         }
         Outcome::InDoubt | Outcome::Late | Outcome::Unsupported => {
@@ -107,13 +134,19 @@ fn number(integer: i64) -> Option<u64> {
 }
 
 fn state(integers: &[i64]) -> Option<KeyState> {
-    let &[left, frees_ms, wait] = integers else { return None };
+    let &[left, frees_ms, wait] = integers else {
+        return None;
+    };
     let fit = match wait {
         0 => Fit::Now,
         -1 => Fit::Never,
         ms => Fit::After(number(ms)?),
     };
-    Some(KeyState { left: number(left)?, frees_ms: number(frees_ms)?, fit })
+    Some(KeyState {
+        left: number(left)?,
+        frees_ms: number(frees_ms)?,
+        fit,
+    })
 }
 
 #[cfg(test)]
@@ -125,13 +158,20 @@ mod tests {
     #[test]
     fn the_scripts_are_pinned_so_that_a_change_of_them_is_seen_in_review() {
         let sha = |script: &str| redis::Script::new(script).get_hash().to_owned();
-        assert_eq!((sha(ADMIT).as_str(), FIXED_ARGV), ("8203adc9829e88a752e6a3775a7cb5b675e56590", 3));
+        assert_eq!(
+            (sha(ADMIT).as_str(), FIXED_ARGV),
+            ("66e4388ae9450583e174677fdfa92b75552284ce", 3)
+        );
         assert_eq!(sha(REFUND), "0c39ff5664863e441487587e58149236f38fffa3");
     }
 
     #[test]
     fn a_command_has_one_argument_for_each_charge_and_two_more_keys_for_each_bound() {
-        let bound = Bound { overflow: "o".into(), index: "x".into(), max_values: 5 };
+        let bound = Bound {
+            overflow: "o".into(),
+            index: "x".into(),
+            max_values: 5,
+        };
         let window = |key: &str, bound| KeyCharge {
             key: key.into(),
             span: Span::Window { window: 60_000 },
@@ -141,20 +181,37 @@ mod tests {
             bound,
         };
         let charges = vec![window("a", Some(bound)), window("b", None)];
-        let command = Command { id: CallId([7; 8]), deadline: 1, first_sent: 2, peek: true, charges };
+        let command = Command {
+            id: CallId([7; 8]),
+            deadline: 1,
+            first_sent: 2,
+            peek: true,
+            charges,
+        };
         assert_eq!(keys(&command), ["a", "b", "o", "x"]);
         let argv = argv(&command, None);
         assert_eq!(argv.len(), FIXED_ARGV + 2);
         assert_eq!(argv[1], [0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 2, 1]);
         assert_eq!(argv[2], b"");
         assert_eq!(argv[3][..9], [1, 0, 0, 0, 0, 0, 0, 1, 2]);
-        assert_eq!(&argv[3][28..], b"\0\0\0\x0560001");
+        assert_eq!(&argv[3][28..], b"\0\0\0\x05120002");
         assert_eq!(&argv[4][28..], b"\0\0\0\x0060001");
     }
 
     #[test]
     fn a_reply_of_another_form_is_refused() {
-        for integers in [&[][..], &[1], &[9, 1], &[1, 1], &[1, 1, 5, 0], &[1, 1, -5, 0, 0], &[0, 1, 5, 0, -2], &[4, 1, 1], &[5, 1], &[1, -1, 5, 0, 0]] {
+        for integers in [
+            &[][..],
+            &[1],
+            &[9, 1],
+            &[1, 1],
+            &[1, 1, 5, 0],
+            &[1, 1, -5, 0, 0],
+            &[0, 1, 5, 0, -2],
+            &[4, 1, 1],
+            &[5, 1],
+            &[1, -1, 5, 0, 0],
+        ] {
             assert!(reply(integers, 1).is_err(), "{integers:?}");
         }
         assert!(reply(&[1, 1, 5, 0, 0], 1).is_ok());

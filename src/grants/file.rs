@@ -23,8 +23,8 @@ pub enum GrantsError {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GrantsFile {
-    #[serde(default)]
-    grants: Vec<GrantEntry>,
+    // `grants:` with nothing below it is null
+    grants: Option<Vec<GrantEntry>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -63,9 +63,13 @@ impl GrantsFile {
             .map_err(|error| GrantsError::Invalid(vec![format!("{}: {error}", path.display())]))
     }
 
+    fn entries(&self) -> &[GrantEntry] {
+        self.grants.as_deref().unwrap_or_default()
+    }
+
     /// The ids, in the file's order.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
-        self.grants.iter().map(|entry| entry.id.as_str())
+        self.entries().iter().map(|entry| entry.id.as_str())
     }
 
     /// Resolves servers and policies by name, with every problem at once.
@@ -85,7 +89,7 @@ impl GrantsFile {
         };
         let mut entries = Vec::new();
         let mut ids = HashMap::new();
-        for (index, entry) in self.grants.iter().enumerate() {
+        for (index, entry) in self.entries().iter().enumerate() {
             let place = format!("grants[{index}] (`{}`)", entry.id);
             if let Some(first) = ids.insert(entry.id.as_str(), index) {
                 check.problem(

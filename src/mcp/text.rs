@@ -61,7 +61,9 @@ fn folded(key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::borrow::Cow;
+
+    use super::{Text, is_lookalike};
 
     #[test]
     fn a_key_that_differs_in_case_only_is_a_lookalike() {

@@ -53,7 +53,8 @@ impl FilteredStream {
     }
 
     fn event(&mut self, event: RawEvent) -> Result<(), StreamError> {
-        if !event.has_data() {
+        // a client takes nothing else for a message: `endpoint`, say, is no JSON
+        if !event.has_data() || !event.is_message() {
             self.ready.push_back(event.into_bytes().into());
             return Ok(());
         }

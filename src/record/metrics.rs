@@ -28,96 +28,106 @@ pub struct Metrics {
     upstream_seconds: HistogramVec,
     in_flight: IntGaugeVec,
     open_connections: IntGauge,
-    overhead_seconds: Histogram,
+    judge_seconds: Histogram,
     tools: ToolNames,
+}
+
+const STORE_BUCKETS: [f64; 12] = [
+    1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0,
+];
+const UPSTREAM_BUCKETS: [f64; 14] = [
+    1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0,
+];
+const JUDGE_BUCKETS: [f64; 11] = [5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.05, 0.1, 0.5];
+
+/// Registers a metric under its name and help.
+fn counter(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> prometheus::Result<IntCounterVec> {
+    let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
+    let metric = IntGaugeVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn histogram(
+    registry: &Registry,
+    (name, help): (&str, &str),
+    buckets: &[f64],
+    labels: &[&str],
+) -> prometheus::Result<HistogramVec> {
+    let metric = HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
 }
 
 impl Metrics {
     /// Fails only where a name is registered twice, which a test excludes.
     pub fn new(version: &str) -> prometheus::Result<Self> {
-        let metrics = Self {
-            registry: Registry::new(),
-            decisions: IntCounterVec::new(
-                Opts::new(
-                    "toolgate_decisions_total",
-                    "Decisions by server, tool and outcome.",
-                ),
-                &["server", "tool", "outcome", "mode"],
-            )?,
-            store_seconds: HistogramVec::new(
-                HistogramOpts::new("toolgate_store_seconds", "Time that the store took to answer.").buckets(
-                    vec![
-                        0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0,
-                    ],
-                ),
-                &["operation"],
-            )?,
-            store_errors: IntCounterVec::new(
-                Opts::new(
-                    "toolgate_store_errors_total",
-                    "Store operations that failed, by what went wrong.",
-                ),
-                &["operation", "error"],
-            )?,
-            refunds: IntCounterVec::new(
-                Opts::new(
-                    "toolgate_refunds_total",
-                    "Refunds of calls that never reached the upstream.",
-                ),
-                &["server", "result"],
-            )?,
-            upstream_seconds: HistogramVec::new(
-                HistogramOpts::new(
-                    "toolgate_upstream_seconds",
-                    "Time from sending to the head of the answer.",
-                )
-                .buckets(vec![
-                    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0,
-                ]),
-                &["server"],
-            )?,
-            in_flight: IntGaugeVec::new(
-                Opts::new(
-                    "toolgate_in_flight",
-                    "Requests whose answer has not ended, open streams included.",
-                ),
-                &["server"],
-            )?,
-            open_connections: IntGauge::new(
-                "toolgate_open_connections",
-                "Client connections that are open.",
-            )?,
-            overhead_seconds: Histogram::with_opts(
-                HistogramOpts::new(
-                    "toolgate_judge_seconds",
-                    "Time from a read body to forwarding, the store included.",
-                )
-                .buckets(vec![
-                    0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5,
-                ]),
-            )?,
-            tools: ToolNames::default(),
-        };
-        let build = IntGaugeVec::new(
-            Opts::new("toolgate_build_info", "1, labelled with the version."),
+        let registry = Registry::new();
+        let r = &registry;
+        let build = gauge(
+            r,
+            "toolgate_build_info",
+            "1, labelled with the version.",
             &["version"],
         )?;
         build.with_label_values(&[version]).set(1);
-        metrics.registry.register(Box::new(build))?;
-        metrics.register()?;
-        Ok(metrics)
-    }
-
-    fn register(&self) -> prometheus::Result<()> {
-        let registry = &self.registry;
-        registry.register(Box::new(self.decisions.clone()))?;
-        registry.register(Box::new(self.store_seconds.clone()))?;
-        registry.register(Box::new(self.store_errors.clone()))?;
-        registry.register(Box::new(self.refunds.clone()))?;
-        registry.register(Box::new(self.upstream_seconds.clone()))?;
-        registry.register(Box::new(self.in_flight.clone()))?;
-        registry.register(Box::new(self.open_connections.clone()))?;
-        registry.register(Box::new(self.overhead_seconds.clone()))
+        let store = ("toolgate_store_seconds", "Time that the store took to answer.");
+        let upstream = (
+            "toolgate_upstream_seconds",
+            "Time from sending to the head of the answer.",
+        );
+        let judge = (
+            "toolgate_judge_seconds",
+            "Time from a read body to forwarding, the store included.",
+        );
+        Ok(Self {
+            decisions: counter(
+                r,
+                "toolgate_decisions_total",
+                "Decisions by server, tool and outcome.",
+                &["server", "tool", "outcome", "mode"],
+            )?,
+            store_errors: counter(
+                r,
+                "toolgate_store_errors_total",
+                "Store operations that failed, by what went wrong.",
+                &["operation", "error"],
+            )?,
+            refunds: counter(
+                r,
+                "toolgate_refunds_total",
+                "Refunds of calls that never reached the upstream.",
+                &["server", "result"],
+            )?,
+            in_flight: gauge(
+                r,
+                "toolgate_in_flight",
+                "Requests whose answer has not ended, open streams included.",
+                &["server"],
+            )?,
+            open_connections: gauge(
+                r,
+                "toolgate_open_connections",
+                "Client connections that are open.",
+                &[],
+            )?
+            .with_label_values::<&str>(&[]),
+            store_seconds: histogram(r, store, &STORE_BUCKETS, &["operation"])?,
+            upstream_seconds: histogram(r, upstream, &UPSTREAM_BUCKETS, &["server"])?,
+            judge_seconds: histogram(r, judge, &JUDGE_BUCKETS, &[])?.with_label_values::<&str>(&[]),
+            tools: ToolNames::default(),
+            registry,
+        })
     }
 
     /// The exposition in Prometheus' text format.
@@ -163,7 +173,7 @@ impl Metrics {
     }
 
     pub fn judged(&self, seconds: f64) {
-        self.overhead_seconds.observe(seconds);
+        self.judge_seconds.observe(seconds);
     }
 
     /// The gauge of a server's requests in flight.

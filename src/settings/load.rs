@@ -35,6 +35,10 @@ pub enum SettingsError {
 }
 
 /// Reads `path` and the process environment.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the environment"
+)]
 pub fn load(path: &Path) -> Result<Settings, SettingsError> {
     load_with(path, &std::env::vars().collect())
 }

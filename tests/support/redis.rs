@@ -31,8 +31,17 @@ impl RedisServer {
         std::fs::create_dir_all(&dir).unwrap();
         // Another test may take the port between its release here and the server's bind: try again.
         for _ in 0..5 {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            let mut server = Self { child: None, dir: dir.clone(), port, extra: extra.clone() };
+            let port = TcpListener::bind("127.0.0.1:0")
+                .unwrap()
+                .local_addr()
+                .unwrap()
+                .port();
+            let mut server = Self {
+                child: None,
+                dir: dir.clone(),
+                port,
+                extra: extra.clone(),
+            };
             if server.spawn() {
                 return server;
             }
@@ -54,7 +63,13 @@ impl RedisServer {
     /// Sends a signal by name, e.g. `STOP` or `CONT`.
     pub fn signal(&self, name: &str) {
         let pid = self.child.as_ref().unwrap().id().to_string();
-        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args([&format!("-{name}"), &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
     }
 
     /// kill -9.
@@ -90,7 +105,11 @@ impl RedisServer {
         let client = redis::Client::open(self.url()).unwrap();
         while Instant::now() < until {
             let pid = self.child.as_ref().unwrap().id();
-            if client.get_connection().and_then(|mut it| own_pid(&mut it)).is_ok_and(|found| found == pid) {
+            if client
+                .get_connection()
+                .and_then(|mut it| own_pid(&mut it))
+                .is_ok_and(|found| found == pid)
+            {
                 return true;
             }
             if self.child.as_mut().unwrap().try_wait().unwrap().is_some() {
@@ -105,7 +124,9 @@ impl RedisServer {
 /// The server's process, so that a stranger on the port is not taken for ours.
 fn own_pid(connection: &mut redis::Connection) -> redis::RedisResult<u32> {
     let info: String = redis::cmd("INFO").arg("server").query(connection)?;
-    let pid = info.lines().find_map(|line| line.strip_prefix("process_id:")?.parse().ok());
+    let pid = info
+        .lines()
+        .find_map(|line| line.strip_prefix("process_id:")?.parse().ok());
     pid.ok_or_else(|| (redis::ErrorKind::Client, "no process_id").into())
 }
 

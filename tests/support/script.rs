@@ -19,7 +19,11 @@ impl Rig {
 
     /// With another admit script, to see whether a check notices.
     pub fn with_admit(connection: Connection, admit: &str) -> Self {
-        Self { connection, admit: Script::new(admit), refund: Script::new(wire::REFUND) }
+        Self {
+            connection,
+            admit: Script::new(admit),
+            refund: Script::new(wire::REFUND),
+        }
     }
 
     pub fn admit(&mut self, now: u64, command: &Command) -> Reply {
@@ -54,6 +58,12 @@ impl Rig {
 
     /// `MEMORY USAGE`, in bytes.
     pub fn memory(&mut self, key: &str) -> u64 {
-        redis::cmd("MEMORY").arg("USAGE").arg(key).arg("SAMPLES").arg(0).query(&mut self.connection).unwrap()
+        redis::cmd("MEMORY")
+            .arg("USAGE")
+            .arg(key)
+            .arg("SAMPLES")
+            .arg(0)
+            .query(&mut self.connection)
+            .unwrap()
     }
 }

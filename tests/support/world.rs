@@ -29,7 +29,12 @@ pub enum Step {
     /// Milliseconds the clock moves; negative: it steps back.
     Clock(i64),
     /// So many calls alike, `every` ms apart.
-    Calls { wishes: Vec<Wish>, times: u32, every: u64, peek: bool },
+    Calls {
+        wishes: Vec<Wish>,
+        times: u32,
+        every: u64,
+        peek: bool,
+    },
     /// A command that arrives so many ms after its deadline (negative: before).
     Late { wishes: Vec<Wish>, by: i64 },
     /// The call that was sent so many calls ago is sent again.
@@ -49,8 +54,12 @@ fn wish() -> impl Strategy<Value = Wish> {
     let weight = prop_oneof![6 => Just(1), 2 => 1..5_u64, 1 => Just(300), 1 => Just(1 << 52)];
     let max = prop_oneof![4 => 1..6_u64, 3 => 6..40_u64, 2 => 100..400_u64, 1 => Just(1_000_000), 1 => Just(1 << 53)];
     let advisory = prop_oneof![9 => Just(false), 1 => Just(true)];
-    (0..8_usize, weight, max, advisory)
-        .prop_map(|(key, weight, max, advisory)| Wish { key, weight, max, advisory })
+    (0..8_usize, weight, max, advisory).prop_map(|(key, weight, max, advisory)| Wish {
+        key,
+        weight,
+        max,
+        advisory,
+    })
 }
 
 fn wishes() -> impl Strategy<Value = Vec<Wish>> {
@@ -64,7 +73,11 @@ fn wishes() -> impl Strategy<Value = Vec<Wish>> {
 
 fn step(window: u64) -> impl Strategy<Value = Step> {
     let length = i64::try_from(window).unwrap();
-    let calls = (wishes(), prop_oneof![6 => Just(1), 2 => 2..9_u32, 1 => 100..200_u32], 0..window / 60 + 2);
+    let calls = (
+        wishes(),
+        prop_oneof![6 => Just(1), 2 => 2..9_u32, 1 => 100..200_u32],
+        0..window / 60 + 2,
+    );
     prop_oneof![
         4 => (0..length / 4 + 2).prop_map(Step::Clock),
         2 => (length - 1..length + 3).prop_map(Step::Clock),
@@ -78,7 +91,13 @@ fn step(window: u64) -> impl Strategy<Value = Step> {
 }
 
 pub fn case() -> impl Strategy<Value = Case> {
-    let window = prop_oneof![1..70_u64, 200..2_000_u64, Just(60_000), Just(86_400_000), Just(4_294_967_296)];
+    let window = prop_oneof![
+        1..70_u64,
+        200..2_000_u64,
+        Just(60_000),
+        Just(86_400_000),
+        Just(4_294_967_296)
+    ];
     window.prop_flat_map(|window| {
         prop::collection::vec(step(window), 1..40).prop_map(move |steps| Case { window, steps })
     })
@@ -133,7 +152,12 @@ impl Judge<'_> {
     fn step(&mut self, step: &Step) -> Found {
         match step {
             Step::Clock(by) => self.now = self.now.checked_add_signed(*by).unwrap(),
-            Step::Calls { wishes, times, every, peek } => {
+            Step::Calls {
+                wishes,
+                times,
+                every,
+                peek,
+            } => {
                 for turn in 0..*times {
                     if turn > 0 {
                         self.now += every;
@@ -163,13 +187,22 @@ impl Judge<'_> {
     }
 
     fn nth_last(&self, back: usize) -> Option<(Command, u64)> {
-        self.sent.len().checked_sub(back + 1).map(|index| self.sent[index].clone())
+        self.sent
+            .len()
+            .checked_sub(back + 1)
+            .map(|index| self.sent[index].clone())
     }
 
     fn command(&mut self, wishes: &[Wish], peek: bool) -> Command {
         self.calls += 1;
         let charges = wishes.iter().map(|wish| self.charge(wish)).collect();
-        Command { id: CallId(self.calls.to_be_bytes()), deadline: 0, first_sent: 0, peek, charges }
+        Command {
+            id: CallId(self.calls.to_be_bytes()),
+            deadline: 0,
+            first_sent: 0,
+            peek,
+            charges,
+        }
     }
 
     fn charge(&self, wish: &Wish) -> KeyCharge {
@@ -184,8 +217,20 @@ impl Judge<'_> {
             index: name("index"),
             max_values: MAX_VALUES,
         });
-        let Wish { key, weight, max, advisory } = *wish;
-        KeyCharge { key: name(&format!("key{key}")), span, weight, max, advisory, bound }
+        let Wish {
+            key,
+            weight,
+            max,
+            advisory,
+        } = *wish;
+        KeyCharge {
+            key: name(&format!("key{key}")),
+            span,
+            weight,
+            max,
+            advisory,
+            bound,
+        }
     }
 
     /// Sends a command, again where its calendar interval was another, and judges every answer.
@@ -218,11 +263,17 @@ impl Judge<'_> {
         if let Some(model) = &mut self.model {
             let expected = model.admit(self.now, command);
             if expected != reply {
-                return Err(format!("at {}: {command:?}\n model {expected:?}\n script {reply:?}", self.now));
+                return Err(format!(
+                    "at {}: {command:?}\n model {expected:?}\n script {reply:?}",
+                    self.now
+                ));
             }
         }
         if command.deadline > 0 && (self.now > command.deadline) != (reply.outcome == Outcome::Late) {
-            return Err(format!("late guard: {:?} at {} for {}", reply.outcome, self.now, command.deadline));
+            return Err(format!(
+                "late guard: {:?} at {} for {}",
+                reply.outcome, self.now, command.deadline
+            ));
         }
         if wrote {
             self.record(command, &reply)?;
@@ -244,7 +295,11 @@ impl Judge<'_> {
             if made.iter().any(|made| made.id == command.id) {
                 return Err(format!("{:?} was charged twice", command.id));
             }
-            made.push(Made { time, weight: charge.weight, id: command.id });
+            made.push(Made {
+                time,
+                weight: charge.weight,
+                id: command.id,
+            });
             self.high.insert(charge.key.clone(), time);
             let sum = self.used(charge, time, 0);
             if sum > u128::from(charge.max) {
@@ -265,7 +320,9 @@ impl Judge<'_> {
             let fits = used + u128::from(charge.weight) <= u128::from(charge.max);
             charge.bound.is_none() && state.fit != Fit::Now && fits
         });
-        needless.map_or(Ok(()), |(charge, state)| Err(format!("needless denial {state:?} of {charge:?}")))
+        needless.map_or(Ok(()), |(charge, state)| {
+            Err(format!("needless denial {state:?} of {charge:?}"))
+        })
     }
 
     /// The retry time is exact: one ms earlier it is still denied, then it is admitted.
@@ -273,7 +330,11 @@ impl Judge<'_> {
         if reply.outcome != Outcome::Limited {
             return Ok(());
         }
-        let denying = command.charges.iter().zip(&reply.states).filter(|(charge, _)| !charge.advisory);
+        let denying = command
+            .charges
+            .iter()
+            .zip(&reply.states)
+            .filter(|(charge, _)| !charge.advisory);
         let mut wait = 0;
         for (_, state) in denying {
             match state.fit {
@@ -283,8 +344,16 @@ impl Judge<'_> {
             }
         }
         let now = self.now;
-        for (at, expected) in [(now + wait - 1, Outcome::Limited), (now + wait, Outcome::Admitted)] {
-            let mut look = Command { peek: true, deadline: 0, first_sent: 0, ..command.clone() };
+        for (at, expected) in [
+            (now + wait - 1, Outcome::Limited),
+            (now + wait, Outcome::Admitted),
+        ] {
+            let mut look = Command {
+                peek: true,
+                deadline: 0,
+                first_sent: 0,
+                ..command.clone()
+            };
             for charge in &mut look.charges {
                 if let Span::Calendar { .. } = charge.span {
                     charge.span = calendar(self.window, at.max(self.time(&charge.key)));
@@ -292,7 +361,9 @@ impl Judge<'_> {
             }
             let found = self.rig.admit(at, &look).outcome;
             if found != expected {
-                return Err(format!("retry after {wait}: {found:?} at {at}, now {now}: {command:?}"));
+                return Err(format!(
+                    "retry after {wait}: {found:?} at {at}, now {now}: {command:?}"
+                ));
             }
         }
         Ok(())
@@ -300,12 +371,20 @@ impl Judge<'_> {
 
     fn refund(&mut self, command: &Command) -> Found {
         let mut keys: Vec<String> = command.charges.iter().map(|charge| charge.key.clone()).collect();
-        keys.extend(command.charges.iter().filter_map(|charge| Some(charge.bound.as_ref()?.overflow.clone())));
+        keys.extend(
+            command
+                .charges
+                .iter()
+                .filter_map(|charge| Some(charge.bound.as_ref()?.overflow.clone())),
+        );
         let removed = self.rig.refund(&keys, command.id);
         if let Some(model) = &mut self.model {
             let expected = model.refund(&keys, command.id);
             if expected != removed {
-                return Err(format!("refund of {:?}: model {expected}, script {removed}", command.id));
+                return Err(format!(
+                    "refund of {:?}: model {expected}, script {removed}",
+                    command.id
+                ));
             }
         }
         if removed > 0 {
@@ -334,7 +413,10 @@ impl Judge<'_> {
             Span::Lease { .. } => 0,
         };
         let made = self.made.get(&charge.key).map_or(&[][..], Vec::as_slice);
-        made.iter().filter(|made| made.time >= from).map(|made| u128::from(made.weight)).sum()
+        made.iter()
+            .filter(|made| made.time >= from)
+            .map(|made| u128::from(made.weight))
+            .sum()
     }
 
     fn merged(&self, key: &str) -> bool {
@@ -345,5 +427,8 @@ impl Judge<'_> {
 /// Intervals as long as the window, from the epoch: the script does not care what a month is.
 fn calendar(length: u64, at: u64) -> Span {
     let start = at - at % length;
-    Span::Calendar { start, end: start + length }
+    Span::Calendar {
+        start,
+        end: start + length,
+    }
 }

@@ -26,7 +26,7 @@ pub struct Log {
     /// The latest time at which anything was charged here. Refunds keep it: a clock that steps back
     /// must not reopen a window.
     pub high_water: u64,
-    /// When the last charge frees, in ms of store time.
+    /// When the key may be forgotten, in ms of store time.
     pub expires: u64,
     /// `(time, weight)`, each taken as if all of it had happened at its latest charge.
     merged: VecDeque<(u64, u64)>,

@@ -23,7 +23,11 @@ pub(super) struct StoreClock {
 
 impl StoreClock {
     pub(super) fn new() -> Self {
-        Self { origin: Instant::now(), offset: AtomicI64::new(UNKNOWN), noted: AtomicI64::new(0) }
+        Self {
+            origin: Instant::now(),
+            offset: AtomicI64::new(UNKNOWN),
+            noted: AtomicI64::new(0),
+        }
     }
 
     /// A reply to a command sent at `sent` gave the store's time.
@@ -37,7 +41,9 @@ impl StoreClock {
     }
 
     fn note_at(&self, sent: i64, received: i64, store_ms: u64) {
-        let Ok(store) = i64::try_from(store_ms) else { return };
+        let Ok(store) = i64::try_from(store_ms) else {
+            return;
+        };
         let earliest = store.saturating_sub(received);
         let latest = store.saturating_add(1).saturating_sub(sent);
         let known = self.offset.load(Ordering::Relaxed);

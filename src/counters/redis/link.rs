@@ -6,7 +6,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
 use redis::io::tcp::TcpSettings;
-use redis::{Client, Cmd, ErrorKind, IntoConnectionInfo, ProtocolVersion, RedisError, ServerErrorKind, Value};
+use redis::{
+    Client, Cmd, ErrorKind, IntoConnectionInfo, ProtocolVersion, RedisError, ServerErrorKind, Value,
+};
 use tokio::time::{Instant, timeout_at};
 
 use super::StoreSetupError;
@@ -31,7 +33,12 @@ pub(super) struct Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self { error, again: false, may_have_run: false, unknown_script: false }
+        Self {
+            error,
+            again: false,
+            may_have_run: false,
+            unknown_script: false,
+        }
     }
 }
 
@@ -73,7 +80,11 @@ impl Link {
         let answer = match timeout_at(until, manager.req_packed_command(cmd)).await {
             Err(_) => {
                 self.note_silence();
-                return Err(Failure { again: true, may_have_run: true, ..StoreError::Timeout.into() });
+                return Err(Failure {
+                    again: true,
+                    may_have_run: true,
+                    ..StoreError::Timeout.into()
+                });
             }
             Ok(answer) => answer.and_then(Value::extract_error),
         };
@@ -88,12 +99,19 @@ impl Link {
     }
 
     fn note_silence(&self) {
-        let now = u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1);
-        let first = self.silent_since.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+        let now = u64::try_from(self.origin.elapsed().as_millis())
+            .unwrap_or(u64::MAX)
+            .saturating_add(1);
+        let first = self
+            .silent_since
+            .compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
         let Err(since) = first else { return };
         let stalled = u64::try_from(STALLED.as_millis()).unwrap_or(u64::MAX);
         if now.saturating_sub(since) >= stalled
-            && self.silent_since.compare_exchange(since, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+            && self
+                .silent_since
+                .compare_exchange(since, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
         {
             self.replace();
         }
@@ -120,7 +138,10 @@ fn failure(error: &RedisError) -> Failure {
     let unavailable = StoreError::Unavailable;
     let nothing_ran = |error: StoreError| Failure::from(error);
     if error.is_connection_refusal() {
-        return Failure { again: true, ..nothing_ran(unavailable("it refuses connections")) };
+        return Failure {
+            again: true,
+            ..nothing_ran(unavailable("it refuses connections"))
+        };
     }
     match error.kind() {
         ErrorKind::Server(Server::NoScript) => Failure {
@@ -132,9 +153,10 @@ fn failure(error: &RedisError) -> Failure {
             nothing_ran(unavailable("its primary is down"))
         }
         // Sent again once: by then the connection is a new one.
-        ErrorKind::Server(Server::ReadOnly) => {
-            Failure { again: true, ..nothing_ran(unavailable("it is a read-only replica")) }
-        }
+        ErrorKind::Server(Server::ReadOnly) => Failure {
+            again: true,
+            ..nothing_ran(unavailable("it is a read-only replica"))
+        },
         ErrorKind::Server(Server::Moved | Server::Ask | Server::CrossSlot) => {
             nothing_ran(unavailable("it is a cluster: the keys live on another node"))
         }
@@ -148,12 +170,16 @@ fn failure(error: &RedisError) -> Failure {
             Some("MISCONF") => nothing_ran(unavailable("it cannot save its data")),
             Some("NOREPLICAS") => nothing_ran(unavailable("it has too few replicas")),
             Some(_) => nothing_ran(StoreError::Protocol("an error reply")),
-            None if error.is_timeout() => {
-                Failure { again: true, may_have_run: true, ..nothing_ran(StoreError::Timeout) }
-            }
-            None => {
-                Failure { again: true, may_have_run: true, ..nothing_ran(unavailable("the connection broke")) }
-            }
+            None if error.is_timeout() => Failure {
+                again: true,
+                may_have_run: true,
+                ..nothing_ran(StoreError::Timeout)
+            },
+            None => Failure {
+                again: true,
+                may_have_run: true,
+                ..nothing_ran(unavailable("the connection broke"))
+            },
         },
     }
 }

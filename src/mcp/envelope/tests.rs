@@ -1,4 +1,4 @@
-use super::*;
+use super::{Envelope, Fault, Kind, read};
 
 fn accepted(body: &str) -> Envelope<'_> {
     read(body.as_bytes()).unwrap()

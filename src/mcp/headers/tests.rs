@@ -1,4 +1,6 @@
-use super::*;
+use data_encoding::BASE64;
+
+use super::{agree, is_modern};
 use crate::mcp::envelope::read;
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"start_run",

@@ -1,4 +1,4 @@
-use super::*;
+use super::{Filtered, Unfilterable, filter_tools};
 
 fn filter(message: &str, modern: bool, hidden: &[&str]) -> Result<Filtered, Unfilterable> {
     filter_tools(message.as_bytes(), modern, |name| !hidden.contains(&name))

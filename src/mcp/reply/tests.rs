@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::*;
+use super::{Decision, error, list_changed, tool_error, unknown_tool};
 
 const LIMITED: Decision<'_> = Decision {
     outcome: "limited",

@@ -92,15 +92,19 @@ impl RawEvent {
         matches!(self.event_name(), None | Some(b"" | b"message"))
     }
 
-    /// The same event with `data` in place of its data lines. Every other line stays where and as
-    /// it is; what the bytes began with before the first line (a byte order mark) stays too.
+    /// The same event with `data` in place of its data lines. Every other line stays where it is;
+    /// what the bytes began with before the first line (a byte order mark) stays too. Where line
+    /// ends are mixed all become LF: a line that goes could leave a CR before a LF, and the two
+    /// would be one end.
     pub fn with_data(&self, data: &[u8]) -> Vec<u8> {
         let mut out = self.bytes.get(..self.start).unwrap_or_default().to_vec();
-        let line_end = self
-            .lines()
-            .map(|line| line.end)
-            .find(|end| !end.is_empty())
-            .unwrap_or(b"\n");
+        let first = self.lines().next().map_or(&b"\n"[..], |line| line.end);
+        let uniform = self.lines().all(|line| line.end == first);
+        let line_end = if uniform && !first.is_empty() {
+            first
+        } else {
+            b"\n"
+        };
         let mut written = false;
         for line in self.lines() {
             let is_data = line.value(b"data").is_some();
@@ -110,7 +114,7 @@ impl RawEvent {
             }
             if !is_data {
                 out.extend_from_slice(line.text);
-                out.extend_from_slice(line.end);
+                out.extend_from_slice(line_end);
             }
         }
         out

@@ -1,4 +1,4 @@
-use super::*;
+use super::{Boundary, RawEvent, Splitter, TooLarge, frame};
 
 /// The events of a stream that comes in chunks of `size` bytes.
 fn split(stream: &[u8], size: usize) -> Vec<RawEvent> {
@@ -144,6 +144,16 @@ fn other_data_with_line_ends_takes_several_lines() {
     );
     assert_eq!(event.with_data(b""), b"data: \n\n");
     assert_eq!(event.with_data(b"a\n"), b"data: a\ndata: \n\n");
+}
+
+#[test]
+fn mixed_line_ends_become_lf_so_that_no_blank_line_is_lost() {
+    let event = only("event: message\rdata: x\n\n");
+    assert_eq!(event.with_data(b"y"), b"event: message\ndata: y\n\n");
+    let event = only("data: a\nid: 1\rdata: b\n\n");
+    assert_eq!(event.with_data(b"y"), b"data: y\nid: 1\n\n");
+    let event = only("id: 1\rdata: a\r\r");
+    assert_eq!(event.with_data(b"y"), b"id: 1\rdata: y\r\r");
 }
 
 #[test]

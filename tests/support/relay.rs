@@ -1,0 +1,99 @@
+//! A small TCP relay that a test puts on a wire to cut, stall and heal it.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Flowing,
+    /// Connections stay open, no byte passes in either direction.
+    Stalled,
+    /// Open connections are closed, new ones too.
+    Cut,
+}
+
+pub struct Relay {
+    pub address: SocketAddr,
+    state: watch::Sender<State>,
+    accepting: JoinHandle<()>,
+}
+
+impl Relay {
+    /// Relays to `target` (`host:port`) from a loopback port of its own.
+    pub async fn start(target: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (state, watching) = watch::channel(State::Flowing);
+        let target = target.to_owned();
+        let accepting = tokio::spawn(async move {
+            while let Ok((inbound, _)) = listener.accept().await {
+                if *watching.borrow() != State::Cut {
+                    tokio::spawn(carry(inbound, target.clone(), watching.clone()));
+                }
+            }
+        });
+        Self {
+            address,
+            state,
+            accepting,
+        }
+    }
+
+    /// Closes every connection and refuses new ones.
+    pub fn cut(&self) {
+        self.state.send_replace(State::Cut);
+    }
+
+    /// Holds every byte back, in both directions.
+    pub fn stall(&self) {
+        self.state.send_replace(State::Stalled);
+    }
+
+    /// Lets bytes pass again; what was held back comes first.
+    pub fn heal(&self) {
+        self.state.send_replace(State::Flowing);
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.cut();
+        self.accepting.abort();
+    }
+}
+
+async fn carry(inbound: TcpStream, target: String, watching: watch::Receiver<State>) {
+    let Ok(outbound) = TcpStream::connect(target).await else {
+        return;
+    };
+    inbound.set_nodelay(true).unwrap();
+    outbound.set_nodelay(true).unwrap();
+    let (client_reads, client_writes) = inbound.into_split();
+    let (server_reads, server_writes) = outbound.into_split();
+    let mut cut = watching.clone();
+    tokio::select! {
+        _ = cut.wait_for(|state| *state == State::Cut) => {}
+        _ = async {
+            tokio::join!(copy(client_reads, server_writes, watching.clone()), copy(server_reads, client_writes, watching.clone()))
+        } => {}
+    }
+}
+
+async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut watching: watch::Receiver<State>) {
+    let mut part = vec![0_u8; 16 * 1024];
+    loop {
+        let count = from.read(&mut part).await.unwrap_or(0);
+        if watching.wait_for(|state| *state == State::Flowing).await.is_err() {
+            return;
+        }
+        if count == 0 || to.write_all(&part[..count]).await.is_err() {
+            let _ = to.shutdown().await;
+            return;
+        }
+    }
+}
