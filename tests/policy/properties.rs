@@ -180,16 +180,14 @@ fn no_broken_policy_makes_the_reader_panic() {
         for (step, at) in places.iter().enumerate().step_by(7) {
             let other = places[(step * 7 + 3) % places.len()];
             let (low, high) = (*at.min(&other), *at.max(&other));
+            let part = |from: usize, until: usize| text.get(from..until).unwrap();
+            let end = text.len();
+            let scrap = ["0", "\"", "{", "}", "- ", "null", "\u{7f}", "*"][step % 8];
             for broken in [
-                text[..low].to_owned(),
-                format!("{}{}", &text[..low], &text[high..]),
-                format!("{}{}{}", &text[..high], &text[low..high], &text[high..]),
-                format!(
-                    "{}{}{}",
-                    &text[..low],
-                    ["0", "\"", "{", "}", "- ", "null", "\u{7f}", "*"][step % 8],
-                    &text[low..]
-                ),
+                part(0, low).to_owned(),
+                [part(0, low), part(high, end)].concat(),
+                [part(0, high), part(low, high), part(high, end)].concat(),
+                [part(0, low), scrap, part(low, end)].concat(),
             ] {
                 sound += usize::from(load("x", file, &broken).is_ok());
             }

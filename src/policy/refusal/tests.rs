@@ -66,8 +66,8 @@ fn a_charge_that_never_fits_is_told_so_and_no_time() {
 fn windows_subjects_and_numbers_are_said_as_people_say_them() {
     let said = |max, weight, window, subject| {
         let message = limited(&charge(max, weight, window, subject), "t", None).message;
-        let start = message.find(": ").unwrap() + 2;
-        message[start..message.find(" used up").unwrap()].to_owned()
+        let (_, said) = message.split_once(": ").unwrap();
+        said.split_once(" used up").unwrap().0.to_owned()
     };
     let session = |session: Option<&str>| Subject::Session {
         grant: "ci".into(),
