@@ -18,8 +18,8 @@ use serde_json::{Value, json};
 use support::gate::{Gate, Setup, limited};
 use support::history::{Span, surely_within, worst_window};
 use support::mcp::{Caller, Reply};
+use support::redis::RedisServer;
 use support::servers::{Era, Fixture};
-use support::store::Redis;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
@@ -28,7 +28,7 @@ const MAX: usize = 10;
 /// Tests of exactness give the store all the time it needs.
 const PATIENT_STORE_MS: u64 = 5_000;
 
-fn setup(fixture: &Fixture, redis: &Redis, window: Value) -> Setup {
+fn setup(fixture: &Fixture, redis: &RedisServer, window: Value) -> Setup {
     Setup::new()
         .server("fixture", &fixture.url)
         .policy("p", limited("start_run", MAX as u64, window))
@@ -67,7 +67,7 @@ fn logged(gates: &[Gate], grant: &str, outcome: &str) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn four_replicas_admit_exactly_ten_of_four_hundred_calls_for_each_grant() {
-    let (fixture, redis) = (Fixture::start(Era::Current), Redis::start());
+    let (fixture, redis) = (Fixture::start(Era::Current), RedisServer::start());
     let gates = setup(&fixture, &redis, json!("hour")).start_many(REPLICAS);
 
     let first = storm(&gates, "tg_first", 400).await;
@@ -104,7 +104,7 @@ async fn four_replicas_admit_exactly_ten_of_four_hundred_calls_for_each_grant() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_is_limited_with_its_grant_on_whichever_replica_it_calls() {
-    let (fixture, redis) = (Fixture::start(Era::Session), Redis::start());
+    let (fixture, redis) = (Fixture::start(Era::Session), RedisServer::start());
     let gates = setup(&fixture, &redis, json!("hour")).start_many(2);
     let mut outcomes = Vec::new();
     for gate in gates.iter().cycle().take(3) {
@@ -176,7 +176,7 @@ fn admissions_ms(gates: &[Gate]) -> Vec<u64> {
 async fn no_two_second_window_of_a_recorded_history_exceeds_the_limit_and_the_worst_reaches_it() {
     const WINDOW_MS: u64 = 2_000;
     const LOAD_MS: u64 = 20_000;
-    let (fixture, redis) = (Fixture::start(Era::Current), Redis::start());
+    let (fixture, redis) = (Fixture::start(Era::Current), RedisServer::start());
     let gates = setup(&fixture, &redis, json!(2)).start_many(REPLICAS);
 
     let (began, stop) = (Instant::now(), Arc::new(AtomicBool::new(false)));
