@@ -32,6 +32,8 @@ pub struct Asked<'m> {
 pub enum Unusable {
     #[error("it redirects, which is not followed")]
     Redirect,
+    #[error("it switches to another protocol, which was not asked for")]
+    Switches,
     #[error("its session id cannot be signed yet")]
     NoSessionKey,
     #[error("its session id is not plain text")]
@@ -72,6 +74,9 @@ pub async fn pass_on(
     let (mut head, body) = answer.into_parts();
     if respond::is_redirect(head.status) {
         return Err(Unusable::Redirect);
+    }
+    if head.status.is_informational() {
+        return Err(Unusable::Switches);
     }
     headers::clean_answer(&mut head.headers);
     sign_session(asked, &mut head.headers)?;

@@ -22,12 +22,15 @@ use super::upstream::{Connection, UpstreamError};
 use super::{Gate, Snapshot, Upstream, front, ratelimit};
 use crate::counters::CallId;
 use crate::grants::Grant;
-use crate::mcp::envelope::{self, Fault, Unreadable};
+use crate::mcp::envelope::{self, Envelope, Fault, Kind, Unreadable};
 use crate::mcp::headers::{MISMATCH_CODE, agree};
 use crate::mcp::keys::argument_keys;
 use crate::policy::{Denial, Outcome};
 
 type Answer = Response<GateBody>;
+
+/// Stands for the method in the record of a message that was not read.
+const UNREAD: &str = "(unreadable)";
 
 /// Answers one request. Dropping the future aborts what was sent; charges and records outlive it.
 pub async fn handle(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
@@ -159,7 +162,7 @@ impl Known<'_> {
         let started = Instant::now();
         let message = match envelope::read(&body) {
             Ok(message) => message,
-            Err(unreadable) => return self.unreadable(&unreadable),
+            Err(unreadable) => return unreadable_in(self.ledger(UNREAD), &unreadable),
         };
         let header = |name| self.headers.get(name).map(HeaderValue::as_bytes);
         let version = header(PROTOCOL_VERSION);
@@ -169,7 +172,7 @@ impl Known<'_> {
                 &Refusal::Unreadable {
                     code: MISMATCH_CODE,
                     reason,
-                    id: message.id,
+                    id: answerable(&message),
                 },
                 "headers and body disagree",
             );
@@ -196,7 +199,7 @@ impl Known<'_> {
             _ => false,
         };
         let (tool, charges) = match judge(exchange) {
-            Judged::Unreadable(unreadable) => return self.unreadable(&unreadable),
+            Judged::Unreadable(unreadable) => return unreadable_in(ledger, &unreadable),
             Judged::Refuse { denial, form } => return denied(exchange, Some(ledger), &denial, form),
             Judged::Pass => ("", Vec::new()),
             Judged::Call { tool, charges } => (tool, charges),
@@ -204,7 +207,7 @@ impl Known<'_> {
         // ready first, so that admission and arrival are close
         let connection = match self.upstream.connection().await {
             Ok(connection) => connection,
-            Err(error) => return unreachable(ledger, &error, message.id),
+            Err(error) => return unreachable(ledger, &error, answerable(message)),
         };
         match admit(ledger, tool, charges).await {
             Ok(charged) => {
@@ -212,7 +215,7 @@ impl Known<'_> {
                 let headers = headers::to_upstream(self.headers, self.session);
                 let request = self.upstream.request(Method::POST, headers, body.clone());
                 let asked = self.asked(exchange.modern, answer::can_list(message));
-                forward(&asked, connection, charged, request, message.id).await
+                forward(&asked, connection, charged, request, answerable(message)).await
             }
             Err(refused) => {
                 let form = form_of(&refused.denial, task);
@@ -250,25 +253,30 @@ impl Known<'_> {
         }
     }
 
-    fn unreadable(&self, unreadable: &Unreadable<'_>) -> Answer {
-        if unreadable.fault == Fault::Encoded {
-            return self.invalid(&Refusal::Encoded, unreadable.reason());
-        }
-        let reason = unreadable.reason();
-        self.invalid(
-            &Refusal::Unreadable {
-                code: unreadable.code(),
-                reason: reason.to_owned(),
-                id: unreadable.id,
-            },
-            reason,
-        )
-    }
-
     fn invalid(&self, refusal: &Refusal<'_>, message: &str) -> Answer {
-        self.ledger("(unreadable)").invalid(Outcome::Invalid, message);
+        self.ledger(UNREAD).invalid(Outcome::Invalid, message);
         refuse(refusal)
     }
+}
+
+/// Refuses a body that cannot be read, and records it in the one ledger that the message has.
+fn unreadable_in(ledger: Ledger, unreadable: &Unreadable<'_>) -> Answer {
+    let reason = unreadable.reason();
+    ledger.invalid(Outcome::Invalid, reason);
+    if unreadable.fault == Fault::Encoded {
+        return refuse(&Refusal::Encoded);
+    }
+    refuse(&Refusal::Unreadable {
+        code: unreadable.code(),
+        reason: reason.to_owned(),
+        id: unreadable.id,
+    })
+}
+
+/// The id under which the client waits for an answer. The id of a response is the server's: an answer under
+/// it could be taken for that of a request of the client's own.
+fn answerable<'m>(message: &Envelope<'m>) -> Option<&'m str> {
+    message.id.filter(|_| message.kind == Kind::Request)
 }
 
 /// Refuses, records, and tells what is left where that concerns the grant alone.

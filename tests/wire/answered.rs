@@ -35,7 +35,7 @@ async fn a_denied_call_is_a_tool_error_with_its_rule_and_never_reaches_the_upstr
         (&decision["outcome"], &decision["executed"]),
         (&json!("denied"), &json!(false))
     );
-    assert_eq!(decision["rule"], "/tools/drop");
+    assert_eq!(decision["rule"], "/tools/drop/action");
     assert_eq!(answer.header("content-type"), Some("application/json"));
     assert_eq!(upstream.accepted(), 0);
     let records = gate.ended().await;
@@ -547,7 +547,7 @@ async fn a_denied_task_or_method_is_a_json_rpc_error_that_names_rule_and_remedy(
     let error = denied.json()["error"].clone();
     assert_eq!(
         (denied.status, &error["code"], &error["data"]["rule"]),
-        (200, &json!(403), &json!("/tools/drop"))
+        (200, &json!(403), &json!("/tools/drop/action"))
     );
     assert!(gate.ask(&task("run")).await.ran());
     let limited = gate.ask(&task("run")).await.json()["error"].clone();
