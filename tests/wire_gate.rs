@@ -8,5 +8,9 @@ mod wire;
 
 #[path = "wire/answered.rs"]
 mod answered;
+#[path = "wire/bytes.rs"]
+mod bytes;
+#[path = "wire/sessions.rs"]
+mod sessions;
 #[path = "wire/ways_round.rs"]
 mod ways_round;

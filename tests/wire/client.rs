@@ -251,6 +251,12 @@ impl Client {
         matches!(within(self.stream.read_buf(&mut self.buffer)).await, Ok(read) if read > 0)
     }
 
+    /// Some bytes of a body.
+    pub async fn some(&mut self) -> Vec<u8> {
+        assert!(!self.buffer.is_empty() || self.more().await, "the body broke off");
+        std::mem::take(&mut self.buffer)
+    }
+
     /// Everything up to the end of the connection.
     pub async fn rest(&mut self) -> Vec<u8> {
         while self.more().await {}
