@@ -10,7 +10,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use jiff::Timestamp;
 
-use super::answer::{self, Asked, Unusable};
+use super::answer::{self, Asked, Carries, Unusable};
 use super::body::{self, BodyError, GateBody, InFlight};
 use super::exchange::{Exchange, Form, Judged, form_of, judge};
 use super::headers::{self, MCP_METHOD, MCP_NAME, PROTOCOL_VERSION, SESSION_ID};
@@ -71,7 +71,13 @@ async fn judged(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
         Ledger::open(gate, id, server).invalid(Outcome::Unauthenticated, "no known token for this server");
         return refuse(&Refusal::Unauthenticated);
     };
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    if let (None, Some(authority)) = (parts.headers.get(header::HOST), parts.uri.authority())
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        // HTTP/2 has it in `:authority`; `host: pass` needs it
+        parts.headers.insert(header::HOST, host);
+    }
     let known = Known {
         id,
         gate,
@@ -81,6 +87,10 @@ async fn judged(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
         headers: &parts.headers,
     };
     let Ok(session) = session(gate, grant, server, &parts.headers) else {
+        if !gate.session_key.is_known() {
+            // it may be a good one: a 404 would end the session
+            return known.invalid(&Refusal::NoSessionKey { id: None }, "no session key yet");
+        }
         return known.invalid(
             &Refusal::UnknownSession,
             "a session id that this grant was not given",
@@ -214,7 +224,7 @@ impl Known<'_> {
                 self.gate.recorder.metrics.judged(started.elapsed().as_secs_f64());
                 let headers = headers::to_upstream(self.headers, self.session);
                 let request = self.upstream.request(Method::POST, headers, body.clone());
-                let asked = self.asked(exchange.modern, answer::can_list(message));
+                let asked = self.asked(exchange.modern, answer::carries(message));
                 forward(&asked, connection, charged, request, answerable(message)).await
             }
             Err(refused) => {
@@ -232,9 +242,15 @@ impl Known<'_> {
             Err(error) => return unreachable(ledger, &error, None),
         };
         let headers = headers::to_upstream(self.headers, self.session);
+        let is_get = method == Method::GET;
         let request = self.upstream.request(method, headers, Bytes::new());
+        let carries = if is_get {
+            Carries::AList
+        } else {
+            Carries::MaybeAList
+        };
         forward(
-            &self.asked(false, true),
+            &self.asked(false, carries),
             connection,
             Charged::free(ledger),
             request,
@@ -243,13 +259,13 @@ impl Known<'_> {
         .await
     }
 
-    const fn asked(&self, modern: bool, listing: bool) -> Asked<'_> {
+    const fn asked(&self, modern: bool, carries: Carries) -> Asked<'_> {
         Asked {
             gate: self.gate,
             grant: self.grant,
             upstream: self.upstream,
             modern,
-            listing,
+            carries,
         }
     }
 
