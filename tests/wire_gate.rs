@@ -10,6 +10,10 @@ mod wire;
 mod answered;
 #[path = "wire/bytes.rs"]
 mod bytes;
+#[path = "wire/charging.rs"]
+mod charging;
+#[path = "wire/lists.rs"]
+mod lists;
 #[path = "wire/sessions.rs"]
 mod sessions;
 #[path = "wire/ways_round.rs"]
