@@ -42,6 +42,8 @@ pub async fn handle(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
         refuse(&Refusal::ForeignOrigin)
     };
     front::add_cors(&mut answer, origin.as_ref());
+    // refusals too: a flood of them must not outrun a slow disk
+    gate.recorder.room().await;
     answer
 }
 
@@ -348,7 +350,6 @@ async fn forward(
         ratelimit::add(answer.headers_mut(), ledger.charged());
     }
     sent.answered(status);
-    asked.gate.recorder.room().await;
     answer.map(|body| body.counted(in_flight))
 }
 

@@ -449,8 +449,10 @@ async fn a_sink_that_is_stopped_up_slows_calls_and_loses_no_line() {
     let policy = r#"{"version":"1","default":"allow","tools":{"drop":{"action":"deny"}}}"#;
     let (gate, _upstream) = limited_to_one(Setup::policy(policy)).await;
     gate.sink.block(true);
-    // lines with much in them fill the buffer after some thousand
-    let keys: String = (0..32).map(|key| format!(r#""{key:060}":1,"#)).collect();
+    // lines with much in them fill the buffer after some hundred
+    let keys: String = (0..32)
+        .map(|key| format!(r#""{key:02}{}":1,"#, "𝕏".repeat(62)))
+        .collect();
     let body = format!(
         r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"drop","arguments":{{{}"x":1}}}}}}"#,
         keys
@@ -464,7 +466,7 @@ async fn a_sink_that_is_stopped_up_slows_calls_and_loses_no_line() {
             Ok(_) => answered += 1,
             Err(_) => break true,
         }
-        if answered > 8_000 {
+        if answered > 2_000 {
             break false;
         }
     };
