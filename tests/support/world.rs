@@ -90,6 +90,16 @@ fn step(window: u64) -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Steady demand above a `max` that is large enough for merging, over more than one window.
+fn demand(window: u64) -> impl Strategy<Value = Step> {
+    (0..3_usize, 129..200_u64, 250..350_u32, window / 250 + 1..window / 150 + 2).prop_map(
+        |(key, max, times, every)| {
+            let wishes = vec![Wish { key, weight: 1, max, advisory: false }];
+            Step::Calls { wishes, times, every, peek: false }
+        },
+    )
+}
+
 pub fn case() -> impl Strategy<Value = Case> {
     let window = prop_oneof![
         1..70_u64,
@@ -99,7 +109,11 @@ pub fn case() -> impl Strategy<Value = Case> {
         Just(4_294_967_296)
     ];
     window.prop_flat_map(|window| {
-        prop::collection::vec(step(window), 1..40).prop_map(move |steps| Case { window, steps })
+        let steps = prop::collection::vec(step(window), 1..40);
+        (prop::option::weighted(0.1, demand(window)), steps).prop_map(move |(demand, mut steps)| {
+            steps.splice(0..0, demand);
+            Case { window, steps }
+        })
     })
 }
 
@@ -287,7 +301,10 @@ impl Judge<'_> {
     fn record(&mut self, command: &Command, reply: &Reply) -> Found {
         for (charge, state) in command.charges.iter().zip(&reply.states) {
             if state.fit != Fit::Now {
-                continue;
+                if charge.advisory {
+                    continue;
+                }
+                return Err(format!("admitted although a charge does not fit: {command:?}"));
             }
             // Which key a bounded value counts in is the script's matter; its value has one limit.
             let time = self.time(&charge.key);
@@ -303,7 +320,7 @@ impl Judge<'_> {
             self.high.insert(charge.key.clone(), time);
             let sum = self.used(charge, time, 0);
             if sum > u128::from(charge.max) {
-                return Err(format!("{sum} of {} at {time} on {}", charge.max, charge.key));
+                return Err(format!("admitted {sum} of {} at {time} on {}", charge.max, charge.key));
             }
         }
         Ok(())
