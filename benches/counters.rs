@@ -27,10 +27,14 @@ fn main() {
         println!("| admission, {keys} limit(s), at most 10 entries | {admitted:.1} |");
     }
     for keys in [1, 3] {
-        let denied = median(&mut connection, &|turn| command(turn, keys, 10, 1_u64 << 60, false));
+        let denied = median(&mut connection, &|turn| {
+            command(turn, keys, 10, 1_u64 << 60, false)
+        });
         println!("| denial, {keys} limit(s) | {denied:.1} |");
     }
-    let many = median(&mut connection, &|turn| command(turn, 1, 1_000_000, 1 << 61, false));
+    let many = median(&mut connection, &|turn| {
+        command(turn, 1, 1_000_000, 1 << 61, false)
+    });
     println!("| admission, 1 limit, max 1 000 000 | {many:.1} |");
     let bounded = median(&mut connection, &|turn| command(turn, 1, 10, turn / 5, true));
     println!("| admission, 1 session limit | {bounded:.1} |");
@@ -50,10 +54,20 @@ fn command(turn: u64, keys: u64, max: u64, spread: u64, bounded: bool) -> Comman
         weight: 1,
         max,
         advisory: false,
-        bound: bounded.then(|| Bound { overflow: name(100), index: name(101), max_values: 1_000 }),
+        bound: bounded.then(|| Bound {
+            overflow: name(100),
+            index: name(101),
+            max_values: 1_000,
+        }),
     });
     let id = CallId((turn + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
-    Command { id, deadline: (1 << 48) - 1, first_sent: 0, peek: false, charges: charges.collect() }
+    Command {
+        id,
+        deadline: (1 << 48) - 1,
+        first_sent: 0,
+        peek: false,
+        charges: charges.collect(),
+    }
 }
 
 fn noop(connection: &mut Connection) -> f64 {
@@ -97,8 +111,15 @@ fn reset(connection: &mut Connection) {
 
 fn usec_per_call(connection: &mut Connection) -> f64 {
     let info: String = redis::cmd("INFO").arg("commandstats").query(connection).unwrap();
-    let line = info.lines().find(|line| line.starts_with("cmdstat_evalsha:")).unwrap();
-    line.split(',').find_map(|field| field.strip_prefix("usec_per_call=")).unwrap().parse().unwrap()
+    let line = info
+        .lines()
+        .find(|line| line.starts_with("cmdstat_evalsha:"))
+        .unwrap();
+    line.split(',')
+        .find_map(|field| field.strip_prefix("usec_per_call="))
+        .unwrap()
+        .parse()
+        .unwrap()
 }
 
 /// `MEMORY USAGE` with `max` charges (at most 100 000) at even steps over one window: at its largest, and
@@ -127,5 +148,9 @@ fn bytes(connection: &mut Connection, max: u64) -> (u64, u64) {
 }
 
 fn usage(connection: &mut Connection, key: &str) -> u64 {
-    redis::cmd("MEMORY").arg("USAGE").arg(key).query(connection).unwrap()
+    redis::cmd("MEMORY")
+        .arg("USAGE")
+        .arg(key)
+        .query(connection)
+        .unwrap()
 }

@@ -25,16 +25,39 @@ fn store(url: String) -> Arc<Store> {
 }
 
 fn store_within(url: String, deadline: Duration) -> Arc<Store> {
-    Arc::new(Store::redis(RedisOptions { url, prefix: "t".into(), deadline, connections: 2 }).unwrap())
+    Arc::new(
+        Store::redis(RedisOptions {
+            url,
+            prefix: "t".into(),
+            deadline,
+            connections: 2,
+        })
+        .unwrap(),
+    )
 }
 
 fn call() -> Admission {
     let window = Window::Sliding { ms: 3_600_000 };
     let (rule, counter) = ("/c".to_owned(), "c".to_owned());
-    let limit = Limit { rule, counter, window, max: 100, scope: Scope::Grant, scale: 0, max_values: None };
+    let limit = Limit {
+        rule,
+        counter,
+        window,
+        max: 100,
+        scope: Scope::Grant,
+        scale: 0,
+        max_values: None,
+    };
     let subject = Subject::Grant { grant: "ci".into() };
-    let charge = Charge { limit: Arc::new(limit), weight: 1, subject };
-    Admission { id: CallId::random().unwrap(), charges: vec![charge] }
+    let charge = Charge {
+        limit: Arc::new(limit),
+        weight: 1,
+        subject,
+    };
+    Admission {
+        id: CallId::random().unwrap(),
+        charges: vec![charge],
+    }
 }
 
 fn left(verdict: Verdict) -> u64 {
@@ -121,7 +144,10 @@ async fn flushed_scripts_are_loaded_again_within_the_call() {
     let server = RedisServer::start();
     let store = store_within(server.url(), BACK);
     for expected in [99, 98, 97] {
-        redis::cmd("SCRIPT").arg("FLUSH").exec(&mut server.connection()).unwrap();
+        redis::cmd("SCRIPT")
+            .arg("FLUSH")
+            .exec(&mut server.connection())
+            .unwrap();
         assert_eq!(left(store.admit(&call()).await.unwrap()), expected);
     }
 }
@@ -154,7 +180,10 @@ async fn a_stalled_wire_is_answered_in_time_and_what_it_charged_is_undone() {
     for _ in 0..3 {
         assert_eq!(in_time(&store).await.unwrap_err().code(), "timeout");
     }
-    assert!(left(witness.peek(&call()).await.unwrap()) < 100, "the stalled commands were executed");
+    assert!(
+        left(witness.peek(&call()).await.unwrap()) < 100,
+        "the stalled commands were executed"
+    );
     relay.heal();
     wait_for_left(&witness, 100).await;
     wait_for_left(&store, 100).await;
@@ -165,9 +194,16 @@ async fn out_of_memory_denies_before_anything_is_written_and_refunds_still_work(
     let server = RedisServer::start();
     let store = store_within(server.url(), BACK);
     let verdict = store.admit(&call()).await.unwrap();
-    let Verdict::Admitted { receipt, .. } = verdict else { panic!("{verdict:?}") };
+    let Verdict::Admitted { receipt, .. } = verdict else {
+        panic!("{verdict:?}")
+    };
     let config = |value: &str| {
-        redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg(value).exec(&mut server.connection()).unwrap();
+        redis::cmd("CONFIG")
+            .arg("SET")
+            .arg("maxmemory")
+            .arg(value)
+            .exec(&mut server.connection())
+            .unwrap();
     };
     config("1mb");
     assert_eq!(store.admit(&call()).await.unwrap_err(), StoreError::OutOfMemory);
@@ -182,7 +218,11 @@ async fn a_read_only_replica_denies_until_it_is_a_primary() {
     let store = store_within(server.url(), BACK);
     assert!(store.admit(&call()).await.is_ok());
     let replica_of = |host: &str, port: &str| {
-        redis::cmd("REPLICAOF").arg(host).arg(port).exec(&mut server.connection()).unwrap();
+        redis::cmd("REPLICAOF")
+            .arg(host)
+            .arg(port)
+            .exec(&mut server.connection())
+            .unwrap();
     };
     replica_of("127.0.0.1", "1");
     assert_eq!(store.admit(&call()).await.unwrap_err().code(), "unavailable");

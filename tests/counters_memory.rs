@@ -26,7 +26,13 @@ fn command(turn: u64, key: &str, max: u64, weight: u64) -> Command {
         advisory: false,
         bound: None,
     };
-    Command { id: CallId(turn.to_be_bytes()), deadline: 0, first_sent: 0, peek: false, charges: vec![charge] }
+    Command {
+        id: CallId(turn.to_be_bytes()),
+        deadline: 0,
+        first_sent: 0,
+        peek: false,
+        charges: vec![charge],
+    }
 }
 
 /// Charges `max` units (at most 20 000) over one window; the key's largest size in bytes.
@@ -65,16 +71,26 @@ fn every_key_that_is_written_expires() {
     let mut connection = server.connection();
     let mut send = |command: &Command| {
         let mut call = script.prepare_invoke();
-        toolgate::counters::wire::keys(command).into_iter().for_each(|key| {
-            call.key(key);
-        });
-        toolgate::counters::wire::argv(command, None).into_iter().for_each(|arg| {
-            call.arg(arg);
-        });
+        toolgate::counters::wire::keys(command)
+            .into_iter()
+            .for_each(|key| {
+                call.key(key);
+            });
+        toolgate::counters::wire::argv(command, None)
+            .into_iter()
+            .for_each(|arg| {
+                call.arg(arg);
+            });
         let reply: Vec<i64> = call.invoke(&mut connection).unwrap();
         assert_eq!(reply[0], 1);
     };
-    let bound = || Some(Bound { overflow: "overflow".into(), index: "index".into(), max_values: 1 });
+    let bound = || {
+        Some(Bound {
+            overflow: "overflow".into(),
+            index: "index".into(),
+            max_values: 1,
+        })
+    };
     let mut own = command(2, "own", 5, 1);
     own.charges[0].bound = bound();
     let mut other = command(3, "other", 5, 1);
@@ -100,12 +116,34 @@ async fn the_memory_store_forgets_keys_whose_windows_are_over() {
     for turn in 0..20_000_u64 {
         now.fetch_add(1, Ordering::SeqCst);
         let (rule, counter) = ("/c".to_owned(), "c".to_owned());
-        let limit = Limit { rule, counter, window, max: 1, scope: Scope::Grant, scale: 0, max_values: None };
-        let subject = Subject::Grant { grant: turn.to_string() };
-        let charges = vec![Charge { limit: Arc::new(limit), weight: 1, subject }];
-        let verdict = store.admit(&Admission { id: CallId(turn.to_be_bytes()), charges }).await.unwrap();
+        let limit = Limit {
+            rule,
+            counter,
+            window,
+            max: 1,
+            scope: Scope::Grant,
+            scale: 0,
+            max_values: None,
+        };
+        let subject = Subject::Grant {
+            grant: turn.to_string(),
+        };
+        let charges = vec![Charge {
+            limit: Arc::new(limit),
+            weight: 1,
+            subject,
+        }];
+        let verdict = store
+            .admit(&Admission {
+                id: CallId(turn.to_be_bytes()),
+                charges,
+            })
+            .await
+            .unwrap();
         assert!(matches!(verdict, Verdict::Admitted { .. }));
     }
-    let Store::Memory(memory) = &store else { unreachable!() };
+    let Store::Memory(memory) = &store else {
+        unreachable!()
+    };
     assert!(memory.keys() <= 3_100, "{} keys", memory.keys());
 }

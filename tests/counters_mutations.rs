@@ -31,13 +31,20 @@ fn complains(admit: &str, complaint: &str) -> bool {
 
 /// The shipped script with one passage replaced, which must be there exactly once.
 fn broken(from: &str, to: &str) -> String {
-    assert_eq!(wire::ADMIT.matches(from).count(), 1, "`{from}` is not in admit.lua once");
+    assert_eq!(
+        wire::ADMIT.matches(from).count(),
+        1,
+        "`{from}` is not in admit.lua once"
+    );
     wire::ADMIT.replace(from, to)
 }
 
 #[track_caller]
 fn assert_found(script: &str, complaint: &str) {
-    assert!(complains(script, complaint), "the property suite did not notice the broken script");
+    assert!(
+        complains(script, complaint),
+        "the property suite did not notice the broken script"
+    );
 }
 
 #[test]
@@ -47,12 +54,18 @@ fn the_shipped_script_holds_over_the_same_cases() {
 
 #[test]
 fn a_fixed_window_is_found() {
-    assert_found(&broken("cut = moment - a\n", "cut = moment - moment % a\n"), "admitted ");
+    assert_found(
+        &broken("cut = moment - a\n", "cut = moment - moment % a\n"),
+        "admitted ",
+    );
 }
 
 #[test]
 fn a_window_one_millisecond_too_short_is_found() {
-    assert_found(&broken("cut = moment - a\n", "cut = moment - a + 1\n"), "retry after");
+    assert_found(
+        &broken("cut = moment - a\n", "cut = moment - a + 1\n"),
+        "retry after",
+    );
 }
 
 #[test]
@@ -67,7 +80,10 @@ fn forgetting_that_ids_were_merged_away_is_found() {
 
 #[test]
 fn a_script_without_the_late_guard_is_found() {
-    assert_found(&broken("if deadline > 0 and now > deadline then return {4, now} end", ""), "late guard");
+    assert_found(
+        &broken("if deadline > 0 and now > deadline then return {4, now} end", ""),
+        "late guard",
+    );
 }
 
 #[test]
@@ -86,15 +102,24 @@ fn a_clock_that_steps_back_and_reopens_a_window_is_found() {
 
 #[test]
 fn charging_although_another_charge_denies_is_found() {
-    assert_found(&broken("if denied then return reply end", "if denied then flags = 0 end"), "does not fit");
+    assert_found(
+        &broken("if denied then return reply end", "if denied then flags = 0 end"),
+        "does not fit",
+    );
 }
 
 #[test]
 fn an_own_key_that_forgets_the_overflow_key_is_found() {
-    assert_found(&broken("      value = over\n", "      value = nil\n"), "admitted ");
+    assert_found(
+        &broken("      value = over\n", "      value = nil\n"),
+        "admitted ",
+    );
 }
 
 #[test]
 fn a_retry_time_one_millisecond_late_is_found() {
-    assert_found(&broken("% mod + a + 1 - now\n    end", "% mod + a + 2 - now\n    end"), "retry after");
+    assert_found(
+        &broken("% mod + a + 1 - now\n    end", "% mod + a + 2 - now\n    end"),
+        "retry after",
+    );
 }

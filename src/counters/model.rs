@@ -56,7 +56,7 @@ impl Model {
             .collect();
         if found.iter().any(Found::is_stale) {
             return Reply {
-                times: found.iter().map(|key| key.time).collect(),
+                times: found.iter().map(|key| key.interval_time(now)).collect(),
                 ..plain(Outcome::Stale)
             };
         }
@@ -218,6 +218,15 @@ struct Written {
 impl Found<'_> {
     fn is_stale(&self) -> bool {
         matches!(self.charge.span, Span::Calendar { start, end } if self.time < start || self.time >= end)
+    }
+
+    /// The time that a calendar interval must hold; the store's for a window.
+    fn interval_time(&self, now: u64) -> u64 {
+        if matches!(self.charge.span, Span::Calendar { .. }) {
+            self.time
+        } else {
+            now
+        }
     }
 
     /// The earliest time at which a charge still counts.

@@ -92,12 +92,26 @@ fn step(window: u64) -> impl Strategy<Value = Step> {
 
 /// Steady demand above a `max` that is large enough for merging, over more than one window.
 fn demand(window: u64) -> impl Strategy<Value = Step> {
-    (0..3_usize, 129..200_u64, 250..350_u32, window / 250 + 1..window / 150 + 2).prop_map(
-        |(key, max, times, every)| {
-            let wishes = vec![Wish { key, weight: 1, max, advisory: false }];
-            Step::Calls { wishes, times, every, peek: false }
-        },
+    (
+        0..3_usize,
+        129..200_u64,
+        250..350_u32,
+        window / 250 + 1..window / 150 + 2,
     )
+        .prop_map(|(key, max, times, every)| {
+            let wishes = vec![Wish {
+                key,
+                weight: 1,
+                max,
+                advisory: false,
+            }];
+            Step::Calls {
+                wishes,
+                times,
+                every,
+                peek: false,
+            }
+        })
 }
 
 pub fn case() -> impl Strategy<Value = Case> {
@@ -320,7 +334,10 @@ impl Judge<'_> {
             self.high.insert(charge.key.clone(), time);
             let sum = self.used(charge, time, 0);
             if sum > u128::from(charge.max) {
-                return Err(format!("admitted {sum} of {} at {time} on {}", charge.max, charge.key));
+                return Err(format!(
+                    "admitted {sum} of {} at {time} on {}",
+                    charge.max, charge.key
+                ));
             }
         }
         Ok(())
