@@ -160,7 +160,7 @@ mod tests {
         let sha = |script: &str| redis::Script::new(script).get_hash().to_owned();
         assert_eq!(
             (sha(ADMIT).as_str(), FIXED_ARGV),
-            ("66e4388ae9450583e174677fdfa92b75552284ce", 3)
+            ("f316bd5d88363aababcd120a27cfa45ea1d67c31", 3)
         );
         assert_eq!(sha(REFUND), "0c39ff5664863e441487587e58149236f38fffa3");
     }
