@@ -64,7 +64,7 @@ fn a_keys_memory_is_bounded_at_any_max() {
 }
 
 #[test]
-fn every_key_that_is_written_expires() {
+fn every_key_that_is_written_expires_and_a_refund_leaves_that_alone() {
     let server = RedisServer::start();
     let store_keys = ["plain", "own", "overflow", "index"];
     let script = redis::Script::new(toolgate::counters::wire::ADMIT);
@@ -103,6 +103,18 @@ fn every_key_that_is_written_expires() {
         let ms: i64 = redis::cmd("PTTL").arg(key).query(&mut connection).unwrap();
         assert!((1..=2 * 60_001).contains(&ms), "{key} {ms}");
     }
+    let refund = redis::Script::new(toolgate::counters::wire::REFUND);
+    let refunded: (u64, u64) = refund
+        .key("plain")
+        .arg(&1_u64.to_be_bytes()[..])
+        .invoke(&mut connection)
+        .unwrap();
+    assert_eq!(refunded.0, 1);
+    let ms: i64 = redis::cmd("PTTL").arg("plain").query(&mut connection).unwrap();
+    assert!(
+        (30_000..=60_001).contains(&ms),
+        "a refund keeps the key's expiry: {ms}"
+    );
     let keys: u64 = redis::cmd("DBSIZE").query(&mut connection).unwrap();
     assert_eq!(keys, 4);
 }

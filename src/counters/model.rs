@@ -148,7 +148,8 @@ impl Model {
     }
 
     /// Whether a value of a bounded scope has a key of its own: for two windows after its last charge,
-    /// so that what others charged to the overflow key cannot spoil a retry time given before.
+    /// so that what others charged to the overflow key cannot spoil a retry time given before. (Where
+    /// another limit denies for longer than that, the call may then still meet the overflow key.)
     fn lives(&self, now: u64, charge: &KeyCharge) -> bool {
         self.logs.get(&charge.key).is_some_and(|log| match charge.span {
             Span::Window { window } => log.high_water.saturating_add(two_lives(window)) > now,
