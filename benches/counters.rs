@@ -3,6 +3,14 @@
 //! Starts a `redis-server` of its own. Times are `usec_per_call` of EVALSHA from `INFO commandstats`, so
 //! neither the network nor this program is in them. Needs `taskset` for nothing; pin it for quiet figures.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "a measuring program: what fails must stop it, and its table goes to stdout"
+)]
+
 #[path = "../tests/support/redis.rs"]
 mod redis_server;
 

@@ -3,7 +3,15 @@
 //! The rooms and the way of a call are described in `ARCHITECTURE.md`. Imports point one way:
 //! `mcp` ← `policy` ← `counters` ← `proxy` ← `app` ← `main`; `document` is a leaf below `policy`.
 
+pub mod admin;
+pub mod app;
+pub mod cli;
 pub mod counters;
+pub mod demo;
 pub mod document;
+pub mod grants;
 pub mod mcp;
 pub mod policy;
+pub mod proxy;
+pub mod record;
+pub mod settings;

@@ -1,1 +1,5 @@
-fn main() {}
+//! The `toolgate` binary: arguments → run.
+
+fn main() -> std::process::ExitCode {
+    toolgate::cli::main()
+}

@@ -1,4 +1,12 @@
 //! The script against the model and against brute force, on random steps, in a real Redis.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "in a test what fails is meant to stop it; a long run takes its length from the environment"
+)]
 
 #[path = "support/redis.rs"]
 mod redis_server;

@@ -31,6 +31,10 @@ struct Inner {
 impl MemoryStore {
     /// A store on the machine's monotonic clock, anchored at the time of day of this call.
     pub fn new() -> Self {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this is the store's clock: read once, then monotonic"
+        )]
         let anchor = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let started = Instant::now();
         Self::with_clock(move || {

@@ -1,1 +1,16 @@
 //! What MCP messages say, read strictly. Pure: no I/O, no clock.
+//!
+//! One strict reading of a body decides; bytes that could be read in two ways are refused; the
+//! bytes forwarded are the bytes judged. Answers are filtered by cutting their original bytes.
+
+pub mod envelope;
+pub mod headers;
+pub mod keys;
+pub mod list;
+pub mod reply;
+pub mod sse;
+mod strict;
+mod text;
+
+#[cfg(test)]
+mod ways_round_tests;

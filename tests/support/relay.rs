@@ -1,84 +1,98 @@
-//! A TCP relay before Redis that can hold back what the server answers.
+//! A small TCP relay that a test puts on a wire to cut, stall and heal it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
-#[derive(Clone)]
-pub struct Relay {
-    pub address: SocketAddr,
-    state: Arc<State>,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Flowing,
+    /// Connections stay open, no byte passes in either direction.
+    Stalled,
+    /// Open connections are closed, new ones too.
+    Cut,
 }
 
-#[derive(Default)]
-struct State {
-    /// Answers are read from the server and thrown away, on every connection open now or opened later.
-    mute: AtomicBool,
-    /// Connections from now on are numbered; this one is mute.
-    mute_one: AtomicUsize,
-    opened: AtomicUsize,
+pub struct Relay {
+    pub address: SocketAddr,
+    state: watch::Sender<State>,
+    accepting: JoinHandle<()>,
 }
 
 impl Relay {
-    pub async fn to(port: u16) -> Self {
+    /// Relays to `target` (`host:port`) from a loopback port of its own.
+    pub async fn start(target: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let relay = Self {
-            address: listener.local_addr().unwrap(),
-            state: Arc::default(),
-        };
-        relay.state.mute_one.store(usize::MAX, Ordering::SeqCst);
-        let state = Arc::clone(&relay.state);
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else {
-                    continue;
-                };
-                let number = state.opened.fetch_add(1, Ordering::SeqCst);
-                let (from_client, to_client) = client.into_split();
-                let (from_server, to_server) = server.into_split();
-                tokio::spawn(pump(from_client, to_server, None));
-                tokio::spawn(pump(from_server, to_client, Some((Arc::clone(&state), number))));
+        let address = listener.local_addr().unwrap();
+        let (state, watching) = watch::channel(State::Flowing);
+        let target = target.to_owned();
+        let accepting = tokio::spawn(async move {
+            while let Ok((inbound, _)) = listener.accept().await {
+                if *watching.borrow() != State::Cut {
+                    tokio::spawn(carry(inbound, target.clone(), watching.clone()));
+                }
             }
         });
-        relay
+        Self {
+            address,
+            state,
+            accepting,
+        }
     }
 
-    pub fn url(&self) -> String {
-        format!("redis://{}/", self.address)
+    /// Closes every connection and refuses new ones.
+    pub fn cut(&self) {
+        self.state.send_replace(State::Cut);
     }
 
-    /// Answers get lost from now on, until healed; a connection that lost one stays silent.
-    pub fn mute(&self) {
-        self.state.mute.store(true, Ordering::SeqCst);
+    /// Holds every byte back, in both directions.
+    pub fn stall(&self) {
+        self.state.send_replace(State::Stalled);
     }
 
-    /// The connection opened as the `number`th (from 0) loses all its answers.
-    pub fn mute_one(&self, number: usize) {
-        self.state.mute_one.store(number, Ordering::SeqCst);
-    }
-
+    /// Lets bytes pass again; what was held back comes first.
     pub fn heal(&self) {
-        self.state.mute.store(false, Ordering::SeqCst);
-        self.state.mute_one.store(usize::MAX, Ordering::SeqCst);
-    }
-
-    pub fn opened(&self) -> usize {
-        self.state.opened.load(Ordering::SeqCst)
+        self.state.send_replace(State::Flowing);
     }
 }
 
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, answers: Option<(Arc<State>, usize)>) {
-    let mut buffer = vec![0; 16 * 1024];
-    let mut lost = false;
-    while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        if let Some((state, number)) = &answers {
-            lost |= state.mute.load(Ordering::SeqCst) || state.mute_one.load(Ordering::SeqCst) == *number;
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.cut();
+        self.accepting.abort();
+    }
+}
+
+async fn carry(inbound: TcpStream, target: String, watching: watch::Receiver<State>) {
+    let Ok(outbound) = TcpStream::connect(target).await else {
+        return;
+    };
+    inbound.set_nodelay(true).unwrap();
+    outbound.set_nodelay(true).unwrap();
+    let (client_reads, client_writes) = inbound.into_split();
+    let (server_reads, server_writes) = outbound.into_split();
+    let mut cut = watching.clone();
+    tokio::select! {
+        _ = cut.wait_for(|state| *state == State::Cut) => {}
+        _ = async {
+            tokio::join!(copy(client_reads, server_writes, watching.clone()), copy(server_reads, client_writes, watching.clone()))
+        } => {}
+    }
+}
+
+async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut watching: watch::Receiver<State>) {
+    let mut part = vec![0_u8; 16 * 1024];
+    loop {
+        let count = from.read(&mut part).await.unwrap_or(0);
+        if watching.wait_for(|state| *state == State::Flowing).await.is_err() {
+            return;
         }
-        if !lost && to.write_all(&buffer[..count]).await.is_err() {
+        if count == 0 || to.write_all(&part[..count]).await.is_err() {
+            let _ = to.shutdown().await;
             return;
         }
     }

@@ -1,4 +1,5 @@
 //! Random steps over a handful of keys, and the judge who follows them: by the model, by brute force.
+#![allow(dead_code, reason = "each test file uses its own part of these helpers")]
 
 use std::collections::{BTreeMap, HashSet};
 

@@ -1,0 +1,70 @@
+# `make` or `make help` lists the targets. Each fails where it cannot do what it says.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# More arguments for cargo test, e.g. make test ARGS='--test architecture'
+ARGS ?=
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## Show the main job: example server, proxy, 10 calls a minute; stays up
+	cargo run --release -- demo
+
+.PHONY: build
+build: ## Build the release binary, target/release/toolgate
+	cargo build --release --locked
+
+.PHONY: test
+test: test-deps ## Install what the tests need and is missing, then run every test
+	@echo "==> building the tests (a first build takes some minutes)"
+	cargo test --workspace --no-run
+	@echo "==> running the tests"
+	cargo test --workspace --no-fail-fast $(ARGS)
+
+.PHONY: test-deps
+test-deps: ## Install Redis and the pinned test clients where they are missing
+	@echo "==> test dependencies"
+	scripts/install-test-deps.sh
+
+.PHONY: fmt
+fmt: ## Format the sources
+	cargo fmt --all
+
+.PHONY: lint
+lint: ## Check format, lints, and what stands in the dependency tree
+	@echo "==> format"
+	cargo fmt --all --check
+	@echo "==> lints"
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	@echo "==> dependencies"
+	scripts/cargo-deny.sh check bans licenses sources
+
+.PHONY: advisories
+advisories: ## Check the dependencies against the published advisories (needs the network)
+	scripts/cargo-deny.sh check advisories
+
+.PHONY: containers
+containers: ## Lint the Dockerfile and resolve docker-compose.yml
+	scripts/check-containers.sh
+
+.PHONY: mutants
+mutants: test-deps ## Break the Lua scripts on purpose; the suite must turn red each time
+	cargo test --test counters_mutations -- --nocapture
+
+.PHONY: bench
+bench: ## Measure toolgate beside its peers on this machine; writes docs/performance.md
+	scripts/bench.sh
+
+.PHONY: schema
+schema: ## Write schema/policy.schema.json anew
+	scripts/write-schema.sh
+
+.PHONY: bless
+bless: schema ## Write the expected outputs of the tests anew; read the diff before you commit it
+	INSTA_UPDATE=always TOOLGATE_BLESS=1 cargo test --workspace $(ARGS)
+	@git --no-pager diff --stat

@@ -1,0 +1,151 @@
+//! The command line. One file per subcommand; exit codes are part of the contract.
+
+pub mod check;
+mod check_config;
+mod demo;
+mod grant;
+pub mod schema;
+mod serve;
+
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// A gate for the tool calls of AI agents: policies and exact shared limits in front of MCP servers.
+#[derive(Debug, Parser)]
+#[command(name = "toolgate", version, arg_required_else_help = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  toolgate demo                              see a policy at work; nothing else is needed
+  toolgate check policies/*.json             look for mistakes before a policy is live
+  toolgate grant new --id ci --server coalesce --policy coalesce-default --append grants.yaml
+  toolgate serve --config toolgate.yaml      run the gate
+
+Environment:
+  TOOLGATE__SECTION__KEY   overrides a key of toolgate.yaml, such as TOOLGATE__COUNTERS__URL
+  RUST_LOG                 what is logged to stderr (default: info)";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gate: the proxy, and probes and metrics on a second port.
+    ///
+    /// stdout holds JSON lines only: first {"event":"listening",…}, then one line per decision. Logs go to stderr.
+    #[command(after_help = "Example:\n  toolgate serve --config /etc/toolgate/toolgate.yaml")]
+    Serve {
+        /// The settings file. Relative paths in it start from its folder.
+        #[arg(long, value_name = "FILE", default_value = "toolgate.yaml")]
+        config: PathBuf,
+    },
+    /// Show a policy at work: example server, gate and calls in one process.
+    #[command(
+        after_help = "Examples:\n  toolgate demo          drive calls, then stay up for a client of yours\n  toolgate demo --once   drive calls and exit 0 if exactly 10 of 12 were admitted"
+    )]
+    Demo {
+        /// Exit after the calls; fail unless exactly 10 of 12 were admitted.
+        #[arg(long)]
+        once: bool,
+    },
+    /// Check policies; every problem is told with its place.
+    ///
+    /// Exit code: 0 clean or warnings only, 1 errors (with --strict: warnings too), 2 unreadable.
+    #[command(
+        after_help = "Examples:\n  toolgate check policies/coalesce.json\n  toolgate check --strict --config toolgate.yaml"
+    )]
+    Check {
+        /// Policy files, JSON or YAML.
+        #[arg(value_name = "POLICY", required_unless_present = "config")]
+        policies: Vec<PathBuf>,
+        /// Check settings, grants and all policies that they name.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Treat warnings as errors.
+        #[arg(long)]
+        strict: bool,
+    },
+    /// Make tokens for grants.
+    #[command(subcommand)]
+    Grant(grant::Command),
+    /// Run the demo's MCP server alone, to try a gate in front of it.
+    #[command(after_help = "Example:\n  toolgate example-server --listen 127.0.0.1:3000")]
+    ExampleServer {
+        /// Where to listen; its URL is printed.
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3000")]
+        listen: SocketAddr,
+    },
+    /// Print the JSON Schema of the policy file.
+    #[command(after_help = "Example:\n  toolgate schema > policy.schema.json")]
+    Schema,
+}
+
+/// Runs the command that the process' arguments name.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = run(cli.command, &mut std::io::stdout());
+    match result {
+        Ok(code) => ExitCode::from(code),
+        // the reader of a pipe went away: nothing to say, and nobody to say it to
+        Err(error) if is_broken_pipe(&error) => ExitCode::FAILURE,
+        Err(error) => {
+            let mut stderr = std::io::stderr();
+            // nothing can be done if stderr is closed too
+            drop(writeln!(stderr, "toolgate: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
+    match command {
+        Command::Serve { config } => serve::run(&config, out),
+        Command::Demo { once } => demo::run(once, out),
+        Command::Check {
+            policies,
+            config,
+            strict,
+        } => check_config::run(&policies, config.as_deref(), strict, out),
+        Command::Grant(command) => grant::run(&command, out),
+        Command::ExampleServer { listen } => demo::example_server(listen, out),
+        Command::Schema => schema::run(out).map(|()| 0).map_err(Into::into),
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// Logs to stderr: for people on a terminal, JSON lines elsewhere.
+fn start_logging(default: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let terminal = std::io::stderr().is_terminal();
+    let started = if terminal {
+        builder.with_target(false).try_init()
+    } else {
+        builder.json().flatten_event(true).try_init()
+    };
+    // a second start in one process (tests) keeps the first
+    drop(started);
+}
+
+/// The runtime of `serve` and `demo`. `TOKIO_WORKER_THREADS` sets the number of threads.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+/// One TLS provider for upstreams and the store.
+fn install_crypto() {
+    // an error means that one is installed already
+    drop(rustls::crypto::ring::default_provider().install_default());
+}

@@ -1,0 +1,245 @@
+//! As written → compiled: what the shapes cannot say. Every problem is reported, not the first.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::compiled::{Action, Entry, Fallback, Policy, Rated, Rule};
+use super::glob::Glob;
+use super::language::DEFAULT_MAX_VALUES;
+use super::names::Names;
+use super::shape::Report;
+use super::spelling::{check_counter_name, check_tool_name};
+use super::together::{Applies, Usage, check_within};
+use super::types::{Limit, Scope};
+use super::window::Length;
+use super::written::{Located, WrittenLimit, WrittenPolicy, WrittenRate, WrittenTool};
+use crate::document::{Place, quoted};
+
+/// The names under which a policy goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Identity<'a> {
+    pub(super) name: &'a str,
+    pub(super) file: &'a str,
+    pub(super) digest: &'a str,
+}
+
+/// Compiles what could be read. The policy counts only where the report stays empty.
+pub(super) fn compile(
+    written: &WrittenPolicy<'_>,
+    identity: Identity<'_>,
+    report: &mut Report<'_>,
+) -> Policy {
+    written
+        .hide
+        .iter()
+        .for_each(|name| check_tool_name(*name, report));
+    written
+        .tools
+        .iter()
+        .for_each(|tool| check_tool_name(tool.name, report));
+    check_ties(&written.tools, report);
+    let mut compiler = Compiler {
+        policy: identity.name,
+        report,
+        usages: Vec::new(),
+    };
+    let all_tools = compiler.list("/all_tools", &written.all_tools, Some(&Applies::Everywhere));
+    let tools: Vec<_> = written
+        .tools
+        .iter()
+        .map(|tool| (tool.name.value.to_owned(), compiler.entry(tool)))
+        .collect();
+    let usages = compiler.usages;
+    check_within(&usages, report);
+    Policy {
+        name: identity.name.to_owned(),
+        file: identity.file.to_owned(),
+        digest: identity.digest.to_owned(),
+        default: written.default.unwrap_or(Fallback::Deny),
+        hide: Names::new(written.hide.iter().map(|name| (name.value.to_owned(), ()))),
+        tools: Names::new(tools),
+        all_tools,
+        usages,
+    }
+}
+
+/// Two globs of one rank that match one name: which entry applies would be a guess.
+fn check_ties(tools: &[WrittenTool<'_>], report: &mut Report<'_>) {
+    let mut ranks: HashMap<(String, usize), Vec<(Glob, u32)>> = HashMap::new();
+    for tool in tools {
+        let Located { place, value: name } = tool.name;
+        let Some(glob) = Glob::new(name) else { continue };
+        let rank = ranks
+            .entry((glob.prefix().to_owned(), glob.literals()))
+            .or_default();
+        // The same text twice is a duplicate key, which is reported as such.
+        let tie = rank
+            .iter()
+            .find(|(other, _)| other.text() != name && other.overlaps(&glob));
+        if let Some((other, line)) = tie {
+            let message = format!(
+                "{} and {} (line {line}) match the same tools and are equally specific",
+                quoted(name),
+                quoted(other.text())
+            );
+            let help = "give one of them a longer literal prefix, or name the tools that both match";
+            report.add_with_help(place, message, help);
+        }
+        rank.push((glob, place.line));
+    }
+}
+
+struct Compiler<'c, 'f> {
+    policy: &'c str,
+    report: &'c mut Report<'f>,
+    usages: Vec<Usage>,
+}
+
+impl Compiler<'_, '_> {
+    fn entry(&mut self, tool: &WrittenTool<'_>) -> Entry {
+        let key = tool.name.value;
+        let base = format!("/tools/{}", escape(key));
+        let action = if tool.denied {
+            let rule = Rule::new(self.policy, format!("{base}/action"));
+            Action::Deny {
+                rule,
+                reason: tool.reason.map(|reason| reason.value.to_owned()),
+            }
+        } else {
+            Action::Allow
+        };
+        let applies = (!tool.denied).then(|| Applies::of(key));
+        let mut limits = self.list(&base, &tool.limits, applies.as_ref());
+        let rate = tool
+            .rate_limit
+            .as_ref()
+            .and_then(|rate| self.rate(&base, key, rate, applies.as_ref()));
+        limits.extend(rate);
+        Entry {
+            key: key.to_owned(),
+            action,
+            limits,
+        }
+    }
+
+    /// The limits of one list. `applies` is `None` where an `action: deny` keeps them from ever being charged.
+    fn list(&mut self, base: &str, limits: &[WrittenLimit<'_>], applies: Option<&Applies>) -> Vec<Rated> {
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        for limit in limits {
+            *counts.entry(limit.counter.value).or_default() += 1;
+        }
+        let mut list = Vec::with_capacity(limits.len());
+        for limit in limits {
+            let counter = limit.counter.value;
+            let shared = counts.get(counter).is_some_and(|count| *count > 1);
+            // A counter named like a number would look like an index.
+            let by_index = shared || counter.bytes().all(|byte| byte.is_ascii_digit());
+            let element = if by_index {
+                limit.index.to_string()
+            } else {
+                escape(counter)
+            };
+            let rated = self.limit(format!("{base}/limits/{element}"), limit);
+            list.extend(rated.inspect(|rated| self.used(rated, applies, limit.place)));
+        }
+        list
+    }
+
+    fn limit(&mut self, rule: String, written: &WrittenLimit<'_>) -> Option<Rated> {
+        check_counter_name(written.counter, self.report);
+        let weight = written.weight.map_or(1, |weight| weight.value);
+        if let Some(Located { place, .. }) = written.weight
+            && weight > written.max
+        {
+            let message = format!(
+                "every call charges {weight}, more than `max` ({}): none could ever pass",
+                written.max
+            );
+            self.report
+                .add_with_help(place, message, "raise `max`, or write `\"action\": \"deny\"`");
+        }
+        let max_values = written
+            .max_values
+            .map_or(DEFAULT_MAX_VALUES, |values| values.value);
+        let limit = Limit {
+            rule,
+            counter: written.counter.value.to_owned(),
+            window: self.window(written.window, written.calendar)?,
+            max: written.max,
+            scope: written.scope,
+            scale: 0,
+            max_values: (written.scope == Scope::Session).then_some(max_values),
+        };
+        Some(self.rated(limit, weight))
+    }
+
+    fn rate(
+        &mut self,
+        base: &str,
+        key: &str,
+        written: &WrittenRate,
+        applies: Option<&Applies>,
+    ) -> Option<Rated> {
+        let limit = Limit {
+            rule: format!("{base}/rate_limit"),
+            counter: format!("{key}_rate"),
+            window: self.window(written.window, false)?,
+            max: written.max,
+            scope: Scope::Session,
+            scale: 0,
+            max_values: Some(DEFAULT_MAX_VALUES),
+        };
+        let rated = self.rated(limit, 1);
+        self.used(&rated, applies, written.place);
+        Some(rated)
+    }
+
+    fn window(&mut self, length: Located<Length>, calendar: bool) -> Option<super::types::Window> {
+        let window = if calendar {
+            length.value.calendar()
+        } else {
+            length.value.sliding()
+        };
+        if window.is_none() && calendar {
+            let message = "a calendar window is one of `\"second\"`, `\"minute\"`, `\"hour\"`, `\"day\"`, `\"week\"` and `\"month\"`";
+            let help = "write one of these, or leave out `\"mode\": \"calendar\"`";
+            self.report.add_with_help(length.place, message, help);
+        } else if window.is_none() {
+            let message = "months differ in length, so a sliding window cannot be one";
+            let help = "write `\"mode\": \"calendar\"` in a limit, or a window such as `\"30d\"`";
+            self.report.add_with_help(length.place, message, help);
+        }
+        window
+    }
+
+    fn rated(&self, limit: Limit, weight: u64) -> Rated {
+        let rule = Rule::new(self.policy, limit.rule.clone()).among_several;
+        let among_several = Limit {
+            rule,
+            counter: limit.counter.clone(),
+            ..limit
+        };
+        Rated {
+            among_several: Arc::new(among_several),
+            alone: Arc::new(limit),
+            weight,
+        }
+    }
+
+    fn used(&mut self, rated: &Rated, applies: Option<&Applies>, place: Place) {
+        if let Some(applies) = applies {
+            let (limit, weight) = (Arc::clone(&rated.alone), rated.weight);
+            self.usages.push(Usage {
+                limit,
+                weight,
+                applies: applies.clone(),
+                place,
+            });
+        }
+    }
+}
+
+/// Escapes one element of a JSON Pointer (RFC 6901, section 3).
+fn escape(element: &str) -> String {
+    element.replace('~', "~0").replace('/', "~1")
+}

@@ -1,0 +1,91 @@
+//! A policy after compiling: sealed. Whoever holds one knows that every rule in it is sound.
+
+use std::sync::Arc;
+
+use super::names::Names;
+use super::types::Limit;
+
+/// A compiled policy. It can only be had through [`super::load`], and nothing after that may find it bad.
+#[derive(Debug)]
+pub struct Policy {
+    pub(super) name: String,
+    pub(super) file: String,
+    pub(super) digest: String,
+    pub(super) default: Fallback,
+    pub(super) hide: Names<()>,
+    pub(super) tools: Names<Entry>,
+    /// Limits that apply to every call that the policy allows.
+    pub(super) all_tools: Vec<Rated>,
+    /// What [`super::check_together`] compares: every limit with its place in the file.
+    pub(super) usages: Vec<super::together::Usage>,
+}
+
+/// What happens to a tool that no entry names, and to other methods that reach server code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fallback {
+    Allow,
+    Deny,
+}
+
+/// What a policy says about one tool or glob.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// Its key, as written.
+    pub(super) key: String,
+    pub(super) action: Action,
+    pub(super) limits: Vec<Rated>,
+}
+
+#[derive(Debug)]
+pub(super) enum Action {
+    Allow,
+    Deny { rule: Rule, reason: Option<String> },
+}
+
+/// A rule's JSON Pointer, and the same with `policy#` in front for grants that carry several policies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rule {
+    pub(super) alone: String,
+    pub(super) among_several: String,
+}
+
+impl Rule {
+    pub(super) fn new(policy: &str, pointer: String) -> Self {
+        Self {
+            among_several: format!("{policy}#{pointer}"),
+            alone: pointer,
+        }
+    }
+}
+
+/// A limit as one entry uses it.
+#[derive(Clone, Debug)]
+pub(super) struct Rated {
+    pub(super) alone: Arc<Limit>,
+    /// The same limit, its rule with `policy#` in front. Made when the policy is compiled, so that no call pays for it.
+    pub(super) among_several: Arc<Limit>,
+    /// What one call charges; 1 ..= `limit.max`.
+    pub(super) weight: u64,
+}
+
+impl Policy {
+    /// The name that the settings give it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// SHA-256 of the file's text, in lower-case hex.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// The key of the entry that applies to a tool.
+    pub(super) fn entry_key(&self, tool: &str) -> Option<&str> {
+        self.tools.get(tool).map(|entry| entry.key.as_str())
+    }
+
+    /// The tools that the policy names exactly: a bounded set, fit for metric labels.
+    pub fn tool_names(&self) -> impl Iterator<Item = &str> {
+        self.tools.exact_names()
+    }
+}

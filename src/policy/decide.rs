@@ -1,0 +1,189 @@
+//! The decision: a call → a refusal, or the list of charges that the store must admit.
+//!
+//! A grant may carry several policies: each must allow, stage by stage, so that a tool that one of
+//! them hides looks unknown whatever the others say.
+
+use std::sync::Arc;
+
+use super::compiled::{Action, Entry, Fallback, Policy, Rated, Rule};
+use super::methods::is_protocol_method;
+use super::refusal;
+use super::types::{Caller, Charge, Denial, Limit, Scope, Subject};
+
+/// What the policies look at in one `tools/call`.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// `params.name`, decoded.
+    pub tool: &'a str,
+}
+
+/// What is to be done with a call.
+#[derive(Clone, Debug)]
+pub enum Plan {
+    /// Refuse it; nothing is charged.
+    Refuse(Denial),
+    /// Forward it once the store has admitted all of these charges in one step; none: forward it at once.
+    Admit(Vec<Charge>),
+}
+
+/// Decides a `tools/call`. Without any policy everything is refused.
+///
+/// The order: hidden, default, `action: deny`, limits. The first denial wins; limits of all policies
+/// are charged together, the same usage once with its smallest `max`.
+pub fn plan_tool(policies: &[Arc<Policy>], caller: &Caller<'_>, call: &Call<'_>) -> Plan {
+    match judge(policies, call.tool) {
+        Err(denial) => Plan::Refuse(denial),
+        Ok(applying) => charges(&applying, caller, call.tool),
+    }
+}
+
+/// Decides a method that is not `tools/call`. Methods of the protocol always pass, others follow
+/// the `default` of every policy.
+///
+/// # Errors
+/// The refusal, which says which key of the policy to write.
+pub fn plan_method(policies: &[Arc<Policy>], method: &str) -> Result<(), Denial> {
+    if is_protocol_method(method) {
+        return Ok(());
+    }
+    if policies.is_empty() {
+        return Err(refusal::no_policy(method));
+    }
+    match policies.iter().find(|policy| policy.default == Fallback::Deny) {
+        Some(policy) => Err(refusal::method_denied(method, policy.name())),
+        None => Ok(()),
+    }
+}
+
+/// Whether `tools/list` shows the tool: no policy hides it, and each names it or allows by default.
+/// A tool that is not visible is refused by [`plan_tool`].
+pub fn visible(policies: &[Arc<Policy>], tool: &str) -> bool {
+    !policies.is_empty() && policies.iter().all(|policy| policy.knows(tool).is_ok())
+}
+
+impl Policy {
+    /// The entry that applies, if any, or the name of the rule that makes the tool look unknown.
+    fn knows(&self, tool: &str) -> Result<Option<&Entry>, &'static str> {
+        if self.hide.get(tool).is_some() {
+            return Err(refusal::HIDDEN);
+        }
+        match (self.tools.get(tool), self.default) {
+            (None, Fallback::Deny) => Err(refusal::DEFAULT_DENY),
+            (entry, _) => Ok(entry),
+        }
+    }
+}
+
+/// One policy that has not refused the call, with the entry that applies.
+struct Applying<'p> {
+    policy: &'p Policy,
+    entry: Option<&'p Entry>,
+    several: bool,
+}
+
+impl<'p> Applying<'p> {
+    fn rated(&self) -> impl Iterator<Item = (&'p Arc<Limit>, u64)> + use<'p> {
+        let several = self.several;
+        let own: &[Rated] = self.entry.map_or(&[], |entry| &entry.limits);
+        own.iter().chain(&self.policy.all_tools).map(move |rated| {
+            let limit = if several {
+                &rated.among_several
+            } else {
+                &rated.alone
+            };
+            (limit, rated.weight)
+        })
+    }
+}
+
+fn judge<'p>(policies: &'p [Arc<Policy>], tool: &str) -> Result<Vec<Applying<'p>>, Denial> {
+    if policies.is_empty() {
+        return Err(refusal::no_policy(tool));
+    }
+    let several = policies.len() > 1;
+    let mut applying = Vec::with_capacity(policies.len());
+    for policy in policies {
+        let entry = policy
+            .knows(tool)
+            .map_err(|rule| refusal::unknown_tool(tool, rule))?;
+        applying.push(Applying {
+            policy,
+            entry,
+            several,
+        });
+    }
+    for Applying { entry, .. } in &applying {
+        if let Some(Entry {
+            action: Action::Deny { rule, reason },
+            ..
+        }) = entry
+        {
+            return Err(refusal::denied(tool, pointer(rule, several), reason.as_deref()));
+        }
+    }
+    Ok(applying)
+}
+
+fn pointer(rule: &Rule, several: bool) -> &str {
+    if several { &rule.among_several } else { &rule.alone }
+}
+
+fn charges(applying: &[Applying<'_>], caller: &Caller<'_>, tool: &str) -> Plan {
+    let mut charges: Vec<Charge> = Vec::new();
+    for (limit, weight) in applying.iter().flat_map(Applying::rated) {
+        let subject = subject(limit.scope, caller);
+        match charges
+            .iter_mut()
+            .find(|charge| same_usage(charge, limit, &subject))
+        {
+            Some(charge) => merge(charge, limit, weight),
+            None => charges.push(Charge {
+                limit: Arc::clone(limit),
+                weight,
+                subject,
+            }),
+        }
+    }
+    match charges.iter().find(|charge| charge.weight > charge.limit.max) {
+        Some(charge) => Plan::Refuse(refusal::limited(charge, tool, None)),
+        None => Plan::Admit(charges),
+    }
+}
+
+fn same_usage(charge: &Charge, limit: &Limit, subject: &Subject) -> bool {
+    let known = &charge.limit;
+    known.counter == limit.counter
+        && known.window == limit.window
+        && known.scope == limit.scope
+        && known.scale == limit.scale
+        && charge.subject == *subject
+}
+
+/// The same usage twice in one call is charged once, against the smallest `max`. Two weights are an
+/// error that `check_together` reports; should it not have run, the larger one is the safe one.
+fn merge(charge: &mut Charge, limit: &Arc<Limit>, weight: u64) {
+    if limit.max < charge.limit.max {
+        charge.limit = Arc::clone(limit);
+    }
+    charge.weight = charge.weight.max(weight);
+}
+
+fn subject(scope: Scope, caller: &Caller<'_>) -> Subject {
+    match scope {
+        Scope::Grant => Subject::Grant {
+            grant: caller.grant.to_owned(),
+        },
+        Scope::Session => Subject::Session {
+            grant: caller.grant.to_owned(),
+            server: caller.server.to_owned(),
+            session: caller.session.map(str::to_owned),
+        },
+        Scope::Server => Subject::Server {
+            server: caller.server.to_owned(),
+        },
+        Scope::Global => Subject::Global,
+    }
+}
+
+#[cfg(test)]
+mod tests;

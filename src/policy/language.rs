@@ -1,0 +1,321 @@
+//! The policy language, written down once: the check of a file and the JSON Schema are both made
+//! from these tables. Rows marked `Later` belong to the language but not to this version.
+
+use serde_json::json;
+
+use super::shape::{Form, Key, Need, Record, Shape, Word};
+use super::window::Length;
+use crate::document::Value;
+
+use Need::{Later, Optional, Required};
+
+/// The largest number that counters hold and every JSON reader keeps exactly: 2^53.
+pub(super) const LARGEST: u64 = 1 << 53;
+
+/// Live values of a caller-chosen scope that have a key of their own, unless the limit says otherwise.
+pub(super) const DEFAULT_MAX_VALUES: u32 = 1_000;
+
+/// Every record, outermost first.
+pub(super) static RECORDS: [&Record; 5] = [&POLICY, &ALL_TOOLS, &TOOL, &LIMIT, &RATE_LIMIT];
+
+pub(super) static POLICY: Record = Record {
+    what: "a policy",
+    name: "policy",
+    about: "A toolgate policy: which tools an agent may call, and how often.",
+    keys: &[
+        key(
+            "$schema",
+            "Names the JSON Schema for editors; toolgate ignores it.",
+            Optional,
+            Shape::Anything,
+        ),
+        key(
+            "version",
+            "The version of the policy language.",
+            Required("\"version\": \"1\""),
+            Shape::Words(&[word("1", "The only version there is.")]),
+        ),
+        key(
+            "default",
+            "What happens to a tool that no entry under `tools` matches, and to methods other than tools/call that reach server code.",
+            Required("\"default\": \"deny\""),
+            Shape::Words(&[
+                word("allow", "It passes."),
+                word(
+                    "deny",
+                    "It is refused; such a tool is also left out of tools/list.",
+                ),
+            ]),
+        ),
+        key("mode", "", Later, Shape::Anything),
+        key(
+            "hide",
+            "Tools that look as if they did not exist: names or globs. They are taken out of tools/list and refused on call as unknown. `*` stands for any run of characters, `?` for one.",
+            Optional,
+            Shape::List(&Shape::Form(&TOOL_NAME)),
+        ),
+        key(
+            "all_tools",
+            "What applies to every call, whichever tool it names.",
+            Optional,
+            Shape::Record(&ALL_TOOLS),
+        ),
+        key(
+            "tools",
+            "Tool name or glob → what applies to it. An exact name beats a glob, a glob with a longer literal prefix beats a shorter one, then the one with more literal characters. Exactly one entry applies to a call.",
+            Optional,
+            Shape::Named(&TOOL),
+        ),
+        key("methods", "", Later, Shape::Anything),
+        key("record", "", Later, Shape::Anything),
+    ],
+};
+
+pub(super) static ALL_TOOLS: Record = Record {
+    what: "`all_tools`",
+    name: "all_tools",
+    about: "What applies to every call, beside the tool's own entry.",
+    keys: &[
+        key(
+            "limits",
+            "Limits that every call is charged to.",
+            Optional,
+            Shape::List(&Shape::Record(&LIMIT)),
+        ),
+        key("require", "", Later, Shape::Anything),
+        key("deny_if", "", Later, Shape::Anything),
+        key("approve_if", "", Later, Shape::Anything),
+    ],
+};
+
+pub(super) static TOOL: Record = Record {
+    what: "a tool entry",
+    name: "tool",
+    about: "What applies to one tool, or to the tools that one glob matches. `{}` allows.",
+    keys: &[
+        key(
+            "action",
+            "What happens to a call. A denied tool stays in tools/list; `hide` takes it out.",
+            Optional,
+            Shape::Words(&[
+                word("allow", "It passes, within the limits. The default."),
+                word("deny", "It is refused, with the reason."),
+                later("require_approval"),
+            ]),
+        ),
+        key(
+            "reason",
+            "Told to the agent where the action is `deny`.",
+            Optional,
+            Shape::Text,
+        ),
+        key("arguments", "", Later, Shape::Anything),
+        key("require", "", Later, Shape::Anything),
+        key("deny_if", "", Later, Shape::Anything),
+        key("approve_if", "", Later, Shape::Anything),
+        key("approvers", "", Later, Shape::Anything),
+        key(
+            "limits",
+            "Limits that each call is charged to: all of them in one step, or none.",
+            Optional,
+            Shape::List(&Shape::Record(&LIMIT)),
+        ),
+        key(
+            "rate_limit",
+            "Short form of one limit: counter `<key of the entry>_rate`, scope `session`.",
+            Optional,
+            Shape::Short(&RATE_LIMIT, &RATE),
+        ),
+        key("concurrency", "", Later, Shape::Anything),
+    ],
+};
+
+pub(super) static LIMIT: Record = Record {
+    what: "a limit",
+    name: "limit",
+    about: "Never more than `max` in a `window`.",
+    keys: &[
+        key(
+            "counter",
+            "The counter's name. The same counter, window and scope in two places is the same usage, across tools, policies and servers of that grant.",
+            Required("\"counter\": \"start_run_rate\""),
+            Shape::Form(&COUNTER_NAME),
+        ),
+        key(
+            "window",
+            "How long usage counts: a word, seconds as a number, or a duration such as `15m`; at most 366 days.",
+            Required("\"window\": \"minute\""),
+            Shape::Form(&WINDOW),
+        ),
+        key(
+            "max",
+            "The most that is admitted in a window.",
+            Required("\"max\": 10"),
+            Shape::Whole(1, LARGEST),
+        ),
+        key(
+            "scope",
+            "Over what the limit counts.",
+            Optional,
+            Shape::Words(&[
+                word(
+                    "grant",
+                    "Each grant has its own count, over all its sessions. The default.",
+                ),
+                word(
+                    "session",
+                    "Each MCP session has its own count; the grant where there is none.",
+                ),
+                word("server", "All grants that call the server share one count."),
+                word("global", "All grants on all servers share one count."),
+                later("claim:"),
+                later("arg:"),
+                later("arguments"),
+            ]),
+        ),
+        key("increment_from", "", Later, Shape::Anything),
+        key(
+            "weight",
+            "What each call charges, in units of `max`; 1 unless written.",
+            Optional,
+            Shape::Whole(1, LARGEST),
+        ),
+        key("scale", "", Later, Shape::Anything),
+        key(
+            "mode",
+            "How the window moves.",
+            Optional,
+            Shape::Words(&[
+                word(
+                    "sliding",
+                    "Never more than `max` in any interval of the window. The default.",
+                ),
+                word(
+                    "calendar",
+                    "Starts anew on UTC boundaries: of the second, minute, hour, day, week (Monday) or month.",
+                ),
+            ]),
+        ),
+        key(
+            "on_store_error",
+            "What happens while the counters cannot be reached.",
+            Optional,
+            Shape::Words(&[
+                word("deny", "The call is refused. The default."),
+                later("allow"),
+                later("local"),
+            ]),
+        ),
+        key(
+            "max_values",
+            "With scope `session`: how many live sessions of a grant have a count of their own; further ones share one. 1000 unless written.",
+            Optional,
+            Shape::Whole(1, 1_000_000),
+        ),
+        key("shadow", "", Later, Shape::Anything),
+        key("on_deny", "", Later, Shape::Anything),
+    ],
+};
+
+pub(super) static RATE_LIMIT: Record = Record {
+    what: "`rate_limit`",
+    name: "rate_limit",
+    about: "Short form of a limit: so many calls in a window, for each session.",
+    keys: &[
+        key(
+            "max",
+            "The most calls in a window.",
+            Required("\"max\": 10"),
+            Shape::Whole(1, LARGEST),
+        ),
+        key(
+            "window",
+            "How long a call counts: seconds as a number, a word or a duration.",
+            Required("\"window\": 60"),
+            Shape::Form(&WINDOW),
+        ),
+    ],
+};
+
+static WINDOW: Form = Form {
+    expected: "a window such as `\"minute\"`, `90` (seconds) or `\"15m\"`",
+    help: Some(
+        "the words are second, minute, hour, day, week and month; durations end with s, m, h, d or w; at most 366 days",
+    ),
+    accepts: |value| Length::read(value).is_some(),
+    schema: || {
+        json!({ "anyOf": [
+            { "enum": ["second", "minute", "hour", "day", "week", "month"] },
+            { "type": "integer", "minimum": 1, "maximum": 31_622_400, "description": "Seconds." },
+            { "type": "string", "pattern": "^[1-9][0-9]*[smhdw]$", "description": "Seconds, minutes, hours, days or weeks." },
+        ] })
+    },
+};
+
+static RATE: Form = Form {
+    expected: "an object such as `{\"max\": 10, \"window\": 60}` or text such as `\"10/minute\"`",
+    help: None,
+    accepts: |value| rate(value).is_some(),
+    schema: || {
+        json!({
+            "type": "string",
+            "pattern": "^[1-9][0-9]*/(second|minute|hour|day|week|[1-9][0-9]*[smhdw])$",
+            "description": "So many calls in a window, such as `10/minute`.",
+        })
+    },
+};
+
+/// Names have a check of their own (`spelling`), which can say what was meant.
+static TOOL_NAME: Form = Form {
+    expected: "a tool's name or a glob",
+    help: None,
+    accepts: |value| matches!(value, Value::Text(_)),
+    schema: || json!({ "type": "string", "pattern": TOOL_NAME_PATTERN }),
+};
+
+static COUNTER_NAME: Form = Form {
+    expected: "the counter's name, as text",
+    help: None,
+    accepts: |value| matches!(value, Value::Text(_)),
+    schema: || json!({ "type": "string", "minLength": 1, "pattern": "^[^\\s`]+$" }),
+};
+
+/// Tool names and globs in the schema: no blanks, back-ticks, brackets or braces.
+pub(super) const TOOL_NAME_PATTERN: &str = "^[^\\s`\\[\\]{}]+$";
+
+/// `"10/minute"` → how many, in what window.
+pub(super) fn rate(value: &Value) -> Option<(u64, Length)> {
+    let Value::Text(text) = value else { return None };
+    let (max, window) = text.split_once('/')?;
+    let fits = max.bytes().all(|byte| byte.is_ascii_digit()) && !max.starts_with('0');
+    let max = max
+        .parse()
+        .ok()
+        .filter(|max| fits && (1..=LARGEST).contains(max))?;
+    Some((max, Length::read_text(window)?))
+}
+
+const fn key(name: &'static str, about: &'static str, need: Need, shape: Shape) -> Key {
+    Key {
+        name,
+        about,
+        need,
+        shape,
+    }
+}
+
+const fn word(text: &'static str, about: &'static str) -> Word {
+    Word {
+        text,
+        about,
+        later: false,
+    }
+}
+
+const fn later(text: &'static str) -> Word {
+    Word {
+        text,
+        about: "",
+        later: true,
+    }
+}

@@ -1,0 +1,240 @@
+//! Lints: what a sound policy says that its author can hardly have meant.
+
+use std::collections::HashMap;
+
+use super::compiled::{Fallback, Policy};
+use super::glob::Glob;
+use super::shape::Report;
+use super::strictness::never_binds;
+use super::together::Usage;
+use super::types::Scope;
+use super::written::{Located, WrittenPolicy, WrittenTool};
+use crate::document::quoted;
+
+/// Reports what stands in vain. Called only for a policy without errors.
+pub(super) fn lint(written: &WrittenPolicy<'_>, policy: &Policy, report: &mut Report<'_>) {
+    let hidden = Hidden::new(&written.hide);
+    hidden.lint_itself(&written.hide, report);
+    for tool in &written.tools {
+        if let Some(by) = hidden.hides(tool.name.value) {
+            let message = format!(
+                "the entry {} never applies: `hide` holds {}",
+                quoted(tool.name.value),
+                quoted(by)
+            );
+            report.add_with_help(tool.name.place, message, "take one of them out");
+            continue;
+        }
+        lint_entry(tool, report);
+    }
+    lint_beaten_denials(&written.tools, report);
+    lint_max_values(written, report);
+    let by_entry = ByEntry::new(&policy.usages);
+    lint_sessions(policy.default, &written.tools, &by_entry, report);
+    lint_never_binding(&policy.usages, &by_entry, report);
+}
+
+/// The names and globs under `hide`.
+struct Hidden<'n> {
+    exact: HashMap<&'n str, usize>,
+    globs: Vec<(usize, Glob)>,
+}
+
+impl<'n> Hidden<'n> {
+    fn new(hide: &[Located<&'n str>]) -> Self {
+        let mut hidden = Self {
+            exact: HashMap::new(),
+            globs: Vec::new(),
+        };
+        for (index, name) in hide.iter().enumerate() {
+            match Glob::new(name.value) {
+                Some(glob) => hidden.globs.push((index, glob)),
+                None => {
+                    hidden.exact.entry(name.value).or_insert(index);
+                }
+            }
+        }
+        hidden
+    }
+
+    /// What hides every tool that `name` stands for.
+    fn hides<'s>(&'s self, name: &'s str) -> Option<&'s str> {
+        if self.exact.contains_key(name) {
+            return Some(name);
+        }
+        self.covering(name, None)
+    }
+
+    /// The glob, other than the one at `index`, that hides every tool that `name` stands for.
+    fn covering(&self, name: &str, index: Option<usize>) -> Option<&str> {
+        let glob = Glob::new(name);
+        let covers = |hiding: &Glob| match &glob {
+            Some(glob) => hiding.covers(glob),
+            None => hiding.matches(name),
+        };
+        // Of two that are the same, the later one is in vain.
+        let counts = |at: usize, hiding: &Glob| {
+            index.is_none_or(|own| at < own || (at > own && hiding.text() != name))
+        };
+        let found = self
+            .globs
+            .iter()
+            .find(|(at, hiding)| counts(*at, hiding) && covers(hiding));
+        found.map(|(_, hiding)| hiding.text())
+    }
+
+    fn lint_itself(&self, hide: &[Located<&str>], report: &mut Report<'_>) {
+        for (index, name) in hide.iter().enumerate() {
+            let twice = self.exact.get(name.value).is_some_and(|first| *first < index);
+            if let Some(by) = self
+                .covering(name.value, Some(index))
+                .or(twice.then_some(name.value))
+            {
+                let message = format!("{} is hidden by {} already", quoted(name.value), quoted(by));
+                report.add_with_help(name.place, message, "take it out");
+            }
+        }
+    }
+}
+
+fn lint_entry(tool: &WrittenTool<'_>, report: &mut Report<'_>) {
+    let name = quoted(tool.name.value);
+    if let (Some(reason), false) = (tool.reason, tool.denied) {
+        let message = format!("the reason of {name} is never told: only a denied call is given one");
+        report.add_with_help(
+            reason.place,
+            message,
+            "write `\"action\": \"deny\"`, or take the reason out",
+        );
+    }
+    let limit = tool.limits.first().map(|limit| limit.place);
+    if let (Some(place), true) = (
+        limit.or(tool.rate_limit.as_ref().map(|rate| rate.place)),
+        tool.denied,
+    ) {
+        let message = format!("the limits of {name} never apply: its action is `deny`");
+        report.add_with_help(place, message, "take the limits or the action out");
+    }
+}
+
+/// A denial by glob that a more specific glob opens again for some of its tools. Where the deny
+/// covers all that the other opens, the other is an exception that somebody meant.
+fn lint_beaten_denials(tools: &[WrittenTool<'_>], report: &mut Report<'_>) {
+    let glob = |tool: &WrittenTool<'_>| Glob::new(tool.name.value);
+    let open: Vec<Glob> = tools
+        .iter()
+        .filter(|tool| !tool.denied)
+        .filter_map(glob)
+        .collect();
+    for tool in tools.iter().filter(|tool| tool.denied) {
+        let Some(deny) = glob(tool) else { continue };
+        let rank = |glob: &Glob| (glob.prefix().len(), glob.literals());
+        let beats = |open: &&Glob| rank(open) > rank(&deny) && open.overlaps(&deny) && !deny.covers(open);
+        if let Some(open) = open.iter().find(beats) {
+            let (deny, open) = (quoted(deny.text()), quoted(open.text()));
+            let message =
+                format!("{deny} denies nothing that {open} matches: the longer literal prefix wins");
+            let help = "deny the tools by name, or take them out with `hide`, which comes first";
+            report.add_with_help(tool.name.place, message, help);
+        }
+    }
+}
+
+fn lint_max_values(written: &WrittenPolicy<'_>, report: &mut Report<'_>) {
+    let lists = written
+        .tools
+        .iter()
+        .map(|tool| &tool.limits)
+        .chain([&written.all_tools]);
+    for limit in lists.flatten().filter(|limit| limit.scope != Scope::Session) {
+        if let Some(values) = limit.max_values {
+            let message = "`max_values` has no effect: the caller does not choose the values of this scope";
+            report.add_with_help(values.place, message, "take it out");
+        }
+    }
+}
+
+/// The usages of a policy by the entry that they stand in; `None` for `all_tools`.
+struct ByEntry<'u>(HashMap<Option<&'u str>, Vec<&'u Usage>>);
+
+impl<'u> ByEntry<'u> {
+    fn new(usages: &'u [Usage]) -> Self {
+        let mut map: HashMap<_, Vec<_>> = HashMap::new();
+        for usage in usages {
+            map.entry(usage.applies.entry()).or_default().push(usage);
+        }
+        Self(map)
+    }
+
+    fn of<'s>(&'s self, entry: Option<&'s str>) -> &'s [&'s Usage] {
+        self.0.get(&entry).map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+fn lint_sessions(
+    fallback: Fallback,
+    tools: &[WrittenTool<'_>],
+    by_entry: &ByEntry<'_>,
+    report: &mut Report<'_>,
+) {
+    let by_session = |usages: &[&Usage]| usages.iter().all(|usage| usage.limit.scope == Scope::Session);
+    let everywhere = by_entry.of(None);
+    if !by_session(everywhere) {
+        return;
+    }
+    const HELP: &str = "add a limit with scope `grant`";
+    let mut only_everywhere = fallback == Fallback::Allow;
+    for tool in tools.iter().filter(|tool| !tool.denied) {
+        let own = by_entry.of(Some(tool.name.value));
+        match own.first() {
+            None => only_everywhere = true,
+            Some(first) if by_session(own) => {
+                let message = format!(
+                    "{} is held only by limits of scope `session`: an agent starts anew by opening a new session",
+                    quoted(tool.name.value)
+                );
+                report.add_with_help(first.place, message, HELP);
+            }
+            Some(_) => {}
+        }
+    }
+    if let (Some(first), true) = (everywhere.first(), only_everywhere) {
+        let message = "tools without limits of their own are held only by limits of scope `session`: \
+                       an agent starts anew by opening a new session";
+        report.add_with_help(first.place, message, HELP);
+    }
+}
+
+fn lint_never_binding(usages: &[Usage], by_entry: &ByEntry<'_>, report: &mut Report<'_>) {
+    let mut entries_of: HashMap<_, Vec<Option<&str>>> = HashMap::new();
+    for usage in usages {
+        let entries = entries_of.entry(usage.key()).or_default();
+        if entries.last() != Some(&usage.applies.entry()) {
+            entries.push(usage.applies.entry());
+        }
+    }
+    for usage in usages {
+        let entry = usage.applies.entry();
+        // A counter that other entries charge too may fill up without this one's calls.
+        if entries_of
+            .get(&usage.key())
+            .is_none_or(|entries| entries.len() > 1)
+        {
+            continue;
+        }
+        let own = by_entry.of(entry).iter();
+        let everywhere = entry.map(|_| by_entry.of(None)).unwrap_or_default().iter();
+        let stricter = own.chain(everywhere).find(|other| {
+            never_binds(usage, other) && (!never_binds(other, usage) || other.place < usage.place)
+        });
+        if let Some(stricter) = stricter {
+            let message = format!(
+                "the limit {} never binds: {} on line {} is always used up first",
+                quoted(&usage.limit.counter),
+                quoted(&stricter.limit.counter),
+                stricter.place.line
+            );
+            report.add_with_help(usage.place, message, "take it out, or lower its `max`");
+        }
+    }
+}

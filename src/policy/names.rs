@@ -1,0 +1,94 @@
+//! Names and globs → values: which entry applies to a tool, found without looking at all of them.
+
+use std::collections::HashMap;
+
+use super::glob::Glob;
+
+/// A map from exact names and globs. An exact name beats a glob; a glob with the longer literal
+/// prefix beats a shorter one, then the one with more literal characters. Two globs that are still
+/// equal must not overlap: `compile` refuses such a policy.
+#[derive(Debug)]
+pub(super) struct Names<T> {
+    exact: HashMap<Box<str>, T>,
+    /// Longest prefix first.
+    levels: Vec<Level<T>>,
+}
+
+/// The globs whose literal prefix has one length in bytes, by that prefix, most literals first.
+#[derive(Debug)]
+struct Level<T> {
+    length: usize,
+    by_prefix: HashMap<Box<str>, Vec<(Glob, T)>>,
+}
+
+impl<T> Names<T> {
+    pub(super) fn new(written: impl IntoIterator<Item = (String, T)>) -> Self {
+        let mut names = Self {
+            exact: HashMap::new(),
+            levels: Vec::new(),
+        };
+        for (name, value) in written {
+            match Glob::new(&name) {
+                Some(glob) => names.insert_glob(glob, value),
+                None => {
+                    names.exact.insert(name.into_boxed_str(), value);
+                }
+            }
+        }
+        names
+            .levels
+            .sort_unstable_by_key(|level| std::cmp::Reverse(level.length));
+        for globs in names
+            .levels
+            .iter_mut()
+            .flat_map(|level| level.by_prefix.values_mut())
+        {
+            globs.sort_by_key(|(glob, _)| std::cmp::Reverse(glob.literals()));
+        }
+        names
+    }
+
+    fn insert_glob(&mut self, glob: Glob, value: T) {
+        let prefix = glob.prefix();
+        let length = prefix.len();
+        let found = self.levels.iter().position(|level| level.length == length);
+        let index = found.unwrap_or_else(|| {
+            self.levels.push(Level {
+                length,
+                by_prefix: HashMap::new(),
+            });
+            self.levels.len() - 1
+        });
+        if let Some(level) = self.levels.get_mut(index) {
+            level
+                .by_prefix
+                .entry(Box::from(prefix))
+                .or_default()
+                .push((glob, value));
+        }
+    }
+
+    /// The one value that applies to `name`.
+    pub(super) fn get(&self, name: &str) -> Option<&T> {
+        self.exact
+            .get(name)
+            .or_else(|| self.levels.iter().find_map(|level| level.get(name)))
+    }
+
+    pub(super) fn exact_names(&self) -> impl Iterator<Item = &str> {
+        self.exact.keys().map(AsRef::as_ref)
+    }
+}
+
+impl<T> Level<T> {
+    fn get(&self, name: &str) -> Option<&T> {
+        let globs = self.by_prefix.get(name.get(..self.length)?)?;
+        globs
+            .iter()
+            .find(|(glob, _)| glob.matches(name))
+            .map(|(_, value)| value)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! What a refused call is told: outcome, rule, and one public sentence. No arguments, no secrets.
+
+use std::fmt::Write as _;
+
+use super::types::{Charge, Denial, Outcome, Subject};
+use super::window::shown_window;
+
+pub(super) const NO_POLICY: &str = "(no policy)";
+pub(super) const HIDDEN: &str = "(hidden)";
+pub(super) const DEFAULT_DENY: &str = "(default deny)";
+
+/// The refusal of a call whose charge the store did not admit.
+///
+/// `retry_after_ms` is when the call would be admitted if nothing else came; `None` where it never
+/// will be, or nobody knows. Seconds round up: an agent that waits as told is admitted.
+pub fn limited(charge: &Charge, tool: &str, retry_after_ms: Option<u64>) -> Denial {
+    let limit = &charge.limit;
+    let max = limit.max;
+    let unit = match (charge.weight, max) {
+        (1, 1) => "call",
+        (1, _) => "calls",
+        (_, 1) => "unit",
+        _ => "units",
+    };
+    let window = shown_window(limit.window);
+    let whose = whose(&charge.subject);
+    let text = if charge.weight > max {
+        format!(
+            "this call counts {}, more than the {max} {unit} per {window} {whose}",
+            charge.weight
+        )
+    } else {
+        let verb = if max == 1 { "is" } else { "are" };
+        format!("{max} {unit} per {window} {whose} {verb} used up")
+    };
+    refuse(Outcome::Limited, tool, &limit.rule, &text, retry_after_ms)
+}
+
+/// The refusal of a limited call whose charges could not be checked. `rule` is that of a limit that
+/// would have been charged.
+pub fn store_unavailable(tool: &str, rule: &str, retry_after_ms: Option<u64>) -> Denial {
+    let text = "its limits could not be checked, because the counters did not answer";
+    refuse(Outcome::StoreError, tool, rule, text, retry_after_ms)
+}
+
+pub(super) fn no_policy(what: &str) -> Denial {
+    refuse(
+        Outcome::Denied,
+        what,
+        NO_POLICY,
+        "this grant carries no policy, so nothing is allowed",
+        None,
+    )
+}
+
+/// As the server itself would say it: nothing shows that the tool exists.
+pub(super) fn unknown_tool(tool: &str, rule: &str) -> Denial {
+    Denial {
+        outcome: Outcome::Hidden,
+        rule: rule.to_owned(),
+        message: format!("Unknown tool: {tool}"),
+        retry_after_ms: None,
+    }
+}
+
+pub(super) fn denied(tool: &str, rule: &str, reason: Option<&str>) -> Denial {
+    refuse(
+        Outcome::Denied,
+        tool,
+        rule,
+        reason.unwrap_or("the policy denies this tool"),
+        None,
+    )
+}
+
+pub(super) fn method_denied(method: &str, policy: &str) -> Denial {
+    let text = format!(
+        "methods other than tools/call follow the `default` of policy `{}`, which is \"deny\". \
+         Write `\"default\": \"allow\"` there to open them",
+        shown(policy)
+    );
+    refuse(Outcome::Denied, method, DEFAULT_DENY, &text, None)
+}
+
+fn refuse(outcome: Outcome, what: &str, rule: &str, text: &str, retry_after_ms: Option<u64>) -> Denial {
+    let text = text.trim();
+    let stop = if text.ends_with(['.', '!', '?']) { "" } else { "." };
+    let mut message = format!("[POLICY DENIED] {}: {text}{stop}", shown(what));
+    if let Some(ms) = retry_after_ms {
+        // Writing to a string cannot fail.
+        let _ = write!(message, " Try again in {} s.", ms.div_ceil(1_000).max(1));
+    }
+    message.push_str(" The call was not executed.");
+    Denial {
+        outcome,
+        rule: rule.to_owned(),
+        message,
+        retry_after_ms,
+    }
+}
+
+fn whose(subject: &Subject) -> &'static str {
+    match subject {
+        Subject::Grant { .. } | Subject::Session { session: None, .. } => "for this grant",
+        Subject::Session { .. } => "for this session",
+        Subject::Server { .. } => "for this server",
+        Subject::Global => "for all grants together",
+    }
+}
+
+/// A caller's name, fit for a sentence: at most 128 characters, control characters escaped.
+fn shown(name: &str) -> String {
+    let mut shown = String::with_capacity(name.len().min(128));
+    let mut chars = name.chars();
+    for c in chars.by_ref().take(128) {
+        if c.is_control() {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    if chars.next().is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,170 @@
+//! One usage, told in two ways: the same counter, window and scope with another mode, or with two
+//! weights in one call. Checked within a policy and over all policies of a grant.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Slot;
+use std::sync::Arc;
+
+use super::compiled::Policy;
+use super::glob::Glob;
+use super::shape::Report;
+use super::types::{Limit, Scope, Window};
+use super::window::unit_ms;
+use crate::document::{Place, Problem, quoted};
+
+/// A limit in force, and which calls are charged to it.
+#[derive(Debug)]
+pub(super) struct Usage {
+    pub(super) limit: Arc<Limit>,
+    pub(super) weight: u64,
+    pub(super) applies: Applies,
+    pub(super) place: Place,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Applies {
+    /// `all_tools`.
+    Everywhere,
+    Exact(String),
+    Glob(Glob),
+}
+
+impl Applies {
+    pub(super) fn of(name: &str) -> Self {
+        Glob::new(name).map_or_else(|| Self::Exact(name.to_owned()), Self::Glob)
+    }
+
+    /// The key of the entry; `None` for `all_tools`.
+    pub(super) fn entry(&self) -> Option<&str> {
+        match self {
+            Self::Everywhere => None,
+            Self::Exact(name) => Some(name),
+            Self::Glob(glob) => Some(glob.text()),
+        }
+    }
+}
+
+/// Counter, scope, and the window's length: `None` for a month.
+pub(super) type Key<'u> = (&'u str, Scope, Option<u64>);
+
+impl Usage {
+    pub(super) fn key(&self) -> Key<'_> {
+        let length = match self.limit.window {
+            Window::Sliding { ms } => Some(ms),
+            Window::Calendar(unit) => unit_ms(unit),
+        };
+        (&self.limit.counter, self.limit.scope, length)
+    }
+}
+
+/// Reports every usage of one policy that contradicts an earlier one.
+pub(super) fn check_within(usages: &[Usage], report: &mut Report<'_>) {
+    let mut modes: HashMap<Key<'_>, &Usage> = HashMap::new();
+    let mut weights: HashMap<(Key<'_>, Option<&str>), &Usage> = HashMap::new();
+    for usage in usages {
+        if let Some(other) = first(&mut modes, usage.key(), usage)
+            && other.limit.window != usage.limit.window
+        {
+            report.add(usage.place, two_modes(usage, other.place.line, None));
+            continue;
+        }
+        let everywhere = weights.get(&(usage.key(), None)).copied();
+        let same_entry = first(&mut weights, (usage.key(), usage.applies.entry()), usage);
+        let other = [everywhere, same_entry]
+            .into_iter()
+            .flatten()
+            .find(|other| other.weight != usage.weight);
+        if let Some(other) = other {
+            report.add(usage.place, two_weights(usage, other.place.line, None));
+        }
+    }
+}
+
+/// What was there first, if anything.
+fn first<'u, K: std::hash::Hash + Eq>(
+    map: &mut HashMap<K, &'u Usage>,
+    key: K,
+    usage: &'u Usage,
+) -> Option<&'u Usage> {
+    match map.entry(key) {
+        Slot::Occupied(slot) => Some(slot.get()),
+        Slot::Vacant(slot) => {
+            slot.insert(usage);
+            None
+        }
+    }
+}
+
+/// Checks all policies of one grant against each other; empty where they agree. Each problem stands
+/// in the later policy and names the earlier one.
+pub fn check_together(policies: &[Arc<Policy>]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (index, later) in policies.iter().enumerate() {
+        for earlier in policies.iter().take(index) {
+            check_pair(earlier, later, &mut problems);
+        }
+    }
+    problems
+}
+
+fn check_pair(earlier: &Policy, later: &Policy, problems: &mut Vec<Problem>) {
+    let mut known: HashMap<Key<'_>, Vec<&Usage>> = HashMap::new();
+    for usage in &earlier.usages {
+        known.entry(usage.key()).or_default().push(usage);
+    }
+    for usage in &later.usages {
+        let others = known.get(&usage.key()).map(Vec::as_slice).unwrap_or_default();
+        let file = Some(earlier.file.as_str());
+        let message = if let Some(other) = others
+            .iter()
+            .find(|other| other.limit.window != usage.limit.window)
+        {
+            two_modes(usage, other.place.line, file)
+        } else if let Some(other) = others.iter().find(|other| {
+            other.weight != usage.weight && meet(earlier, &other.applies, later, &usage.applies)
+        }) {
+            two_weights(usage, other.place.line, file)
+        } else {
+            continue;
+        };
+        problems.push(Problem::new(&later.file, usage.place, message));
+    }
+}
+
+/// Whether some call is charged to both.
+fn meet(left: &Policy, ours: &Applies, right: &Policy, theirs: &Applies) -> bool {
+    match (ours, theirs) {
+        (Applies::Everywhere, _) | (_, Applies::Everywhere) => true,
+        (Applies::Exact(name), _) => right.entry_key(name) == theirs.entry(),
+        (_, Applies::Exact(name)) => left.entry_key(name) == ours.entry(),
+        (Applies::Glob(ours), Applies::Glob(theirs)) => ours.overlaps(theirs),
+    }
+}
+
+fn two_modes(usage: &Usage, line: u32, file: Option<&str>) -> String {
+    let counter = quoted(&usage.limit.counter);
+    let (here, there) = match usage.limit.window {
+        Window::Sliding { .. } => ("sliding", "calendar"),
+        Window::Calendar(_) => ("calendar", "sliding"),
+    };
+    let place = shown_place(line, file);
+    format!(
+        "the counter {counter} has mode `{here}` here and `{there}` {place}, with the same window and scope"
+    )
+}
+
+fn two_weights(usage: &Usage, line: u32, file: Option<&str>) -> String {
+    let counter = quoted(&usage.limit.counter);
+    let place = shown_place(line, file);
+    format!(
+        "one call would charge the counter {counter} with two weights: {} here, another {place}",
+        usage.weight
+    )
+}
+
+fn shown_place(line: u32, file: Option<&str>) -> String {
+    match file {
+        Some(file) => format!("at {file}:{line}"),
+        None => format!("on line {line}"),
+    }
+}

@@ -1,0 +1,128 @@
+//! The types that the rooms share: who calls, limits, charges, refusals.
+
+use std::sync::Arc;
+
+/// The closed set of outcomes, the same in `_meta`, log, audit and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    Allowed,
+    Denied,
+    Hidden,
+    Limited,
+    NeedsApproval,
+    Invalid,
+    Unauthenticated,
+    StoreError,
+    UpstreamError,
+}
+
+impl Outcome {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Denied => "denied",
+            Self::Hidden => "hidden",
+            Self::Limited => "limited",
+            Self::NeedsApproval => "needs_approval",
+            Self::Invalid => "invalid",
+            Self::Unauthenticated => "unauthenticated",
+            Self::StoreError => "store_error",
+            Self::UpstreamError => "upstream_error",
+        }
+    }
+}
+
+/// Who calls: the facts of one request that a policy may look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'a> {
+    pub grant: &'a str,
+    pub server: &'a str,
+    /// The upstream's session id, present only where its signature was verified.
+    pub session: Option<&'a str>,
+}
+
+/// Over what a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    Grant,
+    Session,
+    Server,
+    Global,
+}
+
+/// Calendar units; UTC, weeks start on Monday.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unit {
+    Second,
+    Minute,
+    Hour,
+    Day,
+    Week,
+    Month,
+}
+
+/// The window of a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Window {
+    /// Never more than `max` in any interval of this many milliseconds.
+    Sliding { ms: u64 },
+    /// Resets on UTC boundaries of the unit.
+    Calendar(Unit),
+}
+
+/// One limit, compiled: zero and out-of-range values cannot be represented in a sealed policy.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// The rule's JSON Pointer, e.g. `/tools/start_run/limits/start_run_rate`.
+    pub rule: String,
+    pub counter: String,
+    pub window: Window,
+    /// In counted units (whole units × 10^`scale`), 1 ..= 2^53.
+    pub max: u64,
+    pub scope: Scope,
+    /// Decimal places kept by the counter; 0 for plain call limits.
+    pub scale: u8,
+    /// Live values of a caller-chosen scope that have a key of their own (default 1 000);
+    /// `None` for scopes that the caller does not choose.
+    pub max_values: Option<u32>,
+}
+
+/// What one call adds to one counter: the output of [`super::plan_tool`], the input of the counters.
+#[derive(Clone, Debug)]
+pub struct Charge {
+    pub limit: Arc<Limit>,
+    /// 1 ..= 2^53, never above `limit.max` (such a call is refused before the store is asked).
+    pub weight: u64,
+    /// Whose counter: filled in from the [`Caller`] according to `limit.scope`.
+    pub subject: Subject,
+}
+
+/// The scope's value of one charge. Everything but `Server` and `Global` lives in the grant's slot group.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Subject {
+    Grant {
+        grant: String,
+    },
+    /// `session: None` where the call has no verified session: the grant stands in.
+    Session {
+        grant: String,
+        server: String,
+        session: Option<String>,
+    },
+    Server {
+        server: String,
+    },
+    Global,
+}
+
+/// Why a call is refused, as told to the agent, the log and the metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    pub outcome: Outcome,
+    /// JSON Pointer of the rule, or `(no policy)`, `(hidden)`, `(default deny)`.
+    pub rule: String,
+    /// The whole public sentence, e.g. `[POLICY DENIED] start_run: … The call was not executed.`
+    pub message: String,
+    /// When the call would be admitted if nothing else came; `None`: never, or not known.
+    pub retry_after_ms: Option<u64>,
+}

@@ -1,0 +1,170 @@
+//! The policy as written: typed, each part with its place. Nothing is judged here. Parts that do not
+//! fit the language are left out; [`super::shape`] has reported them, so no such policy is ever compiled.
+
+use super::compiled::Fallback;
+use super::language::rate;
+use super::types::Scope;
+use super::window::Length;
+use crate::document::{Node, Place};
+
+/// A part of the file and where it stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Located<T> {
+    pub(super) place: Place,
+    pub(super) value: T,
+}
+
+#[derive(Debug)]
+pub(super) struct WrittenPolicy<'n> {
+    pub(super) default: Option<Fallback>,
+    pub(super) hide: Vec<Located<&'n str>>,
+    pub(super) all_tools: Vec<WrittenLimit<'n>>,
+    pub(super) tools: Vec<WrittenTool<'n>>,
+}
+
+#[derive(Debug)]
+pub(super) struct WrittenTool<'n> {
+    pub(super) name: Located<&'n str>,
+    pub(super) denied: bool,
+    pub(super) reason: Option<Located<&'n str>>,
+    pub(super) limits: Vec<WrittenLimit<'n>>,
+    pub(super) rate_limit: Option<WrittenRate>,
+}
+
+#[derive(Debug)]
+pub(super) struct WrittenLimit<'n> {
+    pub(super) place: Place,
+    /// Its position in the list that it stands in.
+    pub(super) index: usize,
+    pub(super) counter: Located<&'n str>,
+    pub(super) window: Located<Length>,
+    pub(super) max: u64,
+    pub(super) scope: Scope,
+    pub(super) calendar: bool,
+    pub(super) weight: Option<Located<u64>>,
+    pub(super) max_values: Option<Located<u32>>,
+}
+
+#[derive(Debug)]
+pub(super) struct WrittenRate {
+    pub(super) place: Place,
+    pub(super) window: Located<Length>,
+    pub(super) max: u64,
+}
+
+pub(super) fn read(root: &Node) -> WrittenPolicy<'_> {
+    let default = match root.get("default").and_then(Node::text) {
+        Some("allow") => Some(Fallback::Allow),
+        Some("deny") => Some(Fallback::Deny),
+        _ => None,
+    };
+    let hide = root.get("hide").map(Node::items).unwrap_or_default();
+    let tools = root.get("tools").map(Node::entries).unwrap_or_default();
+    WrittenPolicy {
+        default,
+        hide: hide.iter().filter_map(text).collect(),
+        all_tools: root.get("all_tools").map(limits).unwrap_or_default(),
+        tools: tools
+            .iter()
+            .map(|entry| {
+                tool(
+                    Located {
+                        place: entry.key.place,
+                        value: &entry.key.text,
+                    },
+                    &entry.value,
+                )
+            })
+            .collect(),
+    }
+}
+
+fn tool<'n>(name: Located<&'n str>, node: &'n Node) -> WrittenTool<'n> {
+    WrittenTool {
+        name,
+        denied: node.get("action").and_then(Node::text) == Some("deny"),
+        reason: node.get("reason").and_then(text),
+        limits: limits(node),
+        rate_limit: node.get("rate_limit").and_then(rate_limit),
+    }
+}
+
+fn limits(node: &Node) -> Vec<WrittenLimit<'_>> {
+    let items = node.get("limits").map(Node::items).unwrap_or_default();
+    items
+        .iter()
+        .enumerate()
+        .filter_map(|(index, item)| limit(index, item))
+        .collect()
+}
+
+fn limit(index: usize, node: &Node) -> Option<WrittenLimit<'_>> {
+    let scope = match node.get("scope") {
+        None => Scope::Grant,
+        Some(scope) => scope_named(scope.text()?)?,
+    };
+    let max_values = node.get("max_values").and_then(whole);
+    Some(WrittenLimit {
+        place: node.place,
+        index,
+        counter: node.get("counter").and_then(text)?,
+        window: node.get("window").and_then(window)?,
+        max: node.get("max").and_then(Node::whole)?,
+        scope,
+        calendar: node.get("mode").and_then(Node::text) == Some("calendar"),
+        weight: node.get("weight").and_then(whole),
+        max_values: max_values.and_then(|Located { place, value }| {
+            Some(Located {
+                place,
+                value: u32::try_from(value).ok()?,
+            })
+        }),
+    })
+}
+
+fn rate_limit(node: &Node) -> Option<WrittenRate> {
+    let place = node.place;
+    if let Some((max, length)) = rate(&node.value) {
+        return Some(WrittenRate {
+            place,
+            window: Located { place, value: length },
+            max,
+        });
+    }
+    Some(WrittenRate {
+        place,
+        window: node.get("window").and_then(window)?,
+        max: node.get("max")?.whole()?,
+    })
+}
+
+fn scope_named(word: &str) -> Option<Scope> {
+    match word {
+        "grant" => Some(Scope::Grant),
+        "session" => Some(Scope::Session),
+        "server" => Some(Scope::Server),
+        "global" => Some(Scope::Global),
+        _ => None,
+    }
+}
+
+fn text(node: &Node) -> Option<Located<&str>> {
+    node.text().map(|value| Located {
+        place: node.place,
+        value,
+    })
+}
+
+fn whole(node: &Node) -> Option<Located<u64>> {
+    node.whole().map(|value| Located {
+        place: node.place,
+        value,
+    })
+}
+
+fn window(node: &Node) -> Option<Located<Length>> {
+    Length::read(&node.value).map(|value| Located {
+        place: node.place,
+        value,
+    })
+}

@@ -1,0 +1,174 @@
+//! Connections from clients: accepted up to a bound, served in HTTP/1.1 or HTTP/2, drained at the end.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use prometheus::IntGauge;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use super::Gate;
+use super::handle::handle;
+use crate::settings::Limits;
+
+/// Requests that one HTTP/2 connection may have open.
+const H2_STREAMS: u32 = 256;
+
+/// Ends [`accept`] when it becomes true.
+pub type Shutdown = watch::Receiver<bool>;
+
+/// Serves `listener` until `shutdown`, then lets open requests end within `drain`. Returns how many
+/// connections were cut.
+pub async fn accept(
+    gate: Arc<Gate>,
+    listener: TcpListener,
+    mut shutdown: Shutdown,
+    drain: Duration,
+) -> usize {
+    let builder = Arc::new(builder(&gate.limits));
+    let graceful = GracefulShutdown::new();
+    let peers = Arc::new(Peers::new(
+        &gate.limits,
+        gate.recorder.metrics.open_connections().clone(),
+    ));
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            // the sender is gone only when the process ends
+            _ = shutdown.wait_for(|stop| *stop) => break,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // out of file descriptors, most likely: give others time to close
+                tracing::error!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let Some(seat) = Peers::seat(&peers, peer.ip()) else {
+            tracing::debug!(peer = %peer.ip(), "too many connections: one was closed");
+            continue;
+        };
+        serve(&gate, &builder, &graceful, stream, seat);
+    }
+    drop(listener);
+    let open = graceful.count();
+    match tokio::time::timeout(drain, graceful.shutdown()).await {
+        Ok(()) => 0,
+        Err(_) => open,
+    }
+}
+
+fn builder(limits: &Limits) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_buf_size(limits.header_bytes)
+        .max_headers(limits.headers);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Some(Duration::from_secs(30)))
+        .keep_alive_timeout(Duration::from_secs(20))
+        .max_concurrent_streams(H2_STREAMS)
+        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX));
+    builder
+}
+
+fn serve(
+    gate: &Arc<Gate>,
+    builder: &Arc<Builder<TokioExecutor>>,
+    graceful: &GracefulShutdown,
+    stream: TcpStream,
+    seat: Seat,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY could not be set");
+    }
+    let gate = Arc::clone(gate);
+    let service = service_fn(move |request| {
+        let gate = Arc::clone(&gate);
+        async move { Ok::<_, Infallible>(handle(&gate, request).await) }
+    });
+    let builder = Arc::clone(builder);
+    let watcher = graceful.watcher();
+    tokio::spawn(async move {
+        let connection = builder
+            .serve_connection(TokioIo::new(stream), service)
+            .into_owned();
+        let connection = pin!(watcher.watch(connection));
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a client connection ended");
+        }
+        drop(seat);
+    });
+}
+
+/// Open connections, in all and per peer.
+struct Peers {
+    open: Mutex<HashMap<IpAddr, usize>>,
+    in_all: usize,
+    per_peer: usize,
+    gauge: IntGauge,
+}
+
+/// One connection's place.
+struct Seat {
+    peers: Arc<Peers>,
+    peer: IpAddr,
+}
+
+impl Peers {
+    fn new(limits: &Limits, gauge: IntGauge) -> Self {
+        let (in_all, per_peer) = (limits.connections, limits.connections_per_peer);
+        Self {
+            open: Mutex::default(),
+            in_all,
+            per_peer,
+            gauge,
+        }
+    }
+
+    fn seat(this: &Arc<Self>, peer: IpAddr) -> Option<Seat> {
+        let full = usize::try_from(this.gauge.get()).is_ok_and(|open| open >= this.in_all);
+        if full {
+            return None;
+        }
+        let mut open = this.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(peer).or_default();
+        if *count >= this.per_peer {
+            return None;
+        }
+        *count += 1;
+        this.gauge.inc();
+        Some(Seat {
+            peers: Arc::clone(this),
+            peer,
+        })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.peers.gauge.dec();
+        let mut open = self.peers.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut entry) = open.entry(self.peer) {
+            *entry.get_mut() -= 1;
+            if *entry.get() == 0 {
+                entry.remove();
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! An upstream's answer on its way back: passed as it comes, or held where a list of tools must be filtered.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, Response, response};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use super::body::{GateBody, UpstreamBody};
+use super::headers::{self, SESSION_ID};
+use super::respond;
+use super::stream::FilteredStream;
+use super::{Gate, Upstream};
+use crate::grants::Grant;
+use crate::mcp::envelope::Envelope;
+use crate::mcp::list::{Unfilterable, filter_tools};
+use crate::policy;
+
+/// What the way back needs to know of the request.
+pub struct Asked<'m> {
+    pub gate: &'m Arc<Gate>,
+    pub grant: &'m Arc<Grant>,
+    pub upstream: &'m Arc<Upstream>,
+    pub modern: bool,
+    /// The answer may carry a list of tools.
+    pub listing: bool,
+}
+
+/// Why an answer cannot be passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    #[error("it redirects, which is not followed")]
+    Redirect,
+    #[error("its session id cannot be signed yet")]
+    NoSessionKey,
+    #[error("its session id is not plain text")]
+    SessionId,
+    #[error("it is compressed although that was not asked for")]
+    Compressed,
+    #[error("it is larger than `limits.max_list_bytes`")]
+    TooLarge,
+    #[error("it broke off")]
+    Broken,
+    #[error("{0}")]
+    Unfilterable(#[from] Unfilterable),
+}
+
+/// Whether answers to this message can carry a list of tools: lists, results of tasks, streams that
+/// replay or subscribe, and whatever is not known. Results of calls, reads and prompts stream untouched.
+pub fn can_list(message: &Envelope<'_>) -> bool {
+    const NEVER: [&str; 7] = [
+        "tools/call",
+        "resources/read",
+        "prompts/get",
+        "completion/complete",
+        "initialize",
+        "ping",
+        "server/discover",
+    ];
+    message
+        .method
+        .as_deref()
+        .is_none_or(|method| !NEVER.contains(&method))
+}
+
+/// Turns an upstream's answer into the client's.
+pub async fn pass_on(
+    asked: &Asked<'_>,
+    answer: Response<UpstreamBody>,
+) -> Result<Response<GateBody>, Unusable> {
+    let (mut head, body) = answer.into_parts();
+    if respond::is_redirect(head.status) {
+        return Err(Unusable::Redirect);
+    }
+    headers::clean_answer(&mut head.headers);
+    sign_session(asked, &mut head.headers)?;
+    let body = if asked.listing && !holds_no_message(&head) {
+        filtered(asked, &mut head, body).await?
+    } else {
+        GateBody::passed(body)
+    };
+    Ok(Response::from_parts(head, body))
+}
+
+/// The session id that the client gets is bound to its grant.
+fn sign_session(asked: &Asked<'_>, headers: &mut HeaderMap) -> Result<(), Unusable> {
+    let Some(id) = headers.remove(SESSION_ID) else {
+        return Ok(());
+    };
+    let id = id.to_str().map_err(|_| Unusable::SessionId)?;
+    let signed = asked
+        .gate
+        .session_key
+        .sign(&asked.upstream.name, &asked.grant.id, id);
+    let signed = signed.ok_or(Unusable::NoSessionKey)?;
+    let signed = HeaderValue::try_from(signed).map_err(|_| Unusable::SessionId)?;
+    headers.insert(SESSION_ID, signed);
+    Ok(())
+}
+
+async fn filtered(
+    asked: &Asked<'_>,
+    head: &mut response::Parts,
+    body: UpstreamBody,
+) -> Result<GateBody, Unusable> {
+    let coding = head.headers.get(header::CONTENT_ENCODING);
+    if coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(Unusable::Compressed);
+    }
+    if is_event_stream(&head.headers) {
+        head.headers.remove(header::CONTENT_LENGTH);
+        let stream = FilteredStream::new(body, asked, asked.gate.limits.max_list_bytes);
+        return Ok(GateBody::filtered(stream));
+    }
+    let cap = asked.gate.limits.max_list_bytes;
+    let whole = match Limited::new(body, cap).collect().await {
+        Ok(whole) => whole.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => return Err(Unusable::TooLarge),
+        Err(_) => return Err(Unusable::Broken),
+    };
+    let edited = filter(
+        asked.grant,
+        asked.gate,
+        &asked.upstream.name,
+        asked.modern,
+        &whole,
+    )?;
+    head.headers.remove(header::CONTENT_LENGTH);
+    Ok(GateBody::whole(edited.unwrap_or(whole)))
+}
+
+/// One message through the list filter; `None`: pass it on as it came. Names are learnt for metrics.
+pub fn filter(
+    grant: &Grant,
+    gate: &Gate,
+    server: &str,
+    modern: bool,
+    message: &[u8],
+) -> Result<Option<Bytes>, Unfilterable> {
+    let filtered = filter_tools(message, modern, |tool| policy::visible(&grant.policies, tool))?;
+    gate.recorder
+        .metrics
+        .tools()
+        .learn(server, filtered.names.iter().map(String::as_str));
+    Ok(filtered.body.map(Bytes::from))
+}
+
+/// An error page, say: no client reads a list out of it.
+fn holds_no_message(head: &response::Parts) -> bool {
+    let json = media_type(&head.headers)
+        .windows(4)
+        .any(|part| part.eq_ignore_ascii_case(b"json"));
+    !json && !head.status.is_success()
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    media_type(headers).eq_ignore_ascii_case(b"text/event-stream")
+}
+
+fn media_type(headers: &HeaderMap) -> &[u8] {
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .map(HeaderValue::as_bytes)
+        .unwrap_or_default();
+    kind.split(|byte| *byte == b';')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii()
+}

@@ -1,0 +1,227 @@
+//! Bodies: reading a bounded one from the client, passing an upstream's on as it comes.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use prometheus::IntGauge;
+use tokio::time::{Instant, Sleep};
+
+use super::stream::FilteredStream;
+use super::upstream::{Sender, Upstream};
+
+/// Why a request's body could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyError {
+    TooLarge,
+    Timeout,
+    /// The client went away or broke the framing.
+    Broken,
+}
+
+/// Reads a whole request body of at most `cap` bytes within `limit`. Trailers are dropped.
+pub async fn read(body: Incoming, cap: usize, limit: Duration) -> Result<Bytes, BodyError> {
+    if body.size_hint().lower() > cap as u64 {
+        return Err(BodyError::TooLarge);
+    }
+    match tokio::time::timeout(limit, Limited::new(body, cap).collect()).await {
+        Ok(Ok(whole)) => Ok(whole.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge),
+        Ok(Err(_)) => Err(BodyError::Broken),
+        Err(_) => Err(BodyError::Timeout),
+    }
+}
+
+/// Counts a request as in flight until its answer has ended or was dropped.
+pub struct InFlight(IntGauge);
+
+impl InFlight {
+    pub fn start(gauge: IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// What goes back to the client.
+pub struct GateBody {
+    content: Content,
+    // held until the body is dropped
+    _in_flight: Option<InFlight>,
+}
+
+enum Content {
+    /// An answer of our own, or one that was held and filtered.
+    Whole(Option<Bytes>),
+    /// An upstream's, piece by piece as it comes.
+    Passed(Box<UpstreamBody>),
+    /// An upstream's event stream, event by event through the list filter.
+    Filtered(Box<FilteredStream>),
+}
+
+impl GateBody {
+    pub fn whole(bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        Self::of(Content::Whole(if bytes.is_empty() { None } else { Some(bytes) }))
+    }
+
+    pub fn passed(body: UpstreamBody) -> Self {
+        Self::of(Content::Passed(Box::new(body)))
+    }
+
+    pub fn filtered(stream: FilteredStream) -> Self {
+        Self::of(Content::Filtered(Box::new(stream)))
+    }
+
+    const fn of(content: Content) -> Self {
+        Self {
+            content,
+            _in_flight: None,
+        }
+    }
+
+    /// Counts the request as in flight until the body has ended.
+    pub fn counted(mut self, in_flight: InFlight) -> Self {
+        self._in_flight = Some(in_flight);
+        self
+    }
+}
+
+/// An answer that stopped before its end. The client sees a cut connection, never a short answer that
+/// looks whole.
+#[derive(Debug, thiserror::Error)]
+pub enum StreamError {
+    #[error("the upstream's answer broke off: {0}")]
+    Upstream(#[from] hyper::Error),
+    #[error("the upstream sent nothing for {0:?}")]
+    Idle(Duration),
+    #[error("an event could not be filtered: {0}")]
+    Unfilterable(String),
+}
+
+impl Body for GateBody {
+    type Data = Bytes;
+    type Error = StreamError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+        match &mut self.get_mut().content {
+            Content::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Content::Passed(body) => Pin::new(&mut **body).poll_frame(cx),
+            Content::Filtered(stream) => Pin::new(&mut **stream).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Whole(bytes) => bytes.is_none(),
+            Content::Passed(body) => body.is_end_stream(),
+            Content::Filtered(stream) => stream.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Whole(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            Content::Passed(body) => body.size_hint(),
+            Content::Filtered(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// The body of an upstream's answer. Its connection goes back to the pool when the body has ended, and is
+/// closed when the body is dropped before: that is how a client's hang-up reaches the upstream.
+pub struct UpstreamBody {
+    body: Incoming,
+    lease: Option<(Sender, Arc<Upstream>)>,
+    idle_timeout: Duration,
+    idle: Option<Pin<Box<Sleep>>>,
+}
+
+impl UpstreamBody {
+    pub(super) fn new(body: Incoming, sender: Sender, upstream: Arc<Upstream>) -> Self {
+        let idle_timeout = upstream.idle_timeout;
+        let mut this = Self {
+            body,
+            lease: Some((sender, upstream)),
+            idle_timeout,
+            idle: None,
+        };
+        this.release_at_end();
+        this
+    }
+
+    fn release_at_end(&mut self) {
+        if self.body.is_end_stream() {
+            self.release();
+        }
+    }
+
+    fn release(&mut self) {
+        if let Some((sender, upstream)) = self.lease.take() {
+            upstream.put_back(sender);
+        }
+    }
+
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<StreamError> {
+        let deadline = self.idle_timeout;
+        let idle = self
+            .idle
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(deadline)));
+        ready!(idle.as_mut().poll(cx));
+        Poll::Ready(StreamError::Idle(deadline))
+    }
+}
+
+impl Body for UpstreamBody {
+    type Data = Bytes;
+    type Error = StreamError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+        let this = self.get_mut();
+        loop {
+            match Pin::new(&mut this.body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) if frame.is_data() => {
+                    if let Some(idle) = &mut this.idle {
+                        idle.as_mut().reset(Instant::now() + this.idle_timeout);
+                    }
+                    this.release_at_end();
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+                // framing is our own: the upstream's trailers are dropped
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error.into()))),
+                Poll::Ready(None) => {
+                    this.release();
+                    return Poll::Ready(None);
+                }
+                Poll::Pending => return this.poll_idle(cx).map(|error| Some(Err(error))),
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

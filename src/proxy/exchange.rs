@@ -1,0 +1,108 @@
+//! The core of the proxy, without a transport: one message, and what is to become of it.
+
+use std::sync::Arc;
+
+use crate::grants::Grant;
+use crate::mcp::envelope::{Envelope, Kind, Unreadable};
+use crate::policy::{self, Call, Caller, Charge, Denial, Outcome, Plan};
+
+/// One message of a grant on its way to a server.
+pub struct Exchange<'m> {
+    pub grant: &'m Arc<Grant>,
+    pub server: &'m str,
+    /// The upstream's session id, verified.
+    pub session: Option<&'m str>,
+    pub message: &'m Envelope<'m>,
+    /// Revision 2026-07-28 or later.
+    pub modern: bool,
+}
+
+/// How a refusal is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// An `isError` result: the agent's model reads it.
+    ToolError,
+    /// A JSON-RPC error.
+    RpcError,
+    /// As the server itself answers for a name it does not know.
+    UnknownTool,
+    /// A notification gets no answer.
+    Silent,
+}
+
+/// What is to be done with a message.
+pub enum Judged<'m> {
+    /// Forward it; nothing is charged.
+    Pass,
+    /// A tool call to forward once its charges are admitted (there may be none).
+    Call {
+        tool: &'m str,
+        charges: Vec<Charge>,
+    },
+    Refuse {
+        denial: Denial,
+        form: Form,
+    },
+    /// The parameters of a call cannot be read.
+    Unreadable(Unreadable<'m>),
+}
+
+/// Decides. No I/O, no clock: the same message, grant and policies give the same decision.
+pub fn judge<'m>(exchange: &Exchange<'m>) -> Judged<'m> {
+    match exchange.message.tool_call() {
+        Err(unreadable) => return Judged::Unreadable(unreadable),
+        Ok(Some(call)) => return judge_call(exchange, call.name, call.task),
+        Ok(None) => {}
+    }
+    let Some(method) = exchange.message.method.as_deref() else {
+        return Judged::Pass;
+    };
+    match policy::plan_method(&exchange.grant.policies, method) {
+        Ok(()) => Judged::Pass,
+        Err(denial) => {
+            let silent = exchange.message.kind == Kind::Notification;
+            Judged::Refuse {
+                denial,
+                form: if silent { Form::Silent } else { Form::RpcError },
+            }
+        }
+    }
+}
+
+fn judge_call<'m>(exchange: &Exchange<'m>, tool: &'m str, task: bool) -> Judged<'m> {
+    if exchange.message.kind == Kind::Notification {
+        // servers ran some of these; nobody could be told what became of them
+        let message = format!("[POLICY DENIED] {tool}: a tools/call without an id is never forwarded.");
+        let denial = Denial {
+            outcome: Outcome::Invalid,
+            rule: "(no id)".to_owned(),
+            message,
+            retry_after_ms: None,
+        };
+        return Judged::Refuse {
+            denial,
+            form: Form::Silent,
+        };
+    }
+    let caller = Caller {
+        grant: &exchange.grant.id,
+        server: exchange.server,
+        session: exchange.session,
+    };
+    match policy::plan_tool(&exchange.grant.policies, &caller, &Call { tool }) {
+        Plan::Admit(charges) => Judged::Call { tool, charges },
+        Plan::Refuse(denial) => {
+            let form = form_of(&denial, task);
+            Judged::Refuse { denial, form }
+        }
+    }
+}
+
+/// How the refusal of a tool call is told. The result of a task-augmented call would have to be a task.
+pub fn form_of(denial: &Denial, task: bool) -> Form {
+    match denial.outcome {
+        Outcome::Hidden => Form::UnknownTool,
+        _ if task => Form::RpcError,
+        _ => Form::ToolError,
+    }
+}

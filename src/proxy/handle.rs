@@ -1,0 +1,339 @@
+//! The life of one request, top to bottom.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Method, Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use jiff::Timestamp;
+
+use super::answer::{self, Asked, Unusable};
+use super::body::{self, BodyError, GateBody, InFlight};
+use super::exchange::{Exchange, Form, Judged, form_of, judge};
+use super::headers::{self, MCP_METHOD, MCP_NAME, PROTOCOL_VERSION, SESSION_ID};
+use super::ledger::Ledger;
+use super::respond::{Refusal, preflight, refuse};
+use super::route::{Route, route};
+use super::stage::{Charged, Sent, admit};
+use super::upstream::{Connection, UpstreamError};
+use super::{Gate, Snapshot, Upstream, front, ratelimit};
+use crate::counters::CallId;
+use crate::grants::Grant;
+use crate::mcp::envelope::{self, Fault, Unreadable};
+use crate::mcp::headers::{MISMATCH_CODE, agree};
+use crate::mcp::keys::argument_keys;
+use crate::policy::{Denial, Outcome};
+
+type Answer = Response<GateBody>;
+
+/// Answers one request. Dropping the future aborts what was sent; charges and records outlive it.
+pub async fn handle(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
+    let allowed = front::origin_is_allowed(&gate.front, request.headers());
+    let origin = request.headers().get(header::ORIGIN).filter(|_| allowed).cloned();
+    let mut answer = if allowed {
+        judged(gate, request).await
+    } else {
+        refuse(&Refusal::ForeignOrigin)
+    };
+    front::add_cors(&mut answer, origin.as_ref());
+    answer
+}
+
+async fn judged(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
+    if let Err(reason) = headers::check(&request) {
+        return refuse(&Refusal::BadHead(reason));
+    }
+    if !front::host_is_ours(&gate.front, &request) {
+        return refuse(&Refusal::ForeignHost);
+    }
+    let snapshot = gate.snapshot.load_full();
+    let server = match route(&request, snapshot.servers.keys().map(String::as_str)) {
+        Route::Server(server) => server,
+        Route::NotFound(hint) => return refuse(&Refusal::NotFound(hint)),
+        Route::WrongMethod => return refuse(&Refusal::WrongMethod),
+    };
+    if *request.method() == Method::OPTIONS {
+        return preflight(front::preflight(request.headers()));
+    }
+    let Some(upstream) = snapshot.servers.get(server) else {
+        return refuse(&Refusal::NotFound("no such server".to_owned()));
+    };
+    let Ok(id) = CallId::random() else {
+        return refuse(&Refusal::NoRandomness);
+    };
+    let Some(grant) = who(&snapshot, server, request.headers()) else {
+        Ledger::open(gate, id, server).invalid(Outcome::Unauthenticated, "no known token for this server");
+        return refuse(&Refusal::Unauthenticated);
+    };
+    let (parts, body) = request.into_parts();
+    let known = Known {
+        id,
+        gate,
+        grant,
+        upstream,
+        session: None,
+        headers: &parts.headers,
+    };
+    let Ok(session) = session(gate, grant, server, &parts.headers) else {
+        return known.invalid(
+            &Refusal::UnknownSession,
+            "a session id that this grant was not given",
+        );
+    };
+    let known = Known { session, ..known };
+    if parts.method == Method::POST {
+        known.post(body).await
+    } else {
+        known.stream(parts.method).await
+    }
+}
+
+/// The grant of a bearer token that reaches this server now.
+fn who<'s>(snapshot: &'s Snapshot, server: &str, headers: &HeaderMap) -> Option<&'s Arc<Grant>> {
+    let value = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let (scheme, token) = value.split_at_checked(7)?;
+    if !scheme.eq_ignore_ascii_case(b"bearer ") {
+        return None;
+    }
+    let grant = snapshot.grants.of_token(token.trim_ascii())?;
+    grant.reaches(server, Timestamp::now()).then_some(grant)
+}
+
+/// The upstream's session id: none sent, or one whose signature verifies.
+fn session<'h>(
+    gate: &Gate,
+    grant: &Grant,
+    server: &str,
+    headers: &'h HeaderMap,
+) -> Result<Option<&'h str>, ()> {
+    let Some(id) = headers.get(SESSION_ID) else {
+        return Ok(None);
+    };
+    let id = id.to_str().map_err(|_| ())?;
+    gate.session_key.verify(server, &grant.id, id).map(Some).ok_or(())
+}
+
+/// A request whose grant and session are known.
+struct Known<'r> {
+    id: CallId,
+    gate: &'r Arc<Gate>,
+    grant: &'r Arc<Grant>,
+    upstream: &'r Arc<Upstream>,
+    session: Option<&'r str>,
+    headers: &'r HeaderMap,
+}
+
+impl Known<'_> {
+    fn ledger(&self, method: &str) -> Ledger {
+        let mut ledger = Ledger::open(self.gate, self.id, &self.upstream.name);
+        ledger.grant(self.grant);
+        ledger.method(method);
+        if let Some(session) = self.session {
+            ledger.session(session);
+        }
+        ledger
+    }
+
+    /// One message: read → judge → connect → charge → forward → answer.
+    async fn post(&self, body: Incoming) -> Answer {
+        if headers::is_encoded(self.headers) {
+            return self.invalid(&Refusal::Encoded, "encoded body");
+        }
+        let limits = &self.gate.limits;
+        let body = match body::read(body, limits.body_bytes, limits.body_timeout).await {
+            Ok(body) => body,
+            Err(BodyError::TooLarge) => {
+                return self.invalid(
+                    &Refusal::TooLarge {
+                        cap: limits.body_bytes,
+                    },
+                    "body too large",
+                );
+            }
+            Err(BodyError::Timeout) => return self.invalid(&Refusal::BodyTimeout, "body too slow"),
+            Err(BodyError::Broken) => return refuse(&Refusal::BrokenBody),
+        };
+        let started = Instant::now();
+        let message = match envelope::read(&body) {
+            Ok(message) => message,
+            Err(unreadable) => return self.unreadable(&unreadable),
+        };
+        let header = |name| self.headers.get(name).map(HeaderValue::as_bytes);
+        let version = header(PROTOCOL_VERSION);
+        if let Err(mismatch) = agree(&message, header(MCP_METHOD), header(MCP_NAME), version) {
+            let reason = mismatch.to_string();
+            return self.invalid(
+                &Refusal::Unreadable {
+                    code: MISMATCH_CODE,
+                    reason,
+                    id: message.id,
+                },
+                "headers and body disagree",
+            );
+        }
+        let exchange = Exchange {
+            grant: self.grant,
+            server: &self.upstream.name,
+            session: self.session,
+            modern: message.is_modern(version),
+            message: &message,
+        };
+        self.decide(&exchange, &body, started).await
+    }
+
+    async fn decide(&self, exchange: &Exchange<'_>, body: &Bytes, started: Instant) -> Answer {
+        let message = exchange.message;
+        let method = message.method.as_deref().unwrap_or("(response)");
+        let mut ledger = self.ledger(method);
+        let task = match message.tool_call() {
+            Ok(Some(call)) => {
+                ledger.tool(call.name, argument_keys(call.arguments));
+                call.task
+            }
+            _ => false,
+        };
+        let (tool, charges) = match judge(exchange) {
+            Judged::Unreadable(unreadable) => return self.unreadable(&unreadable),
+            Judged::Refuse { denial, form } => return denied(exchange, Some(ledger), &denial, form),
+            Judged::Pass => ("", Vec::new()),
+            Judged::Call { tool, charges } => (tool, charges),
+        };
+        // ready first, so that admission and arrival are close
+        let connection = match self.upstream.connection().await {
+            Ok(connection) => connection,
+            Err(error) => return unreachable(ledger, &error, message.id),
+        };
+        match admit(ledger, tool, charges).await {
+            Ok(charged) => {
+                self.gate.recorder.metrics.judged(started.elapsed().as_secs_f64());
+                let headers = headers::to_upstream(self.headers, self.session);
+                let request = self.upstream.request(Method::POST, headers, body.clone());
+                let asked = self.asked(exchange.modern, answer::can_list(message));
+                forward(&asked, connection, charged, request, message.id).await
+            }
+            Err(refused) => {
+                let form = form_of(&refused.denial, task);
+                denied(exchange, refused.ledger, &refused.denial, form)
+            }
+        }
+    }
+
+    /// GET opens a stream, DELETE ends a session: neither carries a message to judge.
+    async fn stream(&self, method: Method) -> Answer {
+        let ledger = self.ledger(method.as_str());
+        let connection = match self.upstream.connection().await {
+            Ok(connection) => connection,
+            Err(error) => return unreachable(ledger, &error, None),
+        };
+        let headers = headers::to_upstream(self.headers, self.session);
+        let request = self.upstream.request(method, headers, Bytes::new());
+        forward(
+            &self.asked(false, true),
+            connection,
+            Charged::free(ledger),
+            request,
+            None,
+        )
+        .await
+    }
+
+    const fn asked(&self, modern: bool, listing: bool) -> Asked<'_> {
+        Asked {
+            gate: self.gate,
+            grant: self.grant,
+            upstream: self.upstream,
+            modern,
+            listing,
+        }
+    }
+
+    fn unreadable(&self, unreadable: &Unreadable<'_>) -> Answer {
+        if unreadable.fault == Fault::Encoded {
+            return self.invalid(&Refusal::Encoded, unreadable.reason());
+        }
+        let reason = unreadable.reason();
+        self.invalid(
+            &Refusal::Unreadable {
+                code: unreadable.code(),
+                reason: reason.to_owned(),
+                id: unreadable.id,
+            },
+            reason,
+        )
+    }
+
+    fn invalid(&self, refusal: &Refusal<'_>, message: &str) -> Answer {
+        self.ledger("(unreadable)").invalid(Outcome::Invalid, message);
+        refuse(refusal)
+    }
+}
+
+/// Refuses, records, and tells what is left where that concerns the grant alone.
+fn denied(exchange: &Exchange<'_>, ledger: Option<Ledger>, denial: &Denial, form: Form) -> Answer {
+    let decision_id = ledger
+        .as_ref()
+        .map(|ledger| ledger.id.to_string())
+        .unwrap_or_default();
+    let mut answer = refuse(&Refusal::Denied {
+        denial,
+        form,
+        id: exchange.message.id,
+        modern: exchange.modern,
+        decision_id: &decision_id,
+    });
+    if let Some(ledger) = ledger {
+        ratelimit::add(answer.headers_mut(), ledger.charged());
+        ledger.refused(denial);
+    }
+    answer
+}
+
+fn unreachable(ledger: Ledger, error: &UpstreamError, id: Option<&str>) -> Answer {
+    tracing::warn!(server = ledger.server(), %error, "the upstream cannot be reached");
+    ledger.failed(&error.to_string(), None, "unsent", false);
+    refuse(&Refusal::Upstream { error, id })
+}
+
+/// Sends an admitted request and passes the answer on.
+async fn forward(
+    asked: &Asked<'_>,
+    connection: Connection,
+    charged: Charged,
+    request: Request<Full<Bytes>>,
+    id: Option<&str>,
+) -> Answer {
+    let in_flight = InFlight::start(asked.gate.recorder.metrics.in_flight(&asked.upstream.name));
+    let sent = charged.send();
+    let answer = match connection.send(request).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            tracing::warn!(server = asked.upstream.name, %error, "no answer from the upstream");
+            sent.failed(&error);
+            return refuse(&Refusal::Upstream { error: &error, id });
+        }
+    };
+    let status = answer.status().as_u16();
+    let mut answer = match answer::pass_on(asked, answer).await {
+        Ok(answer) => answer,
+        Err(unusable) => return unusable_answer(&asked.upstream.name, &unusable, sent, status, id),
+    };
+    if let Some(ledger) = sent.ledger() {
+        ratelimit::add(answer.headers_mut(), ledger.charged());
+    }
+    sent.answered(status);
+    asked.gate.recorder.room().await;
+    answer.map(|body| body.counted(in_flight))
+}
+
+fn unusable_answer(server: &str, unusable: &Unusable, sent: Sent, status: u16, id: Option<&str>) -> Answer {
+    let reason = unusable.to_string();
+    tracing::warn!(server, reason, "an answer of the upstream was not passed on");
+    sent.unusable(status, &reason);
+    if *unusable == Unusable::NoSessionKey {
+        return refuse(&Refusal::NoSessionKey { id });
+    }
+    refuse(&Refusal::BadAnswer { reason: &reason, id })
+}

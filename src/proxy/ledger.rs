@@ -1,0 +1,202 @@
+//! What one message's record will say, gathered on its way; it is written exactly once, also when the
+//! client has left.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::Gate;
+use super::session;
+use crate::counters::{CallId, ChargeState};
+use crate::grants::Grant;
+use crate::policy::{Charge, Denial, Outcome};
+use crate::record::{ChargeRecord, DecisionRecord, PolicyRecord, UpstreamRecord, shown_name};
+
+/// The facts of one message. Dropped unfinished, it records that the client left.
+pub struct Ledger {
+    gate: Arc<Gate>,
+    pub id: CallId,
+    arrived: Timestamp,
+    grant: Option<Arc<Grant>>,
+    server: String,
+    session: Option<String>,
+    method: String,
+    tool: Option<String>,
+    argument_keys: Vec<String>,
+    charges: Vec<Charge>,
+    states: Vec<ChargeState>,
+    store_ms: Option<u64>,
+    sent: Option<Instant>,
+    written: bool,
+}
+
+impl Ledger {
+    pub fn open(gate: &Arc<Gate>, id: CallId, server: &str) -> Self {
+        Self {
+            gate: Arc::clone(gate),
+            id,
+            arrived: Timestamp::now(),
+            grant: None,
+            server: server.to_owned(),
+            session: None,
+            method: String::new(),
+            tool: None,
+            argument_keys: Vec::new(),
+            charges: Vec::new(),
+            states: Vec::new(),
+            store_ms: None,
+            sent: None,
+            written: false,
+        }
+    }
+
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
+    pub fn grant(&mut self, grant: &Arc<Grant>) {
+        self.grant = Some(Arc::clone(grant));
+    }
+
+    pub fn session(&mut self, upstream_id: &str) {
+        self.session = Some(session::shown(upstream_id));
+    }
+
+    pub fn method(&mut self, method: &str) {
+        self.method = shown_name(method).to_owned();
+    }
+
+    pub fn tool(&mut self, tool: &str, argument_keys: Vec<String>) {
+        self.tool = Some(shown_name(tool).to_owned());
+        self.argument_keys = argument_keys;
+    }
+
+    /// What the store said of each charge.
+    pub fn charges(&mut self, charges: Vec<Charge>, states: Vec<ChargeState>, store_ms: Option<u64>) {
+        self.charges = charges;
+        self.states = states;
+        self.store_ms = store_ms;
+    }
+
+    pub fn charged(&self) -> impl Iterator<Item = (&Charge, &ChargeState)> {
+        self.charges.iter().zip(&self.states)
+    }
+
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    pub fn sent_now(&mut self) {
+        self.sent = Some(Instant::now());
+    }
+
+    fn since_sent(&self) -> Duration {
+        self.sent.map_or(Duration::ZERO, |sent| sent.elapsed())
+    }
+
+    /// Records a refusal.
+    pub fn refused(mut self, denial: &Denial) {
+        self.write(denial.outcome, Some((&denial.rule, &denial.message)), None);
+    }
+
+    /// Records a message that could not be read, or came without a known token.
+    pub fn invalid(mut self, outcome: Outcome, message: &str) {
+        self.write(outcome, Some(("(message)", message)), None);
+    }
+
+    /// Records that the upstream answered.
+    pub fn answered(mut self, status: u16) {
+        let took = self.since_sent();
+        self.gate
+            .recorder
+            .metrics
+            .upstream(&self.server, took.as_secs_f64());
+        self.write(
+            Outcome::Allowed,
+            None,
+            Some(upstream(Some(status), took, "answered", false)),
+        );
+    }
+
+    /// Records that no usable answer came. `ended` is one of the words of [`UpstreamRecord`].
+    pub fn failed(mut self, message: &str, status: Option<u16>, ended: &'static str, refunded: bool) {
+        let record = upstream(status, self.since_sent(), ended, refunded);
+        self.write(
+            Outcome::UpstreamError,
+            Some(("(upstream)", message)),
+            Some(record),
+        );
+    }
+
+    /// Records that the client left.
+    pub fn aborted(mut self, refunded: bool) {
+        let record = upstream(None, self.since_sent(), "aborted", refunded);
+        self.write(Outcome::Allowed, None, Some(record));
+    }
+
+    fn write(&mut self, outcome: Outcome, why: Option<(&str, &str)>, upstream: Option<UpstreamRecord>) {
+        if std::mem::replace(&mut self.written, true) {
+            return;
+        }
+        let policies = self.grant.iter().flat_map(|grant| &grant.policies);
+        let record = DecisionRecord {
+            time: format!("{:.3}", self.arrived),
+            id: self.id.to_string(),
+            grant: self.grant.as_ref().map(|grant| grant.id.as_str()),
+            server: &self.server,
+            session: self.session.clone(),
+            method: &self.method,
+            tool: self.tool.as_deref(),
+            argument_keys: &self.argument_keys,
+            policy: policies
+                .map(|policy| PolicyRecord {
+                    name: policy.name(),
+                    digest: policy.digest(),
+                })
+                .collect(),
+            outcome: outcome.as_str(),
+            rule: why.map(|(rule, _)| rule),
+            message: why.map(|(_, message)| message),
+            charges: self.charge_records(),
+            upstream,
+            degraded: false,
+            replica: &self.gate.replica,
+        };
+        self.gate.recorder.decision(&record);
+    }
+
+    fn charge_records(&self) -> Vec<ChargeRecord<'_>> {
+        let states = self.states.iter().map(Some).chain(std::iter::repeat(None));
+        self.charges
+            .iter()
+            .zip(states)
+            .map(|(charge, state)| ChargeRecord {
+                rule: &charge.limit.rule,
+                counter: &charge.limit.counter,
+                weight: charge.weight,
+                max: charge.limit.max,
+                left: state.map(|state| state.left),
+                store_ms: self.store_ms,
+            })
+            .collect()
+    }
+}
+
+fn upstream(status: Option<u16>, took: Duration, ended: &'static str, refunded: bool) -> UpstreamRecord {
+    UpstreamRecord {
+        status,
+        ms: (took.as_secs_f64() * 1e6).round() / 1e3,
+        ended,
+        refunded,
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        if !self.written && self.grant.is_some() && !self.method.is_empty() {
+            let record = upstream(None, self.since_sent(), "aborted", false);
+            self.write(Outcome::Allowed, None, Some(record));
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The proxy: accept, judge, charge, forward, answer, record.
+//!
+//! `exchange` and `stage` are the core and know no transport; `handle` is the HTTP adapter and the life of
+//! one request, to be read top to bottom; `respond` alone knows status codes.
+
+mod accept;
+mod answer;
+mod body;
+mod exchange;
+mod front;
+mod handle;
+mod headers;
+mod ledger;
+mod ratelimit;
+mod respond;
+mod route;
+mod session;
+mod stage;
+mod stream;
+mod upstream;
+
+pub use accept::{Shutdown, accept};
+pub use session::SessionKey;
+pub use upstream::Upstream;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::counters::Store;
+use crate::grants::Grants;
+use crate::record::Recorder;
+use crate::settings::{Front, Limits};
+
+/// Policies, grants and servers at one moment; swapped whole.
+pub struct Snapshot {
+    pub servers: BTreeMap<String, Arc<Upstream>>,
+    pub grants: Grants,
+}
+
+/// What every request shares.
+pub struct Gate {
+    pub snapshot: ArcSwap<Snapshot>,
+    pub store: Store,
+    pub recorder: Recorder,
+    pub session_key: SessionKey,
+    pub front: Front,
+    pub limits: Limits,
+    /// Names this process in records.
+    pub replica: String,
+}

@@ -1,0 +1,263 @@
+//! Refusals as HTTP answers: the only place in the proxy that knows status codes.
+//!
+//! Refused calls are answered at 200, since an HTTP error ends the whole session of some clients.
+
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, Response, StatusCode};
+
+use super::body::GateBody;
+use super::exchange::Form;
+use super::upstream::UpstreamError;
+use crate::mcp::reply::{self, Decision};
+use crate::policy::{Denial, Outcome};
+
+/// JSON-RPC codes of our own lie outside the reserved range -32768 … -32000.
+const CODE_UNAUTHENTICATED: i64 = 401;
+const CODE_DENIED: i64 = 403;
+const CODE_NOT_FOUND: i64 = 404;
+const CODE_TOO_LARGE: i64 = 413;
+const CODE_ENCODED: i64 = 415;
+const CODE_LIMITED: i64 = 429;
+const CODE_UPSTREAM: i64 = 502;
+const CODE_UNAVAILABLE: i64 = 503;
+const CODE_UPSTREAM_TIMEOUT: i64 = 504;
+const CODE_INVALID_REQUEST: i64 = -32600;
+
+/// Why a request is not answered by the upstream. Borrowed ids are the bytes of the client's request.
+pub enum Refusal<'a> {
+    NotFound(String),
+    WrongMethod,
+    BadHead(&'static str),
+    ForeignHost,
+    ForeignOrigin,
+    Unauthenticated,
+    UnknownSession,
+    TooLarge {
+        cap: usize,
+    },
+    Encoded,
+    BodyTimeout,
+    /// The client broke off: nobody reads the answer.
+    BrokenBody,
+    Unreadable {
+        code: i64,
+        reason: String,
+        id: Option<&'a str>,
+    },
+    Denied {
+        denial: &'a Denial,
+        form: Form,
+        id: Option<&'a str>,
+        modern: bool,
+        decision_id: &'a str,
+    },
+    Upstream {
+        error: &'a UpstreamError,
+        id: Option<&'a str>,
+    },
+    /// The upstream answered, but the answer cannot be passed on.
+    BadAnswer {
+        reason: &'a str,
+        id: Option<&'a str>,
+    },
+    /// Without random bytes there is no id to charge under.
+    NoRandomness,
+    /// Session ids cannot be signed yet.
+    NoSessionKey {
+        id: Option<&'a str>,
+    },
+}
+
+/// The answer to a refused request.
+#[expect(
+    clippy::too_many_lines,
+    reason = "one flat match: every refusal and its status, side by side"
+)]
+pub fn refuse(refusal: &Refusal<'_>) -> Response<GateBody> {
+    match refusal {
+        Refusal::NotFound(hint) => problem(StatusCode::NOT_FOUND, CODE_NOT_FOUND, hint),
+        Refusal::WrongMethod => with(
+            problem(
+                StatusCode::METHOD_NOT_ALLOWED,
+                CODE_INVALID_REQUEST,
+                "use POST, GET or DELETE",
+            ),
+            header::ALLOW,
+            "POST, GET, DELETE, OPTIONS",
+        ),
+        Refusal::BadHead(reason) => problem(StatusCode::BAD_REQUEST, CODE_INVALID_REQUEST, reason),
+        Refusal::ForeignHost => {
+            let hint = "this host name is not answered here: add it to `allowed_hosts` or set `public_url`";
+            problem(StatusCode::FORBIDDEN, CODE_DENIED, hint)
+        }
+        Refusal::ForeignOrigin => {
+            let hint = "requests from this origin are refused: add it to `allowed_origins`";
+            problem(StatusCode::FORBIDDEN, CODE_DENIED, hint)
+        }
+        Refusal::Unauthenticated => with(
+            problem(
+                StatusCode::UNAUTHORIZED,
+                CODE_UNAUTHENTICATED,
+                "send `Authorization: Bearer <grant token>` of a grant for this server",
+            ),
+            header::WWW_AUTHENTICATE,
+            "Bearer realm=\"toolgate\"",
+        ),
+        Refusal::UnknownSession => problem(
+            StatusCode::NOT_FOUND,
+            CODE_NOT_FOUND,
+            "no such session for this grant: initialize again",
+        ),
+        Refusal::TooLarge { cap } => {
+            let text = format!("the body is larger than {cap} bytes (`limits.body_bytes`)");
+            problem(StatusCode::PAYLOAD_TOO_LARGE, CODE_TOO_LARGE, &text)
+        }
+        Refusal::Encoded => {
+            let text = "send JSON in UTF-8, without byte order mark and Content-Encoding";
+            problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, CODE_ENCODED, text)
+        }
+        Refusal::BodyTimeout => problem(
+            StatusCode::REQUEST_TIMEOUT,
+            CODE_INVALID_REQUEST,
+            "the body did not come in time",
+        ),
+        Refusal::BrokenBody => problem(
+            StatusCode::BAD_REQUEST,
+            CODE_INVALID_REQUEST,
+            "the body broke off",
+        ),
+        Refusal::Unreadable { code, reason, id } => {
+            json(StatusCode::BAD_REQUEST, reply::error(*id, *code, reason, None))
+        }
+        Refusal::Denied {
+            denial,
+            form,
+            id,
+            modern,
+            decision_id,
+        } => denied(denial, *form, *id, *modern, decision_id),
+        Refusal::Upstream { error, id } => upstream_failed(error, *id),
+        Refusal::BadAnswer { reason, id } => {
+            let text =
+                format!("the upstream's answer cannot be passed on: {reason}. The request was forwarded");
+            failed(StatusCode::BAD_GATEWAY, CODE_UPSTREAM, &text, *id)
+        }
+        Refusal::NoRandomness => {
+            let text = "the operating system gave no random bytes: nothing was executed";
+            problem(StatusCode::INTERNAL_SERVER_ERROR, CODE_UNAVAILABLE, text)
+        }
+        Refusal::NoSessionKey { id } => {
+            let text = "session ids cannot be signed until the store answers: try again";
+            let answer = json(
+                StatusCode::SERVICE_UNAVAILABLE,
+                reply::error(*id, CODE_UNAVAILABLE, text, None),
+            );
+            with(answer, header::RETRY_AFTER, "1")
+        }
+    }
+}
+
+fn denied(
+    denial: &Denial,
+    form: Form,
+    id: Option<&str>,
+    modern: bool,
+    decision_id: &str,
+) -> Response<GateBody> {
+    let (Some(id), false) = (id, form == Form::Silent) else {
+        return empty(StatusCode::ACCEPTED);
+    };
+    let outcome = denial.outcome.as_str();
+    let decision = Decision {
+        outcome,
+        rule: &denial.rule,
+        retry_after_ms: denial.retry_after_ms,
+        id: decision_id,
+    };
+    let body = match form {
+        Form::UnknownTool => {
+            // the message is the server's own sentence
+            reply::error(Some(id), -32602, &denial.message, None)
+        }
+        Form::RpcError => {
+            let code = match denial.outcome {
+                Outcome::Limited => CODE_LIMITED,
+                Outcome::StoreError => CODE_UNAVAILABLE,
+                _ => CODE_DENIED,
+            };
+            reply::error(Some(id), code, &denial.message, Some(&decision))
+        }
+        Form::ToolError | Form::Silent => reply::tool_error(id, &denial.message, &decision, modern),
+    };
+    let mut answer = json(StatusCode::OK, body);
+    if let (Outcome::Limited, Some(ms)) = (denial.outcome, denial.retry_after_ms) {
+        answer
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000)));
+    }
+    answer
+}
+
+fn upstream_failed(error: &UpstreamError, id: Option<&str>) -> Response<GateBody> {
+    let (status, code) = if error.is_timeout() {
+        (StatusCode::GATEWAY_TIMEOUT, CODE_UPSTREAM_TIMEOUT)
+    } else {
+        (StatusCode::BAD_GATEWAY, CODE_UPSTREAM)
+    };
+    // what the operating system said is for the log, not for callers
+    let text = match error {
+        UpstreamError::Connect(_) | UpstreamError::ConnectTimeout(_) => {
+            "the MCP server cannot be reached. The request was not executed"
+        }
+        UpstreamError::Unsent => "the connection to the MCP server closed. The request was not executed",
+        UpstreamError::Broken(_) => {
+            "the MCP server broke off without an answer. The request may have been executed"
+        }
+        UpstreamError::ResponseTimeout(_) => {
+            "the MCP server did not answer in time. The request may have been executed"
+        }
+    };
+    failed(status, code, text, id)
+}
+
+/// A request with an id is answered at 200, so that the session lives on.
+fn failed(status: StatusCode, code: i64, text: &str, id: Option<&str>) -> Response<GateBody> {
+    let status = if id.is_some() { StatusCode::OK } else { status };
+    json(status, reply::error(id, code, text, None))
+}
+
+/// The answer to an allowed preflight.
+pub fn preflight(headers: HeaderMap) -> Response<GateBody> {
+    let mut answer = empty(StatusCode::NO_CONTENT);
+    *answer.headers_mut() = headers;
+    answer
+}
+
+/// Whether an upstream's status would send the client elsewhere.
+pub fn is_redirect(status: StatusCode) -> bool {
+    status.is_redirection() && status != StatusCode::NOT_MODIFIED
+}
+
+fn problem(status: StatusCode, code: i64, text: &str) -> Response<GateBody> {
+    json(status, reply::error(None, code, text, None))
+}
+
+fn json(status: StatusCode, body: Vec<u8>) -> Response<GateBody> {
+    let mut answer = Response::new(GateBody::whole(body));
+    *answer.status_mut() = status;
+    answer
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+}
+
+fn empty(status: StatusCode) -> Response<GateBody> {
+    let mut answer = Response::new(GateBody::whole(Vec::new()));
+    *answer.status_mut() = status;
+    answer
+}
+
+fn with(mut answer: Response<GateBody>, name: header::HeaderName, value: &'static str) -> Response<GateBody> {
+    answer.headers_mut().insert(name, HeaderValue::from_static(value));
+    answer
+}

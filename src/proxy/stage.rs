@@ -1,0 +1,195 @@
+//! The stages of a forwarded message as types: `Judged` → [`Charged`] → [`Sent`] → ended.
+//!
+//! A [`Charged`] ends in a send or in a refund, whatever happens to the client meanwhile: dropped, it
+//! refunds by itself. A [`Sent`] keeps its charge; dropped, it records that the client left.
+
+use std::sync::Arc;
+
+use super::Gate;
+use super::ledger::Ledger;
+use super::upstream::UpstreamError;
+use crate::counters::{Admission, Receipt, Store, StoreError, Verdict};
+use crate::policy::{self, Charge, Denial};
+
+/// How long an agent is asked to wait for a store that did not answer.
+const STORE_RETRY_MS: u64 = 1_000;
+
+/// A message and what it was charged.
+struct Standing {
+    ledger: Ledger,
+    /// None where nothing was charged.
+    receipt: Option<Receipt>,
+}
+
+/// Admitted: what was charged stands until it is sent or refunded. Empty once it was sent.
+pub struct Charged(Option<Standing>);
+
+/// On its way, or there: the charge stands unless it turns out that nothing left.
+pub struct Sent(Option<Standing>);
+
+/// Why a call was not admitted, with the ledger to record it in.
+pub struct NotAdmitted {
+    pub denial: Denial,
+    pub ledger: Option<Ledger>,
+}
+
+/// Charges a call, all or nothing. Runs in a task of its own where it waits for a store: a client that
+/// hangs up in the middle leaves no half-charged state behind.
+pub async fn admit(ledger: Ledger, tool: &str, charges: Vec<Charge>) -> Result<Charged, Box<NotAdmitted>> {
+    if charges.is_empty() {
+        return Ok(Charged(Some(Standing {
+            ledger,
+            receipt: None,
+        })));
+    }
+    let gate = Arc::clone(ledger.gate());
+    if matches!(gate.store, Store::Memory(_)) {
+        // never waits: there is no point at which a hang-up could stop it
+        return charge(gate, ledger, tool.to_owned(), charges).await;
+    }
+    let charging = tokio::spawn(charge(gate, ledger, tool.to_owned(), charges));
+    charging.await.unwrap_or_else(|error| {
+        // a fault below us, or the runtime is going down: nothing was forwarded
+        tracing::error!(%error, "a charge did not end");
+        Err(Box::new(NotAdmitted {
+            denial: store_failed(tool, &[]),
+            ledger: None,
+        }))
+    })
+}
+
+async fn charge(
+    gate: Arc<Gate>,
+    mut ledger: Ledger,
+    tool: String,
+    charges: Vec<Charge>,
+) -> Result<Charged, Box<NotAdmitted>> {
+    let admission = Admission {
+        id: ledger.id,
+        charges,
+    };
+    let timer = gate.recorder.metrics.store("admit");
+    let result = gate.store.admit(&admission).await;
+    timer.end(result.as_ref().err().map(StoreError::code));
+    let charges = admission.charges;
+    let denial = match result {
+        Ok(Verdict::Admitted { receipt, states }) => {
+            ledger.charges(charges, states, Some(receipt.at_ms()));
+            return Ok(Charged(Some(Standing {
+                ledger,
+                receipt: Some(receipt),
+            })));
+        }
+        Ok(Verdict::Limited {
+            charge,
+            retry_after_ms,
+            states,
+        }) => {
+            let denial = match charges.get(charge) {
+                Some(charge) => policy::limited(charge, &tool, retry_after_ms),
+                None => store_failed(&tool, &charges),
+            };
+            ledger.charges(charges, states, None);
+            denial
+        }
+        Err(error) => {
+            tracing::warn!(%error, error.code = error.code(), "the store did not admit a call");
+            let denial = store_failed(&tool, &charges);
+            ledger.charges(charges, Vec::new(), None);
+            denial
+        }
+    };
+    Err(Box::new(NotAdmitted {
+        denial,
+        ledger: Some(ledger),
+    }))
+}
+
+fn store_failed(tool: &str, charges: &[Charge]) -> Denial {
+    let rule = charges
+        .first()
+        .map_or("(store)", |charge| charge.limit.rule.as_str());
+    policy::store_unavailable(tool, rule, Some(STORE_RETRY_MS))
+}
+
+impl Charged {
+    /// A message that is charged nothing.
+    pub const fn free(ledger: Ledger) -> Self {
+        Self(Some(Standing {
+            ledger,
+            receipt: None,
+        }))
+    }
+
+    /// From here on the charge stands, unless [`Sent::failed`] learns that nothing left.
+    pub fn send(mut self) -> Sent {
+        let mut standing = self.0.take();
+        if let Some(standing) = &mut standing {
+            standing.ledger.sent_now();
+        }
+        Sent(standing)
+    }
+}
+
+impl Drop for Charged {
+    fn drop(&mut self) {
+        if let Some(standing) = self.0.take() {
+            standing.refund(Ledger::aborted);
+        }
+    }
+}
+
+impl Sent {
+    /// The head of the answer is here.
+    pub fn answered(self, status: u16) {
+        if let Some(Standing { ledger, .. }) = self.0 {
+            ledger.answered(status);
+        }
+    }
+
+    /// No answer. Where nothing was sent the charge is taken back.
+    pub fn failed(self, error: &UpstreamError) {
+        let Some(standing) = self.0 else { return };
+        let message = error.to_string();
+        if error.nothing_sent() {
+            standing.refund(move |ledger, refunded| ledger.failed(&message, None, "unsent", refunded));
+        } else {
+            let ended = if error.is_timeout() { "timeout" } else { "broken" };
+            standing.ledger.failed(&message, None, ended, false);
+        }
+    }
+
+    /// An answer came that cannot be passed on.
+    pub fn unusable(self, status: u16, message: &str) {
+        if let Some(Standing { ledger, .. }) = self.0 {
+            ledger.failed(message, Some(status), "answered", false);
+        }
+    }
+
+    pub fn ledger(&self) -> Option<&Ledger> {
+        self.0.as_ref().map(|standing| &standing.ledger)
+    }
+}
+
+impl Standing {
+    /// Refunds in a task of its own, then records.
+    fn refund(self, record: impl FnOnce(Ledger, bool) + Send + 'static) {
+        let Self { ledger, receipt } = self;
+        let (Some(receipt), Ok(runtime)) = (receipt, tokio::runtime::Handle::try_current()) else {
+            // nothing to take back; or the process is going down and, in doubt, the charge stays
+            record(ledger, false);
+            return;
+        };
+        runtime.spawn(async move {
+            let gate = Arc::clone(ledger.gate());
+            let timer = gate.recorder.metrics.store("refund");
+            let result = gate.store.refund(&receipt).await;
+            timer.end(result.as_ref().err().map(StoreError::code));
+            let refunded = matches!(result, Ok(true));
+            gate.recorder
+                .metrics
+                .refund(ledger.server(), if refunded { "refunded" } else { "stands" });
+            record(ledger, refunded);
+        });
+    }
+}

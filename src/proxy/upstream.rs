@@ -1,0 +1,300 @@
+//! One upstream: connections that are taken before a call is charged, and that say whether a request left.
+//!
+//! Own pool on `hyper::client::conn`: `try_send_request` gives back a message that was not sent, which a
+//! refund needs to know. No retries, no redirects.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{HOST, HeaderValue};
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderMap, HeaderName, Method, Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::body::UpstreamBody;
+use crate::settings::{Secret, Server};
+
+/// Node servers close idle connections after 5 s: ours are let go before that.
+const IDLE_AT_MOST: Duration = Duration::from_secs(4);
+/// Idle connections kept for one upstream.
+const IDLE_CONNECTIONS: usize = 256;
+
+pub(super) type Sender = SendRequest<Full<Bytes>>;
+
+/// Why no answer came. The text is for the log: it names no header or body.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    #[error("cannot connect: {0}")]
+    Connect(String),
+    #[error("no connection within {0:?}")]
+    ConnectTimeout(Duration),
+    #[error("the connection closed before the request was written")]
+    Unsent,
+    #[error("the connection failed after the request was written: {0}")]
+    Broken(String),
+    #[error("no answer within {0:?}")]
+    ResponseTimeout(Duration),
+}
+
+impl UpstreamError {
+    /// True where no byte of the request can have reached the upstream.
+    pub const fn nothing_sent(&self) -> bool {
+        matches!(self, Self::Connect(_) | Self::ConnectTimeout(_) | Self::Unsent)
+    }
+
+    pub const fn is_timeout(&self) -> bool {
+        matches!(self, Self::ConnectTimeout(_) | Self::ResponseTimeout(_))
+    }
+}
+
+/// An upstream and its idle connections.
+pub struct Upstream {
+    pub name: String,
+    authority: Authority,
+    port: u16,
+    target: PathAndQuery,
+    host_header: HeaderValue,
+    pub pass_host: bool,
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+    headers: Vec<(HeaderName, Secret<HeaderValue>)>,
+    connect_timeout: Duration,
+    pub response_timeout: Duration,
+    pub idle_timeout: Duration,
+    idle: Mutex<Vec<(Sender, Instant)>>,
+}
+
+/// A connection that was ready when it was taken. Dropped unused, it goes back.
+pub struct Connection {
+    sender: Option<Sender>,
+    upstream: Arc<Upstream>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(sender) = self.sender.take() {
+            self.upstream.put_back(sender);
+        }
+    }
+}
+
+impl Upstream {
+    /// Fails where the URL's host cannot be a TLS server name.
+    pub fn new(name: &str, settings: &Server, tls: &Arc<rustls::ClientConfig>) -> Result<Self, String> {
+        let authority = settings
+            .upstream
+            .authority()
+            .cloned()
+            .ok_or("the upstream URL has no host")?;
+        let https = settings.upstream.scheme_str() == Some("https");
+        let tls = if https {
+            let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+            let name = ServerName::try_from(host.to_owned())
+                .map_err(|_| format!("`{host}` cannot be the name in a certificate"))?;
+            Some((TlsConnector::from(Arc::clone(tls)), name))
+        } else {
+            None
+        };
+        let host_header = HeaderValue::from_str(authority.as_str()).map_err(|error| error.to_string())?;
+        let target = settings.upstream.path_and_query().cloned();
+        Ok(Self {
+            name: name.to_owned(),
+            port: authority.port_u16().unwrap_or(if https { 443 } else { 80 }),
+            authority,
+            target: target.unwrap_or_else(|| PathAndQuery::from_static("/")),
+            host_header,
+            pass_host: settings.pass_host,
+            tls,
+            headers: settings.headers.clone(),
+            connect_timeout: settings.connect_timeout,
+            response_timeout: settings.response_timeout,
+            idle_timeout: settings.idle_timeout,
+            idle: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// The request as it goes out: exactly the configured URL, configured headers last.
+    pub fn request(&self, method: Method, mut headers: HeaderMap, body: Bytes) -> Request<Full<Bytes>> {
+        if !self.pass_host || !headers.contains_key(HOST) {
+            headers.insert(HOST, self.host_header.clone());
+        }
+        for (name, value) in &self.headers {
+            headers.insert(name.clone(), value.expose().clone());
+        }
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = http::Uri::from(self.target.clone());
+        *request.headers_mut() = headers;
+        request
+    }
+
+    /// A ready connection: an idle one, or a new one within the connect time-out.
+    pub async fn connection(self: &Arc<Self>) -> Result<Connection, UpstreamError> {
+        while let Some(mut sender) = self.pop_idle() {
+            // pending only while the last answer is being put away
+            if matches!(
+                tokio::time::timeout(self.connect_timeout, sender.ready()).await,
+                Ok(Ok(()))
+            ) {
+                return Ok(Connection {
+                    sender: Some(sender),
+                    upstream: Arc::clone(self),
+                });
+            }
+        }
+        self.connect().await
+    }
+
+    async fn connect(self: &Arc<Self>) -> Result<Connection, UpstreamError> {
+        let sender = self.dial_in_time().await?;
+        Ok(Connection {
+            sender: Some(sender),
+            upstream: Arc::clone(self),
+        })
+    }
+
+    async fn dial_in_time(&self) -> Result<Sender, UpstreamError> {
+        tokio::time::timeout(self.connect_timeout, self.dial())
+            .await
+            .map_err(|_| UpstreamError::ConnectTimeout(self.connect_timeout))?
+    }
+
+    async fn dial(&self) -> Result<Sender, UpstreamError> {
+        let host = self
+            .authority
+            .host()
+            .trim_start_matches('[')
+            .trim_end_matches(']');
+        let stream = TcpStream::connect((host, self.port))
+            .await
+            .map_err(connect_error)?;
+        stream.set_nodelay(true).map_err(connect_error)?;
+        match &self.tls {
+            None => handshake(stream).await,
+            Some((connector, name)) => {
+                handshake(
+                    connector
+                        .connect(name.clone(), stream)
+                        .await
+                        .map_err(connect_error)?,
+                )
+                .await
+            }
+        }
+    }
+
+    fn pop_idle(&self) -> Option<Sender> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some((sender, since)) = idle.pop() {
+            if since.elapsed() > IDLE_AT_MOST {
+                // the newest is too old: so are all others
+                idle.clear();
+                return None;
+            }
+            if !sender.is_closed() {
+                return Some(sender);
+            }
+        }
+        None
+    }
+
+    pub(super) fn put_back(&self, sender: Sender) {
+        if sender.is_closed() {
+            return;
+        }
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < IDLE_CONNECTIONS {
+            idle.push((sender, Instant::now()));
+        }
+    }
+
+    /// Lets go of connections that were idle for too long.
+    pub fn reap(&self) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|(sender, since)| !sender.is_closed() && since.elapsed() <= IDLE_AT_MOST);
+    }
+}
+
+impl Connection {
+    /// Sends the request and waits for the head of the answer.
+    ///
+    /// An idle connection that the upstream closed meanwhile gives the request back unsent; it then goes out
+    /// once on a new connection. Whatever fails after the first byte is not tried again.
+    pub async fn send(
+        mut self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<UpstreamBody>, UpstreamError> {
+        let Some(sender) = self.sender.take() else {
+            return Err(UpstreamError::Unsent);
+        };
+        let limit = self.upstream.response_timeout;
+        match tokio::time::timeout(limit, self.send_on(sender, request)).await {
+            Ok(result) => result,
+            Err(_) => Err(UpstreamError::ResponseTimeout(limit)),
+        }
+    }
+
+    async fn send_on(
+        &self,
+        mut sender: Sender,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<UpstreamBody>, UpstreamError> {
+        let unsent = match sender.try_send_request(request).await {
+            Ok(answer) => return Ok(self.answered(answer, sender)),
+            Err(mut error) => match error.take_message() {
+                Some(request) => request,
+                None => return Err(UpstreamError::Broken(describe(&error.into_error()))),
+            },
+        };
+        let mut sender = self.upstream.dial_in_time().await?;
+        match sender.try_send_request(unsent).await {
+            Ok(answer) => Ok(self.answered(answer, sender)),
+            Err(mut error) => Err(match error.take_message() {
+                Some(_) => UpstreamError::Unsent,
+                None => UpstreamError::Broken(describe(&error.into_error())),
+            }),
+        }
+    }
+
+    fn answered(&self, answer: Response<Incoming>, sender: Sender) -> Response<UpstreamBody> {
+        answer.map(|body| UpstreamBody::new(body, sender, Arc::clone(&self.upstream)))
+    }
+}
+
+async fn handshake<S>(stream: S) -> Result<Sender, UpstreamError>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(connect_error)?;
+    // ends when the sender and its answer are dropped
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(error = %describe(&error), "upstream connection ended");
+        }
+    });
+    Ok(sender)
+}
+
+fn connect_error(error: impl std::error::Error) -> UpstreamError {
+    UpstreamError::Connect(describe(&error))
+}
+
+/// An error with its causes, in one line.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,80 @@
+//! One decision as a line. Field names are part of the contract.
+
+use serde::Serialize;
+
+/// Longest tool name or method that a record shows, in characters.
+const NAME_CHARS: usize = 128;
+
+/// One decision. Argument values never stand here, only the names of top-level arguments.
+#[derive(Debug, Clone, Serialize)]
+pub struct DecisionRecord<'a> {
+    /// RFC 3339 in UTC with milliseconds.
+    pub time: String,
+    /// The call's id: 16 hexadecimal digits, the same in a refusal's `_meta`.
+    pub id: String,
+    pub grant: Option<&'a str>,
+    pub server: &'a str,
+    /// A hash of the session id.
+    pub session: Option<String>,
+    pub method: &'a str,
+    pub tool: Option<&'a str>,
+    pub argument_keys: &'a [String],
+    pub policy: Vec<PolicyRecord<'a>>,
+    pub outcome: &'static str,
+    pub rule: Option<&'a str>,
+    pub message: Option<&'a str>,
+    pub charges: Vec<ChargeRecord<'a>>,
+    pub upstream: Option<UpstreamRecord>,
+    pub degraded: bool,
+    pub replica: &'a str,
+}
+
+/// A policy that was asked, and the digest of its text.
+#[derive(Debug, Clone, Serialize)]
+pub struct PolicyRecord<'a> {
+    pub name: &'a str,
+    pub digest: &'a str,
+}
+
+/// What one limit was charged, or looked at.
+#[derive(Debug, Clone, Serialize)]
+pub struct ChargeRecord<'a> {
+    pub rule: &'a str,
+    pub counter: &'a str,
+    pub weight: u64,
+    pub max: u64,
+    pub left: Option<u64>,
+    /// Store time of the charge in milliseconds since 1970; none where nothing was charged.
+    pub store_ms: Option<u64>,
+}
+
+/// What became of the forwarded request.
+#[derive(Debug, Clone, Serialize)]
+pub struct UpstreamRecord {
+    /// HTTP status of the answer; none where no answer came.
+    pub status: Option<u16>,
+    /// From sending to the head of the answer, in milliseconds.
+    pub ms: f64,
+    /// `answered`, `unsent` (nothing reached the upstream), `broken`, `timeout` or `aborted` (the client left).
+    pub ended: &'static str,
+    /// True where the charges of the call were taken back.
+    pub refunded: bool,
+}
+
+/// Cuts a name that a caller chose to what a record shows.
+pub fn shown_name(name: &str) -> &str {
+    name.char_indices()
+        .nth(NAME_CHARS)
+        .map_or(name, |(end, _)| name.get(..end).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown_name;
+
+    #[test]
+    fn long_names_are_cut_between_characters() {
+        assert_eq!(shown_name("abc"), "abc");
+        assert_eq!(shown_name(&"ü".repeat(200)), "ü".repeat(128));
+    }
+}

@@ -1,0 +1,280 @@
+//! Prometheus metrics in a registry of their own. Labels come from closed sets only.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{PoisonError, RwLock};
+use std::time::Instant;
+
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+
+use super::DecisionRecord;
+
+/// Tool label of a name that neither a policy nor the server's own list knows.
+const OTHER: &str = "_other";
+/// Tool label of a message that calls no tool.
+const NONE: &str = "_none";
+/// Names learnt from one server's lists; what comes after is `_other`.
+const LEARNT_AT_MOST: usize = 1_000;
+
+/// Everything that `/metrics` shows.
+pub struct Metrics {
+    registry: Registry,
+    decisions: IntCounterVec,
+    store_seconds: HistogramVec,
+    store_errors: IntCounterVec,
+    refunds: IntCounterVec,
+    upstream_seconds: HistogramVec,
+    in_flight: IntGaugeVec,
+    open_connections: IntGauge,
+    judge_seconds: Histogram,
+    tools: ToolNames,
+}
+
+const STORE_BUCKETS: [f64; 12] = [
+    1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0,
+];
+const UPSTREAM_BUCKETS: [f64; 14] = [
+    1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0,
+];
+const JUDGE_BUCKETS: [f64; 11] = [5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.05, 0.1, 0.5];
+
+/// Registers a metric under its name and help.
+fn counter(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> prometheus::Result<IntCounterVec> {
+    let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
+    let metric = IntGaugeVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn histogram(
+    registry: &Registry,
+    (name, help): (&str, &str),
+    buckets: &[f64],
+    labels: &[&str],
+) -> prometheus::Result<HistogramVec> {
+    let metric = HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+impl Metrics {
+    /// Fails only where a name is registered twice, which a test excludes.
+    pub fn new(version: &str) -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let r = &registry;
+        let build = gauge(
+            r,
+            "toolgate_build_info",
+            "1, labelled with the version.",
+            &["version"],
+        )?;
+        build.with_label_values(&[version]).set(1);
+        let store = ("toolgate_store_seconds", "Time that the store took to answer.");
+        let upstream = (
+            "toolgate_upstream_seconds",
+            "Time from sending to the head of the answer.",
+        );
+        let judge = (
+            "toolgate_judge_seconds",
+            "Time from a read body to forwarding, the store included.",
+        );
+        Ok(Self {
+            decisions: counter(
+                r,
+                "toolgate_decisions_total",
+                "Decisions by server, tool and outcome.",
+                &["server", "tool", "outcome", "mode"],
+            )?,
+            store_errors: counter(
+                r,
+                "toolgate_store_errors_total",
+                "Store operations that failed, by what went wrong.",
+                &["operation", "error"],
+            )?,
+            refunds: counter(
+                r,
+                "toolgate_refunds_total",
+                "Refunds of calls that never reached the upstream.",
+                &["server", "result"],
+            )?,
+            in_flight: gauge(
+                r,
+                "toolgate_in_flight",
+                "Requests whose answer has not ended, open streams included.",
+                &["server"],
+            )?,
+            open_connections: gauge(
+                r,
+                "toolgate_open_connections",
+                "Client connections that are open.",
+                &[],
+            )?
+            .with_label_values::<&str>(&[]),
+            store_seconds: histogram(r, store, &STORE_BUCKETS, &["operation"])?,
+            upstream_seconds: histogram(r, upstream, &UPSTREAM_BUCKETS, &["server"])?,
+            judge_seconds: histogram(r, judge, &JUDGE_BUCKETS, &[])?.with_label_values::<&str>(&[]),
+            tools: ToolNames::default(),
+            registry,
+        })
+    }
+
+    /// The exposition in Prometheus' text format.
+    pub fn text(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut out) {
+            tracing::error!(%error, "metrics could not be encoded");
+        }
+        out
+    }
+
+    pub(super) fn decision(&self, record: &DecisionRecord<'_>) {
+        let outcome = record.outcome;
+        let count = |tool: &str| {
+            self.decisions
+                .with_label_values(&[record.server, tool, outcome, "enforce"])
+                .inc()
+        };
+        match record.tool {
+            None => count(NONE),
+            Some(tool) if self.tools.knows(record.server, tool) => count(tool),
+            Some(_) => count(OTHER),
+        }
+    }
+
+    /// Starts the clock of one store operation.
+    pub fn store(&self, operation: &'static str) -> StoreTimer<'_> {
+        StoreTimer {
+            metrics: self,
+            operation,
+            start: Instant::now(),
+        }
+    }
+
+    pub fn refund(&self, server: &str, result: &'static str) {
+        self.refunds.with_label_values(&[server, result]).inc();
+    }
+
+    pub fn upstream(&self, server: &str, seconds: f64) {
+        self.upstream_seconds
+            .with_label_values(&[server])
+            .observe(seconds);
+    }
+
+    pub fn judged(&self, seconds: f64) {
+        self.judge_seconds.observe(seconds);
+    }
+
+    /// The gauge of a server's requests in flight.
+    pub fn in_flight(&self, server: &str) -> IntGauge {
+        self.in_flight.with_label_values(&[server])
+    }
+
+    pub const fn open_connections(&self) -> &IntGauge {
+        &self.open_connections
+    }
+
+    pub const fn tools(&self) -> &ToolNames {
+        &self.tools
+    }
+}
+
+/// Measures one store operation.
+pub struct StoreTimer<'a> {
+    metrics: &'a Metrics,
+    operation: &'static str,
+    start: Instant,
+}
+
+impl StoreTimer<'_> {
+    /// `error` is the closed code of what went wrong, if anything.
+    pub fn end(self, error: Option<&'static str>) {
+        let seconds = self.start.elapsed().as_secs_f64();
+        self.metrics
+            .store_seconds
+            .with_label_values(&[self.operation])
+            .observe(seconds);
+        if let Some(error) = error {
+            self.metrics
+                .store_errors
+                .with_label_values(&[self.operation, error])
+                .inc();
+        }
+    }
+}
+
+/// Tool names that may be labels: from policies, and from the servers' own lists. Never a name that a
+/// caller invented.
+#[derive(Default)]
+pub struct ToolNames {
+    by_server: RwLock<HashMap<String, HashSet<String>>>,
+}
+
+impl ToolNames {
+    /// Adds names of `server`, up to a bound.
+    pub fn learn<'n>(&self, server: &str, names: impl IntoIterator<Item = &'n str>) {
+        let mut fresh = Vec::new();
+        {
+            let known = self.by_server.read().unwrap_or_else(PoisonError::into_inner);
+            let known = known.get(server);
+            fresh.extend(
+                names
+                    .into_iter()
+                    .filter(|name| known.is_none_or(|known| !known.contains(*name))),
+            );
+        }
+        if fresh.is_empty() {
+            return;
+        }
+        let mut all = self.by_server.write().unwrap_or_else(PoisonError::into_inner);
+        let known = all.entry(server.to_owned()).or_default();
+        for name in fresh {
+            if known.len() >= LEARNT_AT_MOST {
+                break;
+            }
+            known.insert(name.to_owned());
+        }
+    }
+
+    fn knows(&self, server: &str, tool: &str) -> bool {
+        let all = self.by_server.read().unwrap_or_else(PoisonError::into_inner);
+        all.get(server).is_some_and(|known| known.contains(tool))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LEARNT_AT_MOST, Metrics, ToolNames};
+
+    #[test]
+    fn every_metric_registers_and_shows() {
+        let metrics = Metrics::new("1.2.3").unwrap();
+        metrics.in_flight("s").set(0);
+        let text = String::from_utf8(metrics.text()).unwrap();
+        assert!(
+            text.contains("toolgate_build_info{version=\"1.2.3\"} 1"),
+            "{text}"
+        );
+        assert!(text.contains("toolgate_in_flight{server=\"s\"} 0"), "{text}");
+    }
+
+    #[test]
+    fn names_are_learnt_up_to_a_bound() {
+        let names = ToolNames::default();
+        let many: Vec<String> = (0..LEARNT_AT_MOST + 10).map(|n| format!("t{n}")).collect();
+        names.learn("s", many.iter().map(String::as_str));
+        assert!(names.knows("s", "t0") && !names.knows("s", &format!("t{}", LEARNT_AT_MOST)));
+        assert!(!names.knows("other", "t0"));
+    }
+}

@@ -1,0 +1,84 @@
+//! `toolgate.yaml` as written: every key optional, unknown keys refused.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Deserializer};
+
+use super::secret::SecretSource;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SettingsFile {
+    pub(super) listen: Option<String>,
+    pub(super) admin: Option<String>,
+    pub(super) public_url: Option<String>,
+    #[serde(default, deserialize_with = "list")]
+    pub(super) allowed_origins: Vec<String>,
+    #[serde(default, deserialize_with = "list")]
+    pub(super) allowed_hosts: Vec<String>,
+    pub(super) session_key: Option<SecretSource>,
+    pub(super) drain_ms: Option<u64>,
+    #[serde(default)]
+    pub(super) counters: CountersFile,
+    #[serde(default)]
+    pub(super) limits: LimitsFile,
+    #[serde(default)]
+    pub(super) servers: BTreeMap<String, ServerFile>,
+    #[serde(default)]
+    pub(super) policies: BTreeMap<String, PathBuf>,
+    pub(super) grants: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CountersFile {
+    pub(super) store: Option<String>,
+    pub(super) url: Option<String>,
+    pub(super) prefix: Option<String>,
+    pub(super) deadline_ms: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LimitsFile {
+    pub(super) body_bytes: Option<usize>,
+    pub(super) headers: Option<usize>,
+    pub(super) header_bytes: Option<usize>,
+    pub(super) connections: Option<usize>,
+    pub(super) connections_per_peer: Option<usize>,
+    pub(super) header_timeout_ms: Option<u64>,
+    pub(super) body_timeout_ms: Option<u64>,
+    pub(super) max_list_bytes: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ServerFile {
+    pub(super) upstream: Option<String>,
+    #[serde(default)]
+    pub(super) headers: BTreeMap<String, SecretSource>,
+    pub(super) host: Option<String>,
+    pub(super) connect_timeout_ms: Option<u64>,
+    pub(super) response_timeout_ms: Option<u64>,
+    pub(super) idle_timeout_ms: Option<u64>,
+}
+
+/// A list, or (from the environment) its items with commas between them.
+fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrMany {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(match OneOrMany::deserialize(deserializer)? {
+        OneOrMany::Many(items) => items,
+        OneOrMany::One(text) => text
+            .split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+            .map(str::to_owned)
+            .collect(),
+    })
+}

@@ -1,0 +1,84 @@
+//! `toolgate.yaml` and its environment overrides. The only reader of the environment.
+
+mod file;
+mod load;
+mod secret;
+
+pub use load::{Settings, SettingsError, for_one_server, load, load_with};
+pub use secret::{Secret, SecretSource};
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where counters live.
+#[derive(Debug, Clone)]
+pub enum Counters {
+    /// This process only.
+    Memory,
+    Redis {
+        url: Secret<String>,
+        prefix: String,
+        deadline: Duration,
+    },
+}
+
+/// Bounds on what one client may send or hold. All are inclusive.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    pub body_bytes: usize,
+    pub headers: usize,
+    pub header_bytes: usize,
+    pub connections: usize,
+    pub connections_per_peer: usize,
+    pub header_timeout: Duration,
+    pub body_timeout: Duration,
+    /// The largest `tools/list` answer or filtered event; beyond it the answer fails closed.
+    pub max_list_bytes: usize,
+}
+
+/// One upstream MCP server: exactly one URL.
+#[derive(Debug, Clone)]
+pub struct Server {
+    pub upstream: http::Uri,
+    /// Headers set on every request to the upstream, in place of what the client sent.
+    pub headers: Vec<(http::HeaderName, Secret<http::HeaderValue>)>,
+    /// Keep the client's `Host` instead of the upstream's.
+    pub pass_host: bool,
+    pub connect_timeout: Duration,
+    /// Until the head of the answer.
+    pub response_timeout: Duration,
+    /// Between two pieces of an answer.
+    pub idle_timeout: Duration,
+}
+
+/// What a fresh `toolgate.yaml` leaves out gets these.
+pub mod defaults {
+    use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+
+    pub const LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080));
+    pub const ADMIN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9090));
+    pub const STORE_DEADLINE_MS: u64 = 100;
+    pub const DRAIN_MS: u64 = 10_000;
+}
+
+/// Listen addresses and switches that are neither limits nor servers.
+#[derive(Debug, Clone)]
+pub struct Front {
+    pub listen: SocketAddr,
+    pub admin: SocketAddr,
+    pub public_url: Option<http::Uri>,
+    pub allowed_origins: Vec<String>,
+    pub allowed_hosts: Vec<String>,
+    pub session_key: Option<Secret<Vec<u8>>>,
+    pub drain: Duration,
+}
+
+/// The files that the settings name, as absolute or settings-relative paths already resolved.
+#[derive(Debug, Clone)]
+pub struct Files {
+    pub settings: PathBuf,
+    pub policies: BTreeMap<String, PathBuf>,
+    pub grants: Option<PathBuf>,
+}

@@ -1,0 +1,21 @@
+// A real client on `@modelcontextprotocol/client` 2.x: 2026-07-28 where the server has it, sessions elsewhere. See spec.mjs.
+import { Client, ProtocolError, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
+import { names, report, requestInit, runCalls, specification } from './spec.mjs';
+
+const spec = specification();
+await report('typescript 2', async () => {
+  const transport = new StreamableHTTPClientTransport(new URL(spec.url), { requestInit: requestInit(spec) });
+  const client = new Client({ name: 'toolgate-test', version: '1.0.0' }, { versionNegotiation: { mode: 'auto' } });
+  await client.connect(transport);
+  const tools = spec.list ? await names((params) => client.listTools(params)) : null;
+  const calls = await runCalls(
+    spec,
+    (name, args) => client.callTool({ name, arguments: args }, { timeout: spec.callTimeoutMs }),
+    (error) => error instanceof ProtocolError,
+  );
+  const session = transport.sessionId ?? null;
+  const protocolVersion = client.getNegotiatedProtocolVersion?.() ?? transport.protocolVersion ?? null;
+  if (session) await transport.terminateSession();
+  await client.close();
+  return { protocolVersion, session, tools, calls };
+});

@@ -1,0 +1,35 @@
+"""A real client on `mcp` 1.x (sessions). See spec.py."""
+
+from datetime import timedelta
+
+import anyio
+import httpx
+from mcp import ClientSession
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.exceptions import McpError
+from spec import headers, names, report, run_calls, specification
+
+spec = specification()
+
+
+async def work():
+    timeout = timedelta(milliseconds=spec["callTimeoutMs"])
+    async with (
+        httpx.AsyncClient(headers=headers(spec), timeout=httpx.Timeout(30)) as http,
+        streamable_http_client(spec["url"], http_client=http) as (read, write, session_id),
+        ClientSession(read, write, read_timeout_seconds=timeout) as session,
+    ):
+        ready = await session.initialize()
+
+        async def page(cursor):
+            listed = await session.list_tools(cursor)
+            return [tool.name for tool in listed.tools], listed.nextCursor
+
+        tools = await names(page) if spec["list"] else None
+        calls = await run_calls(
+            spec, session.call_tool, McpError, lambda result: result.isError, lambda error: (error.error.code, error.error.data)
+        )
+        return {"protocolVersion": ready.protocolVersion, "session": session_id(), "tools": tools, "calls": calls}
+
+
+report("python 1", anyio.run, work)

@@ -1,0 +1,28 @@
+"""A real client on `mcp` 2.x: 2026-07-28 where the server has it, sessions elsewhere. See spec.py."""
+
+import anyio
+import httpx2
+from mcp import Client, MCPError
+from mcp.client.streamable_http import streamable_http_client
+from spec import headers, names, report, run_calls, specification
+
+spec = specification()
+
+
+async def work():
+    async with httpx2.AsyncClient(headers=headers(spec), timeout=httpx2.Timeout(30)) as http:
+        transport = streamable_http_client(spec["url"], http_client=http)
+        async with Client(transport, read_timeout_seconds=spec["callTimeoutMs"] / 1000) as client:
+
+            async def page(cursor):
+                listed = await client.list_tools(cursor=cursor)
+                return [tool.name for tool in listed.tools], listed.next_cursor
+
+            tools = await names(page) if spec["list"] else None
+            calls = await run_calls(
+                spec, client.call_tool, MCPError, lambda result: result.is_error, lambda error: (error.code, error.data)
+            )
+            return {"protocolVersion": client.protocol_version, "session": None, "tools": tools, "calls": calls}
+
+
+report("python 2", anyio.run, work)

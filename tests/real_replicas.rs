@@ -1,0 +1,207 @@
+//! Several replicas, one Redis: the limit holds for all of them together, exactly.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "in a test and its helpers a failed unwrap is a failed test"
+)]
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use support::gate::{Gate, Setup, limited};
+use support::history::{Span, surely_within, worst_window};
+use support::mcp::Reply;
+use support::servers::{Era, Fixture};
+use support::store::Redis;
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
+
+const REPLICAS: usize = 4;
+const MAX: usize = 10;
+/// Tests of exactness give the store all the time it needs.
+const PATIENT_STORE_MS: u64 = 5_000;
+
+fn setup(fixture: &Fixture, redis: &Redis, window: Value) -> Setup {
+    Setup::new()
+        .server("fixture", &fixture.url)
+        .policy("p", limited("start_run", MAX as u64, window))
+        .grant("first", "tg_first", "fixture", "p")
+        .grant("second", "tg_second", "fixture", "p")
+        .redis(&redis.url(), PATIENT_STORE_MS)
+}
+
+/// `count` calls at once, spread over the replicas, each on its own connection: all are connected before the first is sent.
+async fn storm(gates: &[Gate], token: &str, count: usize) -> Vec<Reply> {
+    let ready = Arc::new(Barrier::new(count));
+    let mut calls = JoinSet::new();
+    for gate in gates.iter().cycle().take(count) {
+        let (caller, ready) = (gate.caller("fixture", token), Arc::clone(&ready));
+        calls.spawn(async move {
+            let mut line = caller.connect().await;
+            ready.wait().await;
+            line.call("start_run", &json!({})).await
+        });
+    }
+    calls.join_all().await
+}
+
+fn count(replies: &[Reply], outcome: &str) -> usize {
+    replies.iter().filter(|reply| reply.outcome() == outcome).count()
+}
+
+fn logged(gates: &[Gate], grant: &str, outcome: &str) -> usize {
+    let holds =
+        |line: &Value| line["grant"] == grant && line["outcome"] == outcome && line["tool"] == "start_run";
+    gates
+        .iter()
+        .map(|gate| gate.decisions().iter().filter(|line| holds(line)).count())
+        .sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn four_replicas_admit_exactly_ten_of_four_hundred_calls_for_each_grant() {
+    let (fixture, redis) = (Fixture::start(Era::Current), Redis::start());
+    let gates = setup(&fixture, &redis, json!("hour")).start_many(REPLICAS);
+
+    let first = storm(&gates, "tg_first", 400).await;
+    assert_eq!(
+        (count(&first, "executed"), count(&first, "limited")),
+        (MAX, 400 - MAX)
+    );
+    assert_eq!(
+        fixture.executions("start_run").await,
+        MAX as u64,
+        "other calls than the admitted ones ran"
+    );
+    assert!(
+        first.iter().all(|reply| reply.status == 200),
+        "a refusal came with an HTTP error"
+    );
+
+    let second = storm(&gates, "tg_second", 100).await;
+    assert_eq!(
+        (count(&second, "executed"), count(&second, "limited")),
+        (MAX, 100 - MAX)
+    );
+    assert_eq!(fixture.executions("start_run").await, 2 * MAX as u64);
+
+    support::wait::until("every admission is logged once", || async {
+        let admitted = (
+            logged(&gates, "first", "allowed"),
+            logged(&gates, "second", "allowed"),
+        );
+        (admitted == (MAX, MAX)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_is_limited_with_its_grant_on_whichever_replica_it_calls() {
+    let (fixture, redis) = (Fixture::start(Era::Session), Redis::start());
+    let gates = setup(&fixture, &redis, json!("hour")).start_many(2);
+    let mut outcomes = Vec::new();
+    for gate in gates.iter().cycle().take(3) {
+        let session = gate.caller("fixture", "tg_first").open_session().await;
+        for _ in 0..5 {
+            outcomes.push(session.call("start_run", &json!({})).await.outcome().to_owned());
+        }
+    }
+    assert_eq!(outcomes, [vec!["executed"; MAX], vec!["limited"; 5]].concat());
+    assert_eq!(fixture.executions("start_run").await, MAX as u64);
+}
+
+/// One admitted or refused call as its caller saw it.
+struct Recorded {
+    span: Span,
+    admitted: bool,
+}
+
+/// Calls one after the other on one connection until told to stop.
+async fn hammer(gate: support::mcp::Caller, began: Instant, stop: Arc<AtomicBool>) -> Vec<Recorded> {
+    let mut line = gate.connect().await;
+    let mut recorded = Vec::new();
+    let now = || u64::try_from(began.elapsed().as_millis()).unwrap();
+    while !stop.load(Ordering::Relaxed) {
+        let sent_ms = now();
+        let reply = line.call("start_run", &json!({})).await;
+        let span = Span {
+            sent_ms,
+            answered_ms: now(),
+        };
+        let admitted = match reply.outcome() {
+            "executed" => true,
+            "limited" => false,
+            other => panic!("a call ended as {other}: {:?}", reply.message),
+        };
+        recorded.push(Recorded { span, admitted });
+    }
+    recorded
+}
+
+/// The store's time of each admission, from the decision log of all replicas.
+fn admissions_ms(gates: &[Gate]) -> Vec<u64> {
+    let lines = gates.iter().flat_map(Gate::decisions);
+    let admitted = lines.filter(|line| line["outcome"] == "allowed" && line["tool"] == "start_run");
+    admitted
+        .map(|line| {
+            line["charges"][0]["store_ms"]
+                .as_u64()
+                .unwrap_or_else(|| panic!("no store time in {line}"))
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_two_second_window_of_a_recorded_history_exceeds_the_limit_and_the_worst_reaches_it() {
+    const WINDOW_MS: u64 = 2_000;
+    const LOAD_MS: u64 = 20_000;
+    let (fixture, redis) = (Fixture::start(Era::Current), Redis::start());
+    let gates = setup(&fixture, &redis, json!(2)).start_many(REPLICAS);
+
+    let (began, stop) = (Instant::now(), Arc::new(AtomicBool::new(false)));
+    let mut tasks = JoinSet::new();
+    for gate in gates.iter().cycle().take(2 * REPLICAS) {
+        tasks.spawn(hammer(
+            gate.caller("fixture", "tg_first"),
+            began,
+            Arc::clone(&stop),
+        ));
+    }
+    tokio::time::sleep(Duration::from_millis(LOAD_MS)).await;
+    stop.store(true, Ordering::Relaxed);
+    let recorded: Vec<Recorded> = tasks.join_all().await.into_iter().flatten().collect();
+    let admitted: Vec<Span> = recorded
+        .iter()
+        .filter(|call| call.admitted)
+        .map(|call| call.span)
+        .collect();
+
+    let ran = fixture.executions("start_run").await;
+    assert_eq!(ran, admitted.len() as u64);
+    assert!(
+        surely_within(&admitted, WINDOW_MS) <= MAX,
+        "more than {MAX} calls surely ran within {WINDOW_MS} ms"
+    );
+    let times = support::wait::until("every admission is logged", || async {
+        Some(admissions_ms(&gates)).filter(|times| times.len() == admitted.len())
+    })
+    .await;
+    assert_eq!(
+        worst_window(&times, WINDOW_MS),
+        MAX,
+        "the worst window of the store's own times"
+    );
+    // Ten windows of demand: each must have been used up, or the limit is tighter than it says.
+    let full = LOAD_MS / (WINDOW_MS + 100) * MAX as u64;
+    assert!(
+        ran >= full,
+        "only {ran} of at least {full} calls were admitted under load"
+    );
+}

@@ -1,0 +1,134 @@
+//! The store fails for real: killed, stalled, cut off, back again.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "in a test and its helpers a failed unwrap is a failed test"
+)]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use support::gate::{Gate, Setup, limited};
+use support::mcp::Reply;
+use support::relay::Relay;
+use support::servers::{Era, Fixture};
+use support::store::Redis;
+use support::wait::until;
+
+const DEADLINE_MS: u64 = 200;
+/// The deadline, and what a busy machine adds to it.
+const REFUSED_WITHIN: Duration = Duration::from_millis(DEADLINE_MS + 800);
+
+fn gate(fixture: &Fixture, store: &str) -> Gate {
+    Setup::new()
+        .server("fixture", &fixture.url)
+        .policy("p", limited("start_run", 1_000, json!("hour")))
+        .grant("agent", "tg_agent", "fixture", "p")
+        .redis(store, DEADLINE_MS)
+        .start()
+}
+
+async fn start_run(gate: &Gate) -> Reply {
+    gate.caller("fixture", "tg_agent")
+        .call("start_run", &json!({}))
+        .await
+}
+
+async fn echo(gate: &Gate) -> Reply {
+    gate.caller("fixture", "tg_agent")
+        .call("echo", &json!({ "message": "hi" }))
+        .await
+}
+
+/// Waits until limited calls run (again).
+async fn until_served(gate: &Gate) {
+    until("limited calls are served", || async {
+        (start_run(gate).await.outcome() == "executed").then_some(())
+    })
+    .await;
+}
+
+/// A limited call is refused in time and says why, an unlimited one runs.
+async fn assert_refused_in_time(gate: &Gate, fixture: &Fixture) {
+    let ran = fixture.executions("start_run").await;
+    for _ in 0..5 {
+        let asked = Instant::now();
+        let reply = start_run(gate).await;
+        let took = asked.elapsed();
+        assert_eq!(reply.outcome(), "store_error", "{:?}", reply.message);
+        assert!(
+            took < REFUSED_WITHIN,
+            "the refusal took {took:?} at a deadline of {DEADLINE_MS} ms"
+        );
+        assert_eq!(reply.status, 200);
+        assert_eq!(reply.message["result"]["isError"], true);
+        assert_eq!(reply.decision()["executed"], false);
+        assert!(reply.decision()["retryAfterMs"].is_u64(), "{:?}", reply.message);
+        assert!(reply.text().contains("not executed"), "{}", reply.text());
+        assert_eq!(
+            echo(gate).await.outcome(),
+            "executed",
+            "an unlimited call needs no store"
+        );
+    }
+    assert_eq!(fixture.executions("start_run").await, ran, "a refused call ran");
+}
+
+#[tokio::test]
+async fn with_redis_killed_limited_calls_are_refused_in_time_and_service_resumes_when_it_is_back() {
+    let (fixture, mut redis) = (Fixture::start(Era::Current), Redis::start());
+    let gate = gate(&fixture, &redis.url());
+    until_served(&gate).await;
+    redis.kill();
+    assert_refused_in_time(&gate, &fixture).await;
+    redis.restart();
+    until_served(&gate).await;
+}
+
+#[tokio::test]
+async fn with_a_stalled_wire_to_redis_limited_calls_are_refused_in_time_and_service_resumes() {
+    let (fixture, redis) = (Fixture::start(Era::Current), Redis::start());
+    let relay = Relay::start(&redis.address()).await;
+    let gate = gate(&fixture, &format!("redis://{}", relay.address));
+    until_served(&gate).await;
+    relay.stall();
+    assert_refused_in_time(&gate, &fixture).await;
+    relay.heal();
+    until_served(&gate).await;
+    relay.cut();
+    assert_refused_in_time(&gate, &fixture).await;
+    relay.heal();
+    until_served(&gate).await;
+}
+
+#[tokio::test]
+async fn toolgate_starts_without_redis_and_serves_when_it_comes() {
+    let (fixture, mut redis) = (Fixture::start(Era::Current), Redis::start());
+    redis.kill();
+    let gate = gate(&fixture, &redis.url());
+    assert_refused_in_time(&gate, &fixture).await;
+    redis.restart();
+    until_served(&gate).await;
+}
+
+#[tokio::test]
+async fn a_store_error_is_logged_with_its_outcome() {
+    let (fixture, mut redis) = (Fixture::start(Era::Current), Redis::start());
+    let gate = gate(&fixture, &redis.url());
+    redis.kill();
+    assert_eq!(start_run(&gate).await.outcome(), "store_error");
+    let lines = gate
+        .until_decisions("the refusal is logged", 1, |line| {
+            line["outcome"] == "store_error"
+        })
+        .await;
+    assert_eq!(
+        (lines[0]["grant"].as_str(), lines[0]["tool"].as_str()),
+        (Some("agent"), Some("start_run"))
+    );
+}

@@ -1,0 +1,147 @@
+//! Real MCP clients on four SDKs, each a small script that is told what to do and prints what it saw.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::child::{Child, REMEDY};
+use super::servers::node;
+
+/// How long a whole client run may take.
+const RUN: Duration = Duration::from_secs(90);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sdk {
+    TypeScript1,
+    TypeScript2,
+    Python1,
+    Python2,
+}
+
+impl Sdk {
+    pub const ALL: [Self; 4] = [Self::TypeScript1, Self::TypeScript2, Self::Python1, Self::Python2];
+
+    /// Whether it speaks the stateless revision 2026-07-28 where the server has it.
+    pub fn is_current(self) -> bool {
+        matches!(self, Self::TypeScript2 | Self::Python2)
+    }
+
+    fn command(self) -> Command {
+        match self {
+            Self::TypeScript1 => node("client-sdk-1.mjs"),
+            Self::TypeScript2 => node("client-sdk-2.mjs"),
+            Self::Python1 => python("mcp-1", "client_mcp_1.py"),
+            Self::Python2 => python("mcp-2", "client_mcp_2.py"),
+        }
+    }
+}
+
+fn python(venv: &str, script: &str) -> Command {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    assert!(
+        root.join(".tools").join(venv).join(".installed").exists(),
+        "the venv `{venv}` is missing: {REMEDY}"
+    );
+    let mut command = Command::new(root.join(".tools").join(venv).join("bin/python"));
+    command
+        .arg(root.join("tests/clients/python").join(script))
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+}
+
+/// What a client run showed.
+#[derive(Debug)]
+pub struct Run {
+    pub answer: Value,
+}
+
+/// One call as the SDK's user saw it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    pub tool: String,
+    /// `ok`, `tool_error`, `protocol_error` or `transport_error`.
+    pub kind: String,
+    pub text: String,
+    pub code: Option<i64>,
+    pub meta: Value,
+}
+
+impl Seen {
+    /// toolgate's own note on the answer.
+    pub fn decision(&self) -> &Value {
+        &self.meta["toolgate/decision"]
+    }
+}
+
+impl Run {
+    /// Why the client could not connect or died on the way.
+    pub fn failure(&self) -> Option<&str> {
+        self.answer["failed"].as_str()
+    }
+
+    pub fn protocol_version(&self) -> &str {
+        self.answer["protocolVersion"].as_str().unwrap_or_default()
+    }
+
+    pub fn tools(&self) -> Vec<&str> {
+        self.answer["tools"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|name| name.as_str().unwrap())
+            .collect()
+    }
+
+    pub fn calls(&self) -> Vec<Seen> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let calls = self.answer["calls"]
+            .as_array()
+            .unwrap_or_else(|| panic!("the client failed: {}", self.answer));
+        calls
+            .iter()
+            .map(|call| Seen {
+                tool: text(&call["tool"]),
+                kind: text(&call["kind"]),
+                text: text(&call["text"]),
+                code: call["code"].as_i64(),
+                meta: call["meta"].clone(),
+            })
+            .collect()
+    }
+}
+
+/// Starts the client; [`Running::finish`] waits for what it saw.
+pub fn start(sdk: Sdk, url: &str, token: &str, calls: &Value) -> Running {
+    let spec = json!({ "url": url, "token": token, "calls": calls });
+    Running {
+        child: Child::start(&format!("{sdk:?} client"), sdk.command().arg(spec.to_string())),
+        sdk,
+    }
+}
+
+/// A client that has been started.
+pub struct Running {
+    child: Child,
+    sdk: Sdk,
+}
+
+impl Running {
+    pub fn finish(mut self) -> Run {
+        self.child.wait_end(RUN);
+        let Some(answer) = self.child.json_lines().pop() else {
+            panic!(
+                "the {:?} client printed nothing.\nstderr:\n{}",
+                self.sdk,
+                self.child.stderr()
+            );
+        };
+        Run { answer }
+    }
+}
+
+/// Connects, lists the tools, makes the calls one after the other (`[{"tool", "arguments", "times"}]`), disconnects.
+pub fn run(sdk: Sdk, url: &str, token: &str, calls: &Value) -> Run {
+    start(sdk, url, token, calls).finish()
+}
