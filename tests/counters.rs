@@ -1,12 +1,5 @@
 //! One behaviour suite, run over every store.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::disallowed_methods,
-    reason = "in a test what fails is meant to stop it; a long run takes its length from the environment"
-)]
+#![cfg(test)]
 
 #[path = "support/redis.rs"]
 mod redis_server;

@@ -1,13 +1,6 @@
 //! What goes wrong around a real Redis: every call is answered in time, and nothing is charged that was
 //! given up.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::disallowed_methods,
-    reason = "in a test what fails is meant to stop it; a long run takes its length from the environment"
-)]
+#![cfg(test)]
 
 #[path = "support/mute_relay.rs"]
 mod mute_relay;

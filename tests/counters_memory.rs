@@ -1,12 +1,5 @@
 //! A key's memory is bounded whatever `max` is, and idle keys vanish.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::disallowed_methods,
-    reason = "in a test what fails is meant to stop it; a long run takes its length from the environment"
-)]
+#![cfg(test)]
 
 #[path = "support/redis.rs"]
 mod redis_server;

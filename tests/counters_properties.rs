@@ -1,12 +1,5 @@
 //! The script against the model and against brute force, on random steps, in a real Redis.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::disallowed_methods,
-    reason = "in a test what fails is meant to stop it; a long run takes its length from the environment"
-)]
+#![cfg(test)]
 
 #[path = "support/redis.rs"]
 mod redis_server;
@@ -54,6 +47,7 @@ fn no_sequence_breaks_a_window_and_no_denial_is_needless_or_leaves_a_trace() {
 }
 
 /// `PROPTEST_CASES` asks for more, in a long run.
+#[expect(clippy::disallowed_methods, reason = "how long a test runs is no setting of toolgate")]
 fn cases(usual: u32) -> u32 {
     std::env::var("PROPTEST_CASES")
         .ok()

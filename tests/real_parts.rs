@@ -18,9 +18,9 @@ use support::clients::{self, Sdk};
 use support::history::{Span, surely_within, worst_window};
 use support::http;
 use support::mcp::Caller;
+use support::redis::RedisServer;
 use support::relay::Relay;
 use support::servers::{Era, Everything, Fixture};
-use support::store::Redis;
 
 /// Five calls that every client makes of the fixture.
 fn calls() -> serde_json::Value {
@@ -165,8 +165,8 @@ async fn a_session_listens_on_its_get_stream_until_it_is_deleted() {
 
 #[tokio::test]
 async fn the_relay_cuts_stalls_and_heals() {
-    let redis = Redis::start();
-    let relay = Relay::start(&redis.address()).await;
+    let redis = RedisServer::start();
+    let relay = Relay::start(&format!("127.0.0.1:{}", redis.port)).await;
     let address = relay.address.to_string();
     let mut wire = http::Wire::open(&address).await;
     wire.send(b"PING\r\n").await;
@@ -189,8 +189,8 @@ async fn the_relay_cuts_stalls_and_heals() {
 
 #[tokio::test]
 async fn redis_comes_back_on_its_port_after_a_crash() {
-    let mut redis = Redis::start();
-    let address = redis.address();
+    let mut redis = RedisServer::start();
+    let address = format!("127.0.0.1:{}", redis.port);
     redis.kill();
     assert!(tokio::net::TcpStream::connect(&address).await.is_err());
     redis.restart();

@@ -300,7 +300,7 @@ async fn a_body_over_the_cap_is_refused_with_either_framing() {
 #[tokio::test]
 async fn refused_calls_keep_their_raw_id_and_say_why() {
     let scene = Scene::open().await;
-    for id in ["\"\\u0061b\"", "12345678901234567890", "-0.50e1", "\"\""] {
+    for id in ["\"\\u0061b\"", "12345678901234567890", "-5", "\"\""] {
         let body = call("files/write")
             .to_string()
             .replace("\"id\":1", &format!("\"id\":{id}"));

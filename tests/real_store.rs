@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use support::gate::{Gate, Setup, limited};
 use support::mcp::Reply;
+use support::redis::RedisServer;
 use support::relay::Relay;
 use support::servers::{Era, Fixture};
-use support::store::Redis;
 use support::wait::until;
 
 const DEADLINE_MS: u64 = 200;
@@ -81,7 +81,7 @@ async fn assert_refused_in_time(gate: &Gate, fixture: &Fixture) {
 
 #[tokio::test]
 async fn with_redis_killed_limited_calls_are_refused_in_time_and_service_resumes_when_it_is_back() {
-    let (fixture, mut redis) = (Fixture::start(Era::Current), Redis::start());
+    let (fixture, mut redis) = (Fixture::start(Era::Current), RedisServer::start());
     let gate = gate(&fixture, &redis.url());
     until_served(&gate).await;
     redis.kill();
@@ -92,8 +92,8 @@ async fn with_redis_killed_limited_calls_are_refused_in_time_and_service_resumes
 
 #[tokio::test]
 async fn with_a_stalled_wire_to_redis_limited_calls_are_refused_in_time_and_service_resumes() {
-    let (fixture, redis) = (Fixture::start(Era::Current), Redis::start());
-    let relay = Relay::start(&redis.address()).await;
+    let (fixture, redis) = (Fixture::start(Era::Current), RedisServer::start());
+    let relay = Relay::start(&format!("127.0.0.1:{}", redis.port)).await;
     let gate = gate(&fixture, &format!("redis://{}", relay.address));
     until_served(&gate).await;
     relay.stall();
@@ -108,7 +108,7 @@ async fn with_a_stalled_wire_to_redis_limited_calls_are_refused_in_time_and_serv
 
 #[tokio::test]
 async fn toolgate_starts_without_redis_and_serves_when_it_comes() {
-    let (fixture, mut redis) = (Fixture::start(Era::Current), Redis::start());
+    let (fixture, mut redis) = (Fixture::start(Era::Current), RedisServer::start());
     redis.kill();
     let gate = gate(&fixture, &redis.url());
     assert_refused_in_time(&gate, &fixture).await;
@@ -118,7 +118,7 @@ async fn toolgate_starts_without_redis_and_serves_when_it_comes() {
 
 #[tokio::test]
 async fn a_store_error_is_logged_with_its_outcome() {
-    let (fixture, mut redis) = (Fixture::start(Era::Current), Redis::start());
+    let (fixture, mut redis) = (Fixture::start(Era::Current), RedisServer::start());
     let gate = gate(&fixture, &redis.url());
     redis.kill();
     assert_eq!(start_run(&gate).await.outcome(), "store_error");

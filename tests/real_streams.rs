@@ -226,8 +226,9 @@ async fn a_call_reaches_the_server_byte_for_byte_and_without_the_token() {
     let fixture = Fixture::start(Era::Session);
     let gate = gate(&fixture);
     let session = gate.caller("fixture", TOKEN).open_session().await;
-    let body = br#" { "jsonrpc":"2.0","future" : {"a":[1.10,12345678901234567890123]}, "id":"\u0041-7", "method":"tools\/call",
-        "params":{"x-unknown":null,"name":"start_run","arguments":{"pipeline":"n\u00efght","big":1234567890123456789012345}} } "#;
+    let body = br#" { "jsonrpc":"2.0", "id":"\u0041-7",  "method":"tools\/call",
+        "params":{"x-unknown":null,"future" : {"a":[1.10,-0.0E+1]},"name":"start_run",
+        "arguments":{"pipeline":"n\u00efght","big":1234567890123456789012345}} } "#;
     let headers = [
         ("MCP-Protocol-Version", "2025-11-25"),
         ("Mcp-Session-Id", session.id.as_str()),

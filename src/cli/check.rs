@@ -34,7 +34,11 @@ pub fn run(paths: &[PathBuf], strict: bool, out: &mut dyn Write) -> io::Result<u
     let policies = counted(paths.len(), "policy", "policies");
     let errors = counted(tally.errors, "error", "errors");
     let warnings = counted(tally.warnings, "warning", "warnings");
-    writeln!(out, "checked {policies}: {errors}, {warnings}")?;
+    write!(out, "checked {policies}: {errors}, {warnings}")?;
+    match tally.unreadable {
+        0 => writeln!(out)?,
+        count => writeln!(out, ", {count} unreadable")?,
+    }
     Ok(match tally {
         Tally { unreadable: 1.., .. } => UNREADABLE,
         Tally { errors: 1.., .. } => FAULTY,
@@ -72,13 +76,22 @@ fn check_file(path: &Path, tally: &mut Tally, out: &mut dyn Write) -> io::Result
 
 /// Reads at most one byte more than a document may have, so that a device file cannot fill the memory.
 fn read(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    let most = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
-    File::open(path)?.take(most).read_to_string(&mut text)?;
-    Ok(text)
+    let mut bytes = Vec::new();
+    let most = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX);
+    File::open(path)?
+        .take(most.saturating_add(1))
+        .read_to_end(&mut bytes)?;
+    if bytes.len() > MAX_BYTES {
+        let message = format!("it has more than {MAX_BYTES} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
 }
 
 fn counted(count: usize, one: &str, many: &str) -> String {
     let word = if count == 1 { one } else { many };
     format!("{count} {word}")
 }
+
+#[cfg(test)]
+mod tests;

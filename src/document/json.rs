@@ -59,7 +59,7 @@ impl<'t> Reader<'t> {
     fn node(&mut self, depth: usize) -> Result<Node, Fault> {
         let found = self.next_token();
         let place = self.place();
-        if depth > MAX_DEPTH {
+        if depth >= MAX_DEPTH && matches!(found, Some('{' | '[')) {
             return Err(Fault::too_deep(place));
         }
         let value = match found {

@@ -103,7 +103,7 @@ impl Builder<'_> {
         ) {
             return Err(Fault::new(place, "a key must be text, not a list or an object"));
         }
-        if self.open.len() > MAX_DEPTH {
+        if self.open.len() >= MAX_DEPTH {
             return Err(Fault::too_deep(place));
         }
         self.open.push(Open { place, kind });

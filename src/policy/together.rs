@@ -168,3 +168,6 @@ fn shown_place(line: u32, file: Option<&str>) -> String {
         None => format!("on line {line}"),
     }
 }
+
+#[cfg(test)]
+mod tests;

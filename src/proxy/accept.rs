@@ -5,13 +5,14 @@ use std::collections::hash_map::Entry;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use prometheus::IntGauge;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -26,8 +27,11 @@ const H2_STREAMS: u32 = 256;
 /// Ends [`accept`] when it becomes true.
 pub type Shutdown = watch::Receiver<bool>;
 
-/// Serves `listener` until `shutdown`, then lets open requests end within `drain`. Returns how many
-/// connections were cut.
+/// How long connections that are cut may take to see it.
+const CUT: Duration = Duration::from_secs(1);
+
+/// Serves `listener` until `shutdown`, then lets open requests end within `drain` and cuts the rest, so that
+/// they are recorded before the process ends. Returns how many connections were cut.
 pub async fn accept(
     gate: Arc<Gate>,
     listener: TcpListener,
@@ -36,10 +40,9 @@ pub async fn accept(
 ) -> usize {
     let builder = Arc::new(builder(&gate.limits));
     let graceful = GracefulShutdown::new();
-    let peers = Arc::new(Peers::new(
-        &gate.limits,
-        gate.recorder.metrics.open_connections().clone(),
-    ));
+    let open = gate.recorder.metrics.open_connections().clone();
+    let peers = Arc::new(Peers::new(&gate.limits, open.clone()));
+    let (cut, cutting) = watch::channel(false);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -59,14 +62,31 @@ pub async fn accept(
             tracing::debug!(peer = %peer.ip(), "too many connections: one was closed");
             continue;
         };
-        serve(&gate, &builder, &graceful, stream, seat);
+        let watched = Watched {
+            watcher: graceful.watcher(),
+            cut: cutting.clone(),
+            _seat: seat,
+        };
+        serve(&gate, &builder, stream, watched);
     }
     drop(listener);
-    let open = graceful.count();
-    match tokio::time::timeout(drain, graceful.shutdown()).await {
-        Ok(()) => 0,
-        Err(_) => open,
+    let mut drained = pin!(graceful.shutdown());
+    if tokio::time::timeout(drain, &mut drained).await.is_ok() {
+        return 0;
     }
+    let left = usize::try_from(open.get()).unwrap_or_default();
+    cut.send_replace(true);
+    if tokio::time::timeout(CUT, drained).await.is_err() {
+        tracing::error!("some connections could not be cut");
+    }
+    left
+}
+
+/// What ends a connection from outside, and its place.
+struct Watched {
+    watcher: Watcher,
+    cut: Shutdown,
+    _seat: Seat,
 }
 
 fn builder(limits: &Limits) -> Builder<TokioExecutor> {
@@ -87,33 +107,41 @@ fn builder(limits: &Limits) -> Builder<TokioExecutor> {
     builder
 }
 
-fn serve(
-    gate: &Arc<Gate>,
-    builder: &Arc<Builder<TokioExecutor>>,
-    graceful: &GracefulShutdown,
-    stream: TcpStream,
-    seat: Seat,
-) {
+fn serve(gate: &Arc<Gate>, builder: &Arc<Builder<TokioExecutor>>, stream: TcpStream, mut watched: Watched) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
-    let gate = Arc::clone(gate);
+    let silence = gate.limits.header_timeout;
+    let heard = Arc::new(AtomicBool::new(false));
+    let (gate, hears) = (Arc::clone(gate), Arc::clone(&heard));
     let service = service_fn(move |request| {
+        hears.store(true, Ordering::Relaxed);
         let gate = Arc::clone(&gate);
         async move { Ok::<_, Infallible>(handle(&gate, request).await) }
     });
     let builder = Arc::clone(builder);
-    let watcher = graceful.watcher();
     tokio::spawn(async move {
         let connection = builder
             .serve_connection(TokioIo::new(stream), service)
             .into_owned();
-        let connection = pin!(watcher.watch(connection));
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "a client connection ended");
+        let connection = pin!(watched.watcher.watch(connection));
+        tokio::select! {
+            ended = connection => if let Err(error) = ended {
+                tracing::debug!(%error, "a client connection ended");
+            },
+            () = silent(silence, &heard) => tracing::debug!("a client connection brought no request"),
+            _ = watched.cut.wait_for(|cut| *cut) => {}
         }
-        drop(seat);
     });
+}
+
+/// Ends when no request came in time. hyper's own time-out starts only once it knows the version of HTTP, so
+/// that a connection that sends nothing would keep its place for ever.
+async fn silent(patience: Duration, heard: &AtomicBool) {
+    tokio::time::sleep(patience).await;
+    if heard.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Open connections, in all and per peer.

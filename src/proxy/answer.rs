@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::{HeaderMap, Response, response};
+use http::{HeaderMap, Response, Version, response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::body::{GateBody, UpstreamBody};
@@ -13,7 +13,7 @@ use super::respond;
 use super::stream::FilteredStream;
 use super::{Gate, Upstream};
 use crate::grants::Grant;
-use crate::mcp::envelope::Envelope;
+use crate::mcp::envelope::{Envelope, Kind};
 use crate::mcp::list::{Unfilterable, filter_tools};
 use crate::policy;
 
@@ -23,8 +23,19 @@ pub struct Asked<'m> {
     pub grant: &'m Arc<Grant>,
     pub upstream: &'m Arc<Upstream>,
     pub modern: bool,
-    /// The answer may carry a list of tools.
-    pub listing: bool,
+    pub carries: Carries,
+}
+
+/// Whether the answer may carry a list of tools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carries {
+    /// Never: the body passes unread.
+    NoList,
+    /// The client waits for a message: whatever the body is called, it must be readable as one.
+    AList,
+    /// The client waits for none: only a body that calls itself JSON or events is read as one, and the
+    /// plain `Accepted` of some servers passes.
+    MaybeAList,
 }
 
 /// Why an answer cannot be passed on.
@@ -32,12 +43,16 @@ pub struct Asked<'m> {
 pub enum Unusable {
     #[error("it redirects, which is not followed")]
     Redirect,
+    #[error("it switches to another protocol, which was not asked for")]
+    Switches,
     #[error("its session id cannot be signed yet")]
     NoSessionKey,
     #[error("its session id is not plain text")]
     SessionId,
     #[error("it is compressed although that was not asked for")]
     Compressed,
+    #[error("it has two content types")]
+    TwoTypes,
     #[error("it is larger than `limits.max_list_bytes`")]
     TooLarge,
     #[error("it broke off")]
@@ -48,7 +63,7 @@ pub enum Unusable {
 
 /// Whether answers to this message can carry a list of tools: lists, results of tasks, streams that
 /// replay or subscribe, and whatever is not known. Results of calls, reads and prompts stream untouched.
-pub fn can_list(message: &Envelope<'_>) -> bool {
+pub fn carries(message: &Envelope<'_>) -> Carries {
     const NEVER: [&str; 7] = [
         "tools/call",
         "resources/read",
@@ -58,10 +73,13 @@ pub fn can_list(message: &Envelope<'_>) -> bool {
         "ping",
         "server/discover",
     ];
-    message
-        .method
-        .as_deref()
-        .is_none_or(|method| !NEVER.contains(&method))
+    if message.kind != Kind::Request {
+        return Carries::MaybeAList;
+    }
+    match message.method.as_deref() {
+        Some(method) if NEVER.contains(&method) => Carries::NoList,
+        _ => Carries::AList,
+    }
 }
 
 /// Turns an upstream's answer into the client's.
@@ -73,12 +91,17 @@ pub async fn pass_on(
     if respond::is_redirect(head.status) {
         return Err(Unusable::Redirect);
     }
+    if head.status.is_informational() {
+        return Err(Unusable::Switches);
+    }
+    // the version speaks of the upstream's framing; ours is our own
+    head.version = Version::HTTP_11;
     headers::clean_answer(&mut head.headers);
     sign_session(asked, &mut head.headers)?;
-    let body = if asked.listing && !holds_no_message(&head) {
-        filtered(asked, &mut head, body).await?
-    } else {
+    let body = if holds_no_message(asked.carries, &head) {
         GateBody::passed(body)
+    } else {
+        filtered(asked, &mut head, body).await?
     };
     Ok(Response::from_parts(head, body))
 }
@@ -104,9 +127,12 @@ async fn filtered(
     head: &mut response::Parts,
     body: UpstreamBody,
 ) -> Result<GateBody, Unusable> {
-    let coding = head.headers.get(header::CONTENT_ENCODING);
-    if coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+    let mut codings = head.headers.get_all(header::CONTENT_ENCODING).iter();
+    if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(Unusable::Compressed);
+    }
+    if head.headers.get_all(header::CONTENT_TYPE).iter().nth(1).is_some() {
+        return Err(Unusable::TwoTypes);
     }
     if is_event_stream(&head.headers) {
         head.headers.remove(header::CONTENT_LENGTH);
@@ -146,12 +172,18 @@ pub fn filter(
     Ok(filtered.body.map(Bytes::from))
 }
 
-/// An error page, say: no client reads a list out of it.
-fn holds_no_message(head: &response::Parts) -> bool {
-    let json = media_type(&head.headers)
-        .windows(4)
-        .any(|part| part.eq_ignore_ascii_case(b"json"));
-    !json && !head.status.is_success()
+/// Whether no client reads a list out of the body: it cannot hold one, or it is an error page, say.
+fn holds_no_message(carries: Carries, head: &response::Parts) -> bool {
+    let message = is_event_stream(&head.headers)
+        || head.headers.get_all(header::CONTENT_TYPE).iter().any(|kind| {
+            let kind = kind.as_bytes().windows(4);
+            kind.into_iter().any(|part| part.eq_ignore_ascii_case(b"json"))
+        });
+    match carries {
+        Carries::NoList => true,
+        Carries::AList => !message && !head.status.is_success(),
+        Carries::MaybeAList => !message,
+    }
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {

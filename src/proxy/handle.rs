@@ -10,7 +10,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use jiff::Timestamp;
 
-use super::answer::{self, Asked, Unusable};
+use super::answer::{self, Asked, Carries, Unusable};
 use super::body::{self, BodyError, GateBody, InFlight};
 use super::exchange::{Exchange, Form, Judged, form_of, judge};
 use super::headers::{self, MCP_METHOD, MCP_NAME, PROTOCOL_VERSION, SESSION_ID};
@@ -22,12 +22,15 @@ use super::upstream::{Connection, UpstreamError};
 use super::{Gate, Snapshot, Upstream, front, ratelimit};
 use crate::counters::CallId;
 use crate::grants::Grant;
-use crate::mcp::envelope::{self, Fault, Unreadable};
+use crate::mcp::envelope::{self, Envelope, Fault, Kind, Unreadable};
 use crate::mcp::headers::{MISMATCH_CODE, agree};
 use crate::mcp::keys::argument_keys;
 use crate::policy::{Denial, Outcome};
 
 type Answer = Response<GateBody>;
+
+/// Stands for the method in the record of a message that was not read.
+const UNREAD: &str = "(unreadable)";
 
 /// Answers one request. Dropping the future aborts what was sent; charges and records outlive it.
 pub async fn handle(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
@@ -39,6 +42,8 @@ pub async fn handle(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
         refuse(&Refusal::ForeignOrigin)
     };
     front::add_cors(&mut answer, origin.as_ref());
+    // refusals too: a flood of them must not outrun a slow disk
+    gate.recorder.room().await;
     answer
 }
 
@@ -68,7 +73,13 @@ async fn judged(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
         Ledger::open(gate, id, server).invalid(Outcome::Unauthenticated, "no known token for this server");
         return refuse(&Refusal::Unauthenticated);
     };
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    if let (None, Some(authority)) = (parts.headers.get(header::HOST), parts.uri.authority())
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        // HTTP/2 has it in `:authority`; `host: pass` needs it
+        parts.headers.insert(header::HOST, host);
+    }
     let known = Known {
         id,
         gate,
@@ -78,6 +89,10 @@ async fn judged(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
         headers: &parts.headers,
     };
     let Ok(session) = session(gate, grant, server, &parts.headers) else {
+        if !gate.session_key.is_known() {
+            // it may be a good one: a 404 would end the session
+            return known.invalid(&Refusal::NoSessionKey { id: None }, "no session key yet");
+        }
         return known.invalid(
             &Refusal::UnknownSession,
             "a session id that this grant was not given",
@@ -159,7 +174,7 @@ impl Known<'_> {
         let started = Instant::now();
         let message = match envelope::read(&body) {
             Ok(message) => message,
-            Err(unreadable) => return self.unreadable(&unreadable),
+            Err(unreadable) => return unreadable_in(self.ledger(UNREAD), &unreadable),
         };
         let header = |name| self.headers.get(name).map(HeaderValue::as_bytes);
         let version = header(PROTOCOL_VERSION);
@@ -169,7 +184,7 @@ impl Known<'_> {
                 &Refusal::Unreadable {
                     code: MISMATCH_CODE,
                     reason,
-                    id: message.id,
+                    id: answerable(&message),
                 },
                 "headers and body disagree",
             );
@@ -196,7 +211,7 @@ impl Known<'_> {
             _ => false,
         };
         let (tool, charges) = match judge(exchange) {
-            Judged::Unreadable(unreadable) => return self.unreadable(&unreadable),
+            Judged::Unreadable(unreadable) => return unreadable_in(ledger, &unreadable),
             Judged::Refuse { denial, form } => return denied(exchange, Some(ledger), &denial, form),
             Judged::Pass => ("", Vec::new()),
             Judged::Call { tool, charges } => (tool, charges),
@@ -204,15 +219,15 @@ impl Known<'_> {
         // ready first, so that admission and arrival are close
         let connection = match self.upstream.connection().await {
             Ok(connection) => connection,
-            Err(error) => return unreachable(ledger, &error, message.id),
+            Err(error) => return unreachable(ledger, &error, answerable(message)),
         };
         match admit(ledger, tool, charges).await {
             Ok(charged) => {
                 self.gate.recorder.metrics.judged(started.elapsed().as_secs_f64());
                 let headers = headers::to_upstream(self.headers, self.session);
                 let request = self.upstream.request(Method::POST, headers, body.clone());
-                let asked = self.asked(exchange.modern, answer::can_list(message));
-                forward(&asked, connection, charged, request, message.id).await
+                let asked = self.asked(exchange.modern, answer::carries(message));
+                forward(&asked, connection, charged, request, answerable(message)).await
             }
             Err(refused) => {
                 let form = form_of(&refused.denial, task);
@@ -229,9 +244,15 @@ impl Known<'_> {
             Err(error) => return unreachable(ledger, &error, None),
         };
         let headers = headers::to_upstream(self.headers, self.session);
+        let is_get = method == Method::GET;
         let request = self.upstream.request(method, headers, Bytes::new());
+        let carries = if is_get {
+            Carries::AList
+        } else {
+            Carries::MaybeAList
+        };
         forward(
-            &self.asked(false, true),
+            &self.asked(false, carries),
             connection,
             Charged::free(ledger),
             request,
@@ -240,35 +261,40 @@ impl Known<'_> {
         .await
     }
 
-    const fn asked(&self, modern: bool, listing: bool) -> Asked<'_> {
+    const fn asked(&self, modern: bool, carries: Carries) -> Asked<'_> {
         Asked {
             gate: self.gate,
             grant: self.grant,
             upstream: self.upstream,
             modern,
-            listing,
+            carries,
         }
-    }
-
-    fn unreadable(&self, unreadable: &Unreadable<'_>) -> Answer {
-        if unreadable.fault == Fault::Encoded {
-            return self.invalid(&Refusal::Encoded, unreadable.reason());
-        }
-        let reason = unreadable.reason();
-        self.invalid(
-            &Refusal::Unreadable {
-                code: unreadable.code(),
-                reason: reason.to_owned(),
-                id: unreadable.id,
-            },
-            reason,
-        )
     }
 
     fn invalid(&self, refusal: &Refusal<'_>, message: &str) -> Answer {
-        self.ledger("(unreadable)").invalid(Outcome::Invalid, message);
+        self.ledger(UNREAD).invalid(Outcome::Invalid, message);
         refuse(refusal)
     }
+}
+
+/// Refuses a body that cannot be read, and records it in the one ledger that the message has.
+fn unreadable_in(ledger: Ledger, unreadable: &Unreadable<'_>) -> Answer {
+    let reason = unreadable.reason();
+    ledger.invalid(Outcome::Invalid, reason);
+    if unreadable.fault == Fault::Encoded {
+        return refuse(&Refusal::Encoded);
+    }
+    refuse(&Refusal::Unreadable {
+        code: unreadable.code(),
+        reason: reason.to_owned(),
+        id: unreadable.id,
+    })
+}
+
+/// The id under which the client waits for an answer. The id of a response is the server's: an answer under
+/// it could be taken for that of a request of the client's own.
+fn answerable<'m>(message: &Envelope<'m>) -> Option<&'m str> {
+    message.id.filter(|_| message.kind == Kind::Request)
 }
 
 /// Refuses, records, and tells what is left where that concerns the grant alone.
@@ -324,7 +350,6 @@ async fn forward(
         ratelimit::add(answer.headers_mut(), ledger.charged());
     }
     sent.answered(status);
-    asked.gate.recorder.room().await;
     answer.map(|body| body.counted(in_flight))
 }
 

@@ -2,6 +2,7 @@
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Version};
+use http_body::Body;
 
 /// Header lines that must not be doubled: two readers could pick different ones.
 const ONCE: [HeaderName; 5] = [
@@ -22,7 +23,7 @@ pub const MCP_NAME: HeaderName = HeaderName::from_static("mcp-name");
 pub type BadHead = &'static str;
 
 /// Refuses heads that two readers could understand in two ways.
-pub fn check<B>(request: &Request<B>) -> Result<(), BadHead> {
+pub fn check<B: Body>(request: &Request<B>) -> Result<(), BadHead> {
     let headers = request.headers();
     for name in headers.keys() {
         let once = ONCE.contains(name) || name.as_str().starts_with("mcp-");
@@ -50,7 +51,9 @@ pub fn check<B>(request: &Request<B>) -> Result<(), BadHead> {
     let length = headers
         .get(header::CONTENT_LENGTH)
         .is_some_and(|length| length != "0");
-    if bodiless && (length || headers.contains_key(header::TRANSFER_ENCODING)) {
+    // a body in HTTP/2 needs neither header
+    let framed = length || headers.contains_key(header::TRANSFER_ENCODING);
+    if bodiless && (framed || !request.body().is_end_stream()) {
         return Err("a body where the method has none");
     }
     Ok(())

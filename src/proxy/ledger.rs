@@ -11,7 +11,9 @@ use super::session;
 use crate::counters::{CallId, ChargeState};
 use crate::grants::Grant;
 use crate::policy::{Charge, Denial, Outcome};
-use crate::record::{ChargeRecord, DecisionRecord, PolicyRecord, UpstreamRecord, shown_name};
+use crate::record::{
+    ChargeRecord, DecisionRecord, Pending, PolicyRecord, UpstreamRecord, shown_message, shown_name,
+};
 
 /// The facts of one message. Dropped unfinished, it records that the client left.
 pub struct Ledger {
@@ -29,6 +31,8 @@ pub struct Ledger {
     store_ms: Option<u64>,
     sent: Option<Instant>,
     written: bool,
+    // the end of the process waits for it
+    _pending: Pending,
 }
 
 impl Ledger {
@@ -48,6 +52,7 @@ impl Ledger {
             store_ms: None,
             sent: None,
             written: false,
+            _pending: gate.recorder.begin(),
         }
     }
 
@@ -157,7 +162,7 @@ impl Ledger {
                 .collect(),
             outcome: outcome.as_str(),
             rule: why.map(|(rule, _)| rule),
-            message: why.map(|(_, message)| message),
+            message: why.map(|(_, message)| shown_message(message)),
             charges: self.charge_records(),
             upstream,
             degraded: false,

@@ -58,6 +58,11 @@ impl FilteredStream {
             self.ready.push_back(event.into_bytes().into());
             return Ok(());
         }
+        if !event.is_message() && !looks_like_json(&event.data()) {
+            // `endpoint` or `ping`, say: no client takes it for a message, and nothing in it can be a list
+            self.ready.push_back(event.into_bytes().into());
+            return Ok(());
+        }
         let data = Bytes::from(event.data().into_owned());
         let filtered = filter(&self.grant, &self.gate, &self.server, self.modern, &data)
             .map_err(|error| StreamError::Unfilterable(error.to_string()))?;
@@ -72,6 +77,11 @@ impl FilteredStream {
     fn end(&mut self) {
         self.splitter = None;
     }
+}
+
+fn looks_like_json(data: &[u8]) -> bool {
+    let text = data.strip_prefix(b"\xef\xbb\xbf").unwrap_or(data);
+    matches!(text.trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
 impl Body for FilteredStream {

@@ -4,6 +4,8 @@ use serde::Serialize;
 
 /// Longest tool name or method that a record shows, in characters.
 const NAME_CHARS: usize = 128;
+/// Longest message that a record shows, in characters: it may quote what a caller sent.
+const MESSAGE_CHARS: usize = 1_000;
 
 /// One decision. Argument values never stand here, only the names of top-level arguments.
 #[derive(Debug, Clone, Serialize)]
@@ -63,9 +65,18 @@ pub struct UpstreamRecord {
 
 /// Cuts a name that a caller chose to what a record shows.
 pub fn shown_name(name: &str) -> &str {
-    name.char_indices()
-        .nth(NAME_CHARS)
-        .map_or(name, |(end, _)| name.get(..end).unwrap_or_default())
+    cut(name, NAME_CHARS)
+}
+
+/// Cuts a message to what a record shows.
+pub fn shown_message(message: &str) -> &str {
+    cut(message, MESSAGE_CHARS)
+}
+
+fn cut(text: &str, chars: usize) -> &str {
+    text.char_indices()
+        .nth(chars)
+        .map_or(text, |(end, _)| text.get(..end).unwrap_or_default())
 }
 
 #[cfg(test)]

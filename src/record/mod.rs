@@ -3,15 +3,22 @@
 mod decision;
 mod lines;
 mod metrics;
+mod pending;
 mod sample;
 
-pub use decision::{ChargeRecord, DecisionRecord, PolicyRecord, UpstreamRecord, shown_name};
+pub use decision::{ChargeRecord, DecisionRecord, PolicyRecord, UpstreamRecord, shown_message, shown_name};
 pub use lines::Lines;
 pub use metrics::{Metrics, StoreTimer, ToolNames};
+pub use pending::Pending;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use pending::Count;
 use sample::Sample;
+
+/// How long the end waits for decisions that are still being made: refunds that a store is slow to answer.
+const SETTLE: Duration = Duration::from_secs(5);
 
 /// Where decisions go.
 #[derive(Clone)]
@@ -19,6 +26,7 @@ pub struct Recorder {
     pub metrics: Arc<Metrics>,
     lines: Option<Lines>,
     sample: Arc<Sample>,
+    pending: Count,
 }
 
 impl Recorder {
@@ -28,6 +36,7 @@ impl Recorder {
             metrics,
             lines,
             sample: Arc::default(),
+            pending: Count::default(),
         }
     }
 
@@ -50,8 +59,16 @@ impl Recorder {
         }
     }
 
-    /// Waits until everything that was recorded has been written.
+    /// Announces a decision that will be recorded; hold it until then.
+    pub fn begin(&self) -> Pending {
+        self.pending.begin()
+    }
+
+    /// Waits until every decision that began was recorded (at most 5 s) and written.
     pub async fn flush(&self) {
+        if tokio::time::timeout(SETTLE, self.pending.none()).await.is_err() {
+            tracing::error!("some decisions were not made in time and are not in the record");
+        }
         if let Some(lines) = &self.lines {
             lines.flush().await;
         }

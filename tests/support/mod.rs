@@ -11,7 +11,7 @@ pub mod gate;
 pub mod history;
 pub mod http;
 pub mod mcp;
+pub mod redis;
 pub mod relay;
 pub mod servers;
-pub mod store;
 pub mod wait;

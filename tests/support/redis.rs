@@ -31,11 +31,7 @@ impl RedisServer {
         let dir = std::env::temp_dir().join(format!("toolgate-redis-{:016x}", u64::from_be_bytes(name)));
         // Another test may take the port between its release here and the server's bind: try again.
         for _ in 0..5 {
-            let port = TcpListener::bind("127.0.0.1:0")
-                .unwrap()
-                .local_addr()
-                .unwrap()
-                .port();
+            let port = free_port();
             let mut server = Self {
                 child: None,
                 dir: dir.clone(),
@@ -46,7 +42,7 @@ impl RedisServer {
                 return server;
             }
         }
-        panic!("redis-server did not start: is it installed?");
+        panic!("redis-server does not start");
     }
 
     /// `redis://127.0.0.1:PORT/`.
@@ -98,7 +94,9 @@ impl RedisServer {
             .spawn();
         self.child = match child {
             Ok(child) => Some(child),
-            Err(error) if error.kind() == ErrorKind::NotFound => panic!("redis-server is not installed"),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                panic!("redis-server is not installed: run `make test` (or scripts/install-test-deps.sh)")
+            }
             Err(error) => panic!("redis-server: {error}"),
         };
         let until = Instant::now() + START;
@@ -118,6 +116,19 @@ impl RedisServer {
             std::thread::sleep(Duration::from_millis(5));
         }
         false
+    }
+}
+
+/// A port below the range from which the system picks for outgoing connections (32768 and up), so that none of
+/// them holds it while the server is down.
+fn free_port() -> u16 {
+    let mut random = [0; 2];
+    loop {
+        getrandom::fill(&mut random).unwrap();
+        let port = 20_000 + u16::from_be_bytes(random) % 12_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
     }
 }
 

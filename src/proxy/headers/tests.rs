@@ -2,12 +2,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request};
 
 use super::{check, clean_answer, is_encoded, to_upstream};
 
-fn request(method: &str, target: &str, headers: &[(&str, &str)]) -> Request<()> {
+fn request(method: &str, target: &str, headers: &[(&str, &str)]) -> Request<String> {
     let mut builder = Request::builder().method(method).uri(target);
     for (name, value) in headers {
         builder = builder.header(*name, *value);
     }
-    builder.body(()).unwrap()
+    builder.body(String::new()).unwrap()
 }
 
 fn map(headers: &[(&str, &str)]) -> HeaderMap {

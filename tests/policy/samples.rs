@@ -2,7 +2,7 @@
 //! word, `warned` compiles with exactly the warnings of its `.err` file, `invalid` is refused with
 //! exactly the problems of its.
 //!
-//! `cargo test --test policy_samples -- --ignored bless` writes the `.err` files anew.
+//! `cargo test --test policy -- --ignored bless` writes the `.err` files anew.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use toolgate::document::{Level, render};
 use toolgate::policy::load;
 
 /// The samples of one folder, in order. Never empty: a folder that lost its samples is a failure.
-fn samples(folder: &str, at_least: usize) -> Vec<PathBuf> {
+pub fn samples(folder: &str, at_least: usize) -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/policies")
         .join(folder);

@@ -1,0 +1,640 @@
+//! The table "Answered": what a caller is told, and that nothing reached the upstream.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use crate::redis_server::RedisServer;
+use crate::wire::client::{call, call_body, post, request};
+use crate::wire::gate::{Gate, Setup};
+use crate::wire::upstream::{self, Step, Upstream, dead_address};
+use crate::wire::{BARE, ELSEWHERE, LATE, until, within};
+
+const POLICY: &str = r#"{"version":"1","default":"deny","hide":["secret_*"],
+  "tools":{"run":{"limits":[{"counter":"runs","window":"minute","max":1}]},
+           "free":{}, "drop":{"action":"deny","reason":"Dropping tables is for people."},"secret_plan":{}}}"#;
+
+async fn strict() -> (Gate, Upstream) {
+    let upstream = Upstream::start().await;
+    let gate = Setup::policy(POLICY).before(upstream.addr).await;
+    (gate, upstream)
+}
+
+#[tokio::test]
+async fn a_denied_call_is_a_tool_error_with_its_rule_and_never_reaches_the_upstream() {
+    let (gate, upstream) = strict().await;
+    let answer = gate.ask(&call("drop")).await;
+    let text = answer.tool_error();
+    assert!(
+        text.contains("Dropping tables is for people.") && text.contains("not executed"),
+        "{text}"
+    );
+    let decision = answer.decision();
+    assert_eq!(
+        (&decision["outcome"], &decision["executed"]),
+        (&json!("denied"), &json!(false))
+    );
+    assert_eq!(decision["rule"], "/tools/drop/action");
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(upstream.accepted(), 0);
+    let records = gate.ended().await;
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0]["id"], decision["id"]);
+}
+
+#[tokio::test]
+async fn a_limited_call_says_when_to_come_back() {
+    let (gate, upstream) = strict().await;
+    let first = gate.ask(&call("run")).await;
+    assert!(first.ran());
+    assert_eq!(first.header("ratelimit-policy"), Some(r#""runs";q=1;w=60"#));
+    let left = first.header("ratelimit").unwrap();
+    assert!(left.starts_with(r#""runs";r=0;t="#), "{left}");
+    assert_eq!(first.header("retry-after"), None);
+
+    let second = gate.ask(&call("run")).await;
+    let text = second.tool_error();
+    let ms = second.decision()["retryAfterMs"].as_u64().unwrap();
+    let seconds = ms.div_ceil(1000);
+    assert!((1..=61).contains(&seconds));
+    assert_eq!(
+        text,
+        format!(
+            "[POLICY DENIED] run: 1 call per minute for this grant is used up. Try again in {seconds} s. The call was not executed."
+        )
+    );
+    assert_eq!(second.decision()["outcome"], "limited");
+    assert_eq!(second.header("retry-after"), Some(seconds.to_string().as_str()));
+    assert!(second.header("ratelimit").is_some() && second.header("ratelimit-policy").is_some());
+    assert_eq!(upstream.count(), 1);
+}
+
+#[tokio::test]
+async fn hidden_and_unlisted_tools_look_as_if_they_did_not_exist() {
+    let (gate, upstream) = strict().await;
+    for tool in ["secret_plan", "nobody_names_this"] {
+        let answer = gate.ask(&call(tool)).await;
+        let expected = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"error":{{"code":-32602,"message":"Unknown tool: {tool}"}}}}"#
+        );
+        assert_eq!((answer.status, answer.text()), (200, expected));
+    }
+    assert_eq!(upstream.accepted(), 0);
+    let outcomes: Vec<_> = gate
+        .ended()
+        .await
+        .iter()
+        .map(|record| record["outcome"].clone())
+        .collect();
+    assert_eq!(outcomes, ["hidden", "hidden"]);
+}
+
+#[tokio::test]
+async fn a_refusal_in_the_current_revision_says_that_the_result_is_complete() {
+    let (gate, _upstream) = strict().await;
+    let legacy = gate.ask(&call("drop")).await.json();
+    assert_eq!(legacy["result"].get("resultType"), None);
+    let modern = gate
+        .ask(&call("drop").header("MCP-Protocol-Version", "2026-07-28"))
+        .await
+        .json();
+    assert_eq!(modern["result"]["resultType"], "complete");
+    assert_eq!(modern["result"].get("structuredContent"), None);
+}
+
+#[tokio::test]
+async fn the_id_of_a_refused_call_comes_back_byte_for_byte() {
+    let (gate, _upstream) = strict().await;
+    for id in [
+        r#""a\u0062 \"c\"""#,
+        "123456789012345678901234567890",
+        "-7",
+        r#""""#,
+    ] {
+        let body =
+            format!(r#"{{"jsonrpc":"2.0","id": {id} ,"method":"tools/call","params":{{"name":"drop"}}}}"#);
+        let text = gate.ask(&post(body)).await.text();
+        assert!(
+            text.starts_with(&format!(r#"{{"jsonrpc":"2.0","id":{id},"result""#)),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_refuses_connections_denies_limited_calls_within_the_deadline_and_lets_others_pass() {
+    let upstream = Upstream::start().await;
+    let gate = Setup::policy(POLICY)
+        .redis(dead_address().await, 150)
+        .before(upstream.addr)
+        .await;
+    denied_by_the_store(&gate, Duration::from_millis(150)).await;
+    assert_eq!(upstream.count(), 0);
+    assert!(gate.ask(&call("free")).await.ran());
+    // another limit of the policy is refused all the same
+    let records = gate.ended().await;
+    assert_eq!(records[0]["outcome"], "store_error");
+    assert_eq!(records[0]["charges"][0]["left"], json!(null));
+    assert_eq!(records[1]["outcome"], "allowed");
+}
+
+#[tokio::test]
+async fn a_store_that_never_answers_denies_limited_calls_within_the_deadline() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = Upstream::start().await;
+    let gate = Setup::policy(POLICY)
+        .redis(silent.local_addr().unwrap(), 150)
+        .before(upstream.addr)
+        .await;
+    for _ in 0..2 {
+        denied_by_the_store(&gate, Duration::from_millis(150)).await;
+    }
+    assert!(gate.ask(&call("free")).await.ran());
+    assert_eq!(upstream.count(), 1);
+    assert!(
+        gate.metric(
+            r#"toolgate_decisions_total{mode="enforce",outcome="store_error",server="s",tool="run"}"#
+        )
+        .await
+            == 2.0
+    );
+}
+
+#[tokio::test]
+async fn a_store_that_is_killed_denies_and_serves_again_when_it_is_back() {
+    let mut redis = RedisServer::start();
+    let upstream = Upstream::start().await;
+    let addr = format!("127.0.0.1:{}", redis.port).parse().unwrap();
+    let gate = Setup::runs(1000, "grant")
+        .redis(addr, 500)
+        .before(upstream.addr)
+        .await;
+    assert!(gate.ask(&call("run")).await.ran());
+    redis.kill();
+    denied_by_the_store(&gate, Duration::from_millis(500)).await;
+    redis.restart();
+    let start = Instant::now();
+    while !gate.ask(&call("run")).await.ran() {
+        assert!(start.elapsed() < Duration::from_secs(5), "service did not resume");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn denied_by_the_store(gate: &Gate, deadline: Duration) {
+    let start = Instant::now();
+    let answer = gate.ask(&call("run")).await;
+    // twice the deadline: a loaded machine may wake us late
+    assert!(
+        start.elapsed() < deadline * 2 + Duration::from_millis(300),
+        "{:?}",
+        start.elapsed()
+    );
+    let text = answer.tool_error();
+    assert!(
+        text.contains("could not be checked") && text.contains("not executed"),
+        "{text}"
+    );
+    let decision = answer.decision();
+    assert_eq!(decision["outcome"], "store_error");
+    assert!(decision["retryAfterMs"].as_u64().unwrap() > 0);
+}
+
+#[tokio::test]
+async fn without_a_good_token_it_is_401_and_says_what_to_send() {
+    let upstream = Upstream::start().await;
+    let other = Upstream::start().await;
+    let gate = Gate::start(
+        Setup {
+            second: Some(other.addr),
+            ..Setup::default()
+        },
+        upstream.addr,
+    )
+    .await;
+    let requests = [
+        call("x").without("Authorization"),
+        call("x").token("nobody"),
+        call("x").token(""),
+        call("x").token(LATE),
+        call("x").token(ELSEWHERE),
+        call("x").with("Authorization", "Basic dG9rLWNpOg=="),
+        request("GET", "").without("Authorization"),
+        request("DELETE", "").without("Authorization"),
+        call("x").to("/mcp/t"),
+    ];
+    for request in &requests {
+        let answer = gate.ask(request).await;
+        assert_eq!(answer.status, 401, "{request:?}");
+        assert!(answer.header("www-authenticate").unwrap().starts_with("Bearer"));
+        assert!(answer.text().contains("Authorization: Bearer"));
+        assert_eq!(answer.json().get("id"), None);
+    }
+    assert!(gate.ask(&call("x").token(ELSEWHERE).to("/mcp/t")).await.ran());
+    assert_eq!((upstream.accepted(), other.count()), (0, 1));
+    let records = gate.ended().await;
+    assert!(
+        records
+            .iter()
+            .any(|record| record["outcome"] == "unauthenticated" && record["grant"].is_null())
+    );
+}
+
+#[tokio::test]
+async fn a_grant_without_a_policy_is_denied_every_call_and_sees_no_tool() {
+    let upstream = Upstream::always(vec![Step::Send(upstream::json(
+        r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"a"}]}}"#,
+    ))])
+    .await;
+    let gate = Setup::default().before(upstream.addr).await;
+    let answer = gate.ask(&call("run").token(BARE)).await;
+    assert!(answer.tool_error().contains("carries no policy"));
+    let list = post(r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#).token(BARE);
+    assert_eq!(gate.ask(&list).await.json()["result"]["tools"], json!([]));
+}
+
+#[tokio::test]
+async fn a_foreign_origin_or_host_is_403() {
+    let upstream = Upstream::start().await;
+    let gate = Setup::default()
+        .settings("allowed_origins: ['http://app.example']")
+        .before(upstream.addr)
+        .await;
+    for request in [
+        call("x").header("Origin", "http://evil.example"),
+        call("x").header("Origin", "null"),
+        call("x").with("Host", "evil.example"),
+        call("x").with("Host", "127.0.0.1.evil.example:8080"),
+        call("x")
+            .header("Origin", "http://evil.example")
+            .without("Authorization"),
+        request("OPTIONS", "").header("Origin", "http://evil.example"),
+    ] {
+        let answer = gate.ask(&request).await;
+        assert_eq!(answer.status, 403, "{request:?}");
+        assert_eq!(answer.header("access-control-allow-origin"), None);
+        assert_eq!(answer.json().get("id"), None);
+    }
+    assert_eq!(upstream.accepted(), 0);
+    assert!(
+        gate.ask(&call("x").header("Origin", "http://app.example"))
+            .await
+            .ran()
+    );
+    assert!(gate.ask(&call("x").with("Host", "localhost:1234")).await.ran());
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_400_with_the_code_that_fits_and_an_id_only_where_it_is_sure() {
+    let (gate, upstream) = strict().await;
+    let cases = [
+        ("{", -32700, None),
+        ("", -32700, None),
+        ("null", -32600, None),
+        (r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#, -32600, None),
+        ("[]", -32600, None),
+        (
+            r#"{"jsonrpc":"2.0","id":7,"method":"a","method":"b"}"#,
+            -32600,
+            Some(json!(7)),
+        ),
+        (r#"{"jsonrpc":"2.0","id":7,"id":8,"method":"ping"}"#, -32600, None),
+        (
+            r#"{"jsonrpc":"2.0","id":7,"method":"ping","result":{}}"#,
+            -32600,
+            Some(json!(7)),
+        ),
+        (
+            r#"{"jsonrpc":"1.0","id":7,"method":"ping"}"#,
+            -32600,
+            Some(json!(7)),
+        ),
+        (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, -32600, None),
+        (
+            r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"free","arguments":[1]}}"#,
+            -32602,
+            Some(json!(7)),
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":5}}"#,
+            -32602,
+            Some(json!(7)),
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":7,"method":"tools/call"}"#,
+            -32602,
+            Some(json!(7)),
+        ),
+    ];
+    for (body, code, id) in &cases {
+        let answer = gate.ask(&post(*body)).await;
+        assert_eq!(answer.status, 400, "{body}");
+        let json = answer.json();
+        assert_eq!(
+            (&json["error"]["code"], json.get("id")),
+            (&json!(code), id.as_ref()),
+            "{body}"
+        );
+    }
+    assert_eq!(upstream.accepted(), 0);
+    let records = gate.ended().await;
+    let invalid = records
+        .iter()
+        .filter(|record| record["outcome"] == "invalid")
+        .count();
+    assert_eq!(
+        (records.len(), invalid),
+        (cases.len(), cases.len()),
+        "each is recorded once: {records:#?}"
+    );
+}
+
+#[tokio::test]
+async fn headers_that_say_something_else_than_the_body_are_400() {
+    let (gate, upstream) = strict().await;
+    for request in [
+        call("free").header("Mcp-Method", "ping"),
+        call("free").header("Mcp-Name", "run"),
+        call("free").header("Mcp-Name", "=?base64?cnVu?="),
+        post(r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"free","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#)
+            .header("MCP-Protocol-Version", "2025-06-18"),
+    ] {
+        let answer = gate.ask(&request).await;
+        assert_eq!(answer.status, 400, "{request:?}");
+        assert_eq!((&answer.json()["error"]["code"], &answer.json()["id"]), (&json!(-32020), &json!(1)));
+    }
+    assert_eq!(upstream.accepted(), 0);
+    let agreeing = call("free")
+        .header("Mcp-Method", "tools/call")
+        .header("Mcp-Name", "=?base64?ZnJlZQ==?=");
+    assert!(gate.ask(&agreeing).await.ran());
+}
+
+#[tokio::test]
+async fn a_mismatch_in_an_answer_to_the_server_is_told_without_the_servers_id() {
+    let (gate, _upstream) = strict().await;
+    let answer = gate
+        .ask(&post(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#).header("Mcp-Method", "ping"))
+        .await;
+    assert_eq!(
+        (answer.status, answer.json().get("id")),
+        (400, None),
+        "{}",
+        answer.text()
+    );
+}
+
+#[tokio::test]
+async fn too_large_encoded_and_other_methods_have_their_own_status() {
+    let upstream = Upstream::start().await;
+    let gate = Setup::default()
+        .settings("limits: { body_bytes: 2000 }")
+        .before(upstream.addr)
+        .await;
+    let padded = |size: usize| {
+        let call = call_body("x");
+        post(format!("{}{}", call, " ".repeat(size - call.len())))
+    };
+    assert!(gate.ask(&padded(2000)).await.ran());
+    assert_eq!(gate.ask(&padded(2001)).await.status, 413);
+    // announced only: answered before a byte of it came
+    let announced = call("x").unframed().header("Content-Length", "900000000");
+    assert_eq!(gate.ask(&announced).await.status, 413);
+    let chunked = format!("7d1\r\n{}\r\n0\r\n\r\n", " ".repeat(2001));
+    let mut request = call("x").unframed().header("Transfer-Encoding", "chunked");
+    request.body = chunked.into_bytes();
+    assert_eq!(gate.ask(&request).await.status, 413);
+
+    assert_eq!(
+        gate.ask(&call("x").header("Content-Encoding", "gzip"))
+            .await
+            .status,
+        415
+    );
+    assert_eq!(
+        gate.ask(&call("x").with("Content-Type", "application/json; charset=utf-16"))
+            .await
+            .status,
+        415
+    );
+    for (method, allowed) in [
+        ("PUT", "POST, GET, DELETE, OPTIONS"),
+        ("PATCH", "POST, GET, DELETE, OPTIONS"),
+    ] {
+        let answer = gate.ask(&request_of(method)).await;
+        assert_eq!((answer.status, answer.header("allow")), (405, Some(allowed)));
+    }
+    assert_eq!(upstream.count(), 1);
+}
+
+fn request_of(method: &str) -> crate::wire::client::Req {
+    request(method, "")
+}
+
+#[tokio::test]
+async fn an_upstream_that_cannot_be_reached_is_a_json_rpc_error_for_a_request_and_502_for_the_rest() {
+    let gate = Setup::default().before(dead_address().await).await;
+    let answer = gate.ask(&call("x")).await;
+    let json = answer.json();
+    assert_eq!(
+        (answer.status, &json["id"], &json["error"]["code"]),
+        (200, &json!(1), &json!(502))
+    );
+    let text = json["error"]["message"].as_str().unwrap();
+    assert!(
+        text.contains("cannot be reached") && text.contains("was not executed"),
+        "{text}"
+    );
+    for request in [
+        post(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#),
+        post(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#),
+        request("GET", ""),
+        request("DELETE", ""),
+    ] {
+        let answer = gate.ask(&request).await;
+        assert_eq!(answer.status, 502, "{request:?}: {}", answer.text());
+        assert_eq!(answer.json().get("id"), None);
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_breaks_off_is_told_as_perhaps_executed() {
+    for reply in [
+        vec![Step::Close],
+        vec![Step::Send(b"HTTP/1.1 200 OK\r\nContent-".to_vec()), Step::Close],
+        vec![Step::Send(b"no http at all\r\n\r\n".to_vec()), Step::Close],
+    ] {
+        let upstream = Upstream::always(reply).await;
+        let gate = Setup::default().before(upstream.addr).await;
+        let answer = gate.ask(&call("x")).await;
+        let json = answer.json();
+        assert_eq!(
+            (answer.status, &json["id"], &json["error"]["code"]),
+            (200, &json!(1), &json!(502))
+        );
+        assert!(
+            json["error"]["message"]
+                .as_str()
+                .unwrap()
+                .contains("may have been executed"),
+            "{json}"
+        );
+        let note = gate
+            .ask(&post(r#"{"jsonrpc":"2.0","method":"notifications/x"}"#))
+            .await;
+        assert_eq!(note.status, 502);
+        assert_eq!(upstream.count(), 2, "nothing is sent twice");
+        let records = gate.ended().await;
+        assert_eq!(
+            (&records[0]["outcome"], &records[0]["upstream"]["ended"]),
+            (&json!("upstream_error"), &json!("broken"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_does_not_answer_in_time_is_told_as_perhaps_executed_and_let_go() {
+    let upstream = Upstream::always(vec![Step::Wait(upstream::Latch::new())]).await;
+    let gate = Setup::default()
+        .server(", response_timeout_ms: 150")
+        .before(upstream.addr)
+        .await;
+    let answer = gate.ask(&call("x")).await;
+    let json = answer.json();
+    assert_eq!((answer.status, &json["error"]["code"]), (200, &json!(504)));
+    assert!(
+        json["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("may have been executed")
+    );
+    until(|| upstream.aborted() == 1).await;
+    assert_eq!(gate.ask(&request("DELETE", "")).await.status, 504);
+    let records = gate.ended().await;
+    assert_eq!(records[0]["upstream"]["ended"], "timeout");
+}
+
+#[tokio::test]
+async fn a_denied_notification_is_202_without_a_body_and_goes_nowhere() {
+    let (gate, upstream) = strict().await;
+    let cases = [
+        r#"{"jsonrpc":"2.0","method":"resources/read","params":{"uri":"file:///x"}}"#,
+        r#"{"jsonrpc":"2.0","method":"tools/call","params":{"name":"free"}}"#,
+        r#"{"jsonrpc":"2.0","method":"tools/call","params":{"name":"drop"}}"#,
+    ];
+    for body in cases {
+        let answer = gate.ask(&post(body)).await;
+        assert_eq!((answer.status, answer.body.len()), (202, 0), "{body}");
+    }
+    assert_eq!(upstream.accepted(), 0);
+    let records = gate.ended().await;
+    assert_eq!(records.len(), cases.len());
+    assert_eq!(
+        (&records[1]["tool"], &records[1]["outcome"]),
+        (&json!("free"), &json!("invalid"))
+    );
+}
+
+#[tokio::test]
+async fn a_denied_task_or_method_is_a_json_rpc_error_that_names_rule_and_remedy() {
+    let (gate, upstream) = strict().await;
+    let task = |tool: &str| {
+        post(format!(
+            r#"{{"jsonrpc":"2.0","id":"t","method":"tools/call","params":{{"name":"{tool}","task":{{"ttl":1}}}}}}"#
+        ))
+    };
+    let denied = gate.ask(&task("drop")).await;
+    let error = denied.json()["error"].clone();
+    assert_eq!(
+        (denied.status, &error["code"], &error["data"]["rule"]),
+        (200, &json!(403), &json!("/tools/drop/action"))
+    );
+    assert!(gate.ask(&task("run")).await.ran());
+    let limited = gate.ask(&task("run")).await.json()["error"].clone();
+    assert_eq!(limited["code"], 429);
+    assert!(limited["data"]["retryAfterMs"].as_u64().unwrap() > 0);
+
+    for method in [
+        "resources/read",
+        "prompts/get",
+        "completion/complete",
+        "server/made_up",
+        "Tools/call",
+        "tools/call ",
+    ] {
+        let body = format!(r#"{{"jsonrpc":"2.0","id":3,"method":"{method}","params":{{}}}}"#);
+        let answer = gate.ask(&post(body)).await;
+        let json = answer.json();
+        assert_eq!(
+            (answer.status, &json["id"], &json["error"]["code"]),
+            (200, &json!(3), &json!(403)),
+            "{method}"
+        );
+        assert!(
+            json["error"]["message"].as_str().unwrap().contains("default"),
+            "{json}"
+        );
+    }
+    assert_eq!(upstream.count(), 1);
+}
+
+#[tokio::test]
+async fn protocol_methods_and_answers_to_the_server_pass_under_default_deny() {
+    let (gate, upstream) = strict().await;
+    let methods = [
+        "initialize",
+        "ping",
+        "server/discover",
+        "tools/list",
+        "resources/list",
+        "prompts/list",
+        "tasks/get",
+        "tasks/cancel",
+    ];
+    for method in methods {
+        let body = format!(r#"{{"jsonrpc":"2.0","id":3,"method":"{method}","params":{{}}}}"#);
+        assert!(gate.ask(&post(body)).await.ran(), "{method}");
+    }
+    for body in [
+        r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#,
+        r#"{"jsonrpc":"2.0","id":5,"result":{"roots":[]}}"#,
+        r#"{"jsonrpc":"2.0","id":5,"error":{"code":1,"message":"no"}}"#,
+    ] {
+        let answer = gate.ask(&post(body)).await;
+        assert!(
+            answer.status == 202 || answer.status == 200,
+            "{body}: {}",
+            answer.text()
+        );
+        assert_eq!(upstream.last().text(), body);
+    }
+}
+
+#[tokio::test]
+async fn other_methods_pass_where_the_policy_allows_by_default() {
+    let upstream = Upstream::start().await;
+    let gate = Setup::default().before(upstream.addr).await;
+    assert!(
+        gate.ask(&post(
+            r#"{"jsonrpc":"2.0","id":3,"method":"resources/read","params":{"uri":"x:y"}}"#
+        ))
+        .await
+        .ran()
+    );
+}
+
+#[tokio::test]
+async fn the_plain_path_is_the_only_servers() {
+    let upstream = Upstream::start().await;
+    let gate = Setup::default().before(upstream.addr).await;
+    assert!(gate.ask(&call("x").to("/mcp")).await.ran());
+    let two = Gate::start(
+        Setup {
+            second: Some(upstream.addr),
+            ..Setup::default()
+        },
+        upstream.addr,
+    )
+    .await;
+    assert_eq!(within(two.ask(&call("x").to("/mcp"))).await.status, 404);
+}
