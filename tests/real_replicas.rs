@@ -220,3 +220,87 @@ async fn no_two_second_window_of_a_recorded_history_exceeds_the_limit_and_the_wo
         "only {ran} of at least {full} calls were admitted under load"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn faults_during_the_record_never_open_a_window() {
+    const WINDOW_MS: u64 = 2_000;
+    let (fixture, redis) = (Fixture::start(Era::Current), RedisServer::start());
+    // A short deadline: commands that a frozen Redis holds back are given up, and come late when it wakes.
+    let setup = setup(&fixture, &redis, json!(2)).redis(&redis.url(), 250);
+    let mut gates = setup.start_many(REPLICAS);
+    let (began, stop) = (Instant::now(), Arc::new(AtomicBool::new(false)));
+    let mut tasks = JoinSet::new();
+    let mut load = |gate: &Gate| {
+        tasks.spawn(hammer(
+            gate.caller("fixture", "tg_first"),
+            began,
+            Arc::clone(&stop),
+        ));
+    };
+    gates
+        .iter()
+        .take(REPLICAS - 1)
+        .cycle()
+        .take(2 * REPLICAS)
+        .for_each(&mut load);
+    let doomed = tokio::spawn(hammer(
+        gates[REPLICAS - 1].caller("fixture", "tg_first"),
+        began,
+        Arc::clone(&stop),
+    ));
+
+    let pause = |ms| tokio::time::sleep(Duration::from_millis(ms));
+    for fault in [
+        "a replica dies",
+        "a replica joins",
+        "redis freezes",
+        "redis forgets its scripts",
+    ] {
+        pause(WINDOW_MS).await;
+        match fault {
+            "a replica dies" => gates[REPLICAS - 1].kill(),
+            "a replica joins" => {
+                gates.push(setup.start());
+                load(&gates[REPLICAS]);
+            }
+            "redis freezes" => {
+                redis.signal("STOP");
+                pause(1_000).await;
+                redis.signal("CONT");
+            }
+            _ => redis::cmd("SCRIPT")
+                .arg("FLUSH")
+                .exec(&mut redis.connection())
+                .unwrap(),
+        }
+    }
+    pause(2 * WINDOW_MS).await;
+    stop.store(true, Ordering::Relaxed);
+    assert!(doomed.await.is_err(), "the killed replica went on answering");
+    let recorded: Vec<Recorded> = tasks.join_all().await.into_iter().flatten().collect();
+    let count = |outcome: &str| recorded.iter().filter(|call| call.outcome == outcome).count();
+    assert_eq!(
+        count("executed") + count("limited") + count("store_error"),
+        recorded.len()
+    );
+    assert!(count("store_error") > 0, "the frozen Redis was not noticed");
+
+    // The killed replica may have admitted calls whose line or answer was lost, so what ran can be more.
+    let ran = fixture.executions("start_run").await;
+    assert!(
+        ran >= count("executed") as u64,
+        "{ran} ran of {} admitted",
+        count("executed")
+    );
+    let admitted: Vec<Span> = recorded
+        .iter()
+        .filter(|call| call.outcome == "executed")
+        .map(|call| call.span)
+        .collect();
+    assert!(surely_within(&admitted, WINDOW_MS) <= MAX);
+    support::wait::until("every admission is logged", || async {
+        (admissions_ms(&gates).len() >= admitted.len()).then_some(())
+    })
+    .await;
+    assert_eq!(worst_window(&admissions_ms(&gates), WINDOW_MS), MAX);
+}
