@@ -28,7 +28,6 @@ impl RedisServer {
         let mut name = [0; 8];
         getrandom::fill(&mut name).unwrap();
         let dir = std::env::temp_dir().join(format!("toolgate-redis-{:016x}", u64::from_be_bytes(name)));
-        std::fs::create_dir_all(&dir).unwrap();
         // Another test may take the port between its release here and the server's bind: try again.
         for _ in 0..5 {
             let port = free_port();
@@ -41,7 +40,6 @@ impl RedisServer {
             if server.spawn() {
                 return server;
             }
-            std::mem::forget(server);
         }
         panic!("redis-server does not start");
     }
@@ -83,6 +81,8 @@ impl RedisServer {
     }
 
     fn spawn(&mut self) -> bool {
+        // a try that failed has removed the folder
+        std::fs::create_dir_all(&self.dir).unwrap();
         let child = Command::new("redis-server")
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
             .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
