@@ -1,5 +1,4 @@
 //! A real `redis-server` for one test, ended when dropped.
-#![allow(dead_code, reason = "each test file uses its own part of these helpers")]
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
@@ -82,6 +81,7 @@ impl RedisServer {
     }
 
     fn spawn(&mut self) -> bool {
+        // a try that failed has removed the folder
         std::fs::create_dir_all(&self.dir).unwrap();
         let child = Command::new("redis-server")
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
