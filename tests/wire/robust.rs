@@ -556,7 +556,11 @@ async fn an_upstream_that_closes_at_once_is_an_error_for_each_call_and_then_serv
 
 #[tokio::test]
 async fn an_upstream_that_answers_before_it_has_read_leaves_the_next_call_alone() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // small buffers, so that the body cannot hide in the network
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(65_536).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(8).unwrap();
     let addr = listener.local_addr().unwrap();
     let early = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
@@ -567,10 +571,13 @@ async fn an_upstream_that_answers_before_it_has_read_leaves_the_next_call_alone(
         let (second, _) = listener.accept().await.unwrap();
         (stream, second)
     });
-    let gate = Setup::default().before(addr).await;
+    let gate = Setup::default()
+        .settings("limits: { body_bytes: 16000000 }")
+        .before(addr)
+        .await;
     let big = post(format!(
         r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"run","pad":"{}"}}}}"#,
-        "x".repeat(3 << 20)
+        "x".repeat(10 << 20)
     ));
     let answer = gate.ask(&big).await;
     assert!(
