@@ -12,8 +12,12 @@ mod answered;
 mod bytes;
 #[path = "wire/charging.rs"]
 mod charging;
+#[path = "wire/front.rs"]
+mod front;
 #[path = "wire/lists.rs"]
 mod lists;
+#[path = "wire/robust.rs"]
+mod robust;
 #[path = "wire/sessions.rs"]
 mod sessions;
 #[path = "wire/ways_round.rs"]

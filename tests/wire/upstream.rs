@@ -205,9 +205,9 @@ impl Upstream {
         self.hang_up.send_modify(|round| *round += 1);
     }
 
-    /// From now on new connections are closed as soon as they are accepted.
-    pub fn slam_the_door(&self) {
-        self.slam.store(true, SeqCst);
+    /// Whether new connections are closed as soon as they are accepted.
+    pub fn slam_the_door(&self, slam: bool) {
+        self.slam.store(slam, SeqCst);
     }
 
     /// Stops listening: new connections are refused.
