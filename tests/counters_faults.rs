@@ -32,6 +32,7 @@ fn store_within(url: String, deadline: Duration) -> Arc<Store> {
             prefix: "t".into(),
             deadline,
             connections: 2,
+            by_slot_group: false,
         })
         .unwrap(),
     )
