@@ -195,7 +195,8 @@ fn the_id_of_a_refused_message_is_known_where_every_reader_sees_the_same() {
         (r#"{"jsonrpc":"2.0","id":5,"id":5,"method":"a"}"#, None),
         (r#"{"jsonrpc":"2.0","id":5,"i\u0064":6,"method":"a"}"#, None),
         (r#"{"jsonrpc":"2.0","id":5,"ID":6,"method":"a"}"#, None),
-        (r#"{"jsonrpc":"2.0","id":1.5,"method":1}"#, None),
+        (r#"{"jsonrpc":"2.0","id":-0.50e1,"method":1}"#, Some("-0.50e1")),
+        (r#"{"jsonrpc":"2.0","id":true,"method":1}"#, None),
         (r#"{"jsonrpc":"2.0","id":5,"method":"a","params":{"#, None),
         (r#"{"jsonrpc":"2.0","id":5,"method":"a"} x"#, None),
         // The id of an answer is the server's: echoed, it could end a request of the client's own.
