@@ -251,7 +251,7 @@ def document(run: dict) -> str:
         "MEMORY": memory_table(samples),
         "RATIOS": ratio_table(samples),
         "NOISE": noise(run),
-        "COUNTERS": f"```text\n{counters}\n```" if counters else "Not measured in this run.",
+        "COUNTERS": counters or "Not measured in this run.",
         "VERSIONS": version_line(run),
     }
     for name, value in filled.items():
