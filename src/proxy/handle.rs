@@ -248,9 +248,9 @@ impl Known<'_> {
         let is_get = method == Method::GET;
         let request = self.upstream.request(method, headers, Bytes::new());
         let carries = if is_get {
-            Carries::AList
+            Carries::Awaited
         } else {
-            Carries::MaybeAList
+            Carries::Perhaps
         };
         forward(
             &self.asked(false, carries),

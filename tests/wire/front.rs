@@ -182,13 +182,13 @@ async fn metrics_count_decisions_and_show_neither_grants_nor_invented_names() {
         format!(r#"toolgate_decisions_total{{mode="enforce",outcome="{outcome}",server="s",tool="{tool}"}}"#)
     };
     for (tool, outcome, count) in [
-        ("run", "allowed", 1.0),
-        ("run", "limited", 1.0),
-        ("from_the_list", "allowed", 1.0),
-        ("_other", "allowed", 2.0),
-        ("_none", "allowed", 2.0),
-        ("_none", "unauthenticated", 1.0),
-        ("_other", "upstream_error", 1.0),
+        ("run", "allowed", 1),
+        ("run", "limited", 1),
+        ("from_the_list", "allowed", 1),
+        ("_other", "allowed", 2),
+        ("_none", "allowed", 2),
+        ("_none", "unauthenticated", 1),
+        ("_other", "upstream_error", 1),
     ] {
         assert_eq!(
             gate.metric(&decisions(tool, outcome)).await,
@@ -220,7 +220,7 @@ async fn unknown_tokens_are_all_counted_and_sampled_in_the_record() {
     }
     let counted =
         r#"toolgate_decisions_total{mode="enforce",outcome="unauthenticated",server="s",tool="_none"}"#;
-    assert_eq!(gate.metric(counted).await, 300.0);
+    assert_eq!(gate.metric(counted).await, 300);
     let lines = gate.ended().await.len();
     assert!((10..=150).contains(&lines), "{lines} lines");
 }
