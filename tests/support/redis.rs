@@ -1,4 +1,5 @@
 //! A real `redis-server` for one test, ended when dropped.
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
