@@ -19,7 +19,7 @@ async fn is_used_up(gate: &Gate) -> bool {
 }
 
 /// A gate whose store is a Redis behind a relay; its deadline is long enough to stall the store meanwhile.
-async fn behind_a_relay(upstream: SocketAddr) -> (Gate, Relay, RedisServer) {
+pub async fn behind_a_relay(upstream: SocketAddr) -> (Gate, Relay, RedisServer) {
     let redis = RedisServer::start();
     let relay = Relay::to(format!("127.0.0.1:{}", redis.port).parse().unwrap()).await;
     let gate = Setup::runs(2, "grant")

@@ -6,10 +6,11 @@ use http::{Method, Response};
 use hyper::body::Incoming;
 use tokio::net::TcpStream;
 
+use crate::charging::behind_a_relay;
 use crate::http2::{h2, h2_request, whole};
 use crate::wire::client::{call, call_body};
 use crate::wire::gate::{Gate, Setup, open};
-use crate::wire::upstream::{LAST_CHUNK, Latch, Step, chunk, stream_head};
+use crate::wire::upstream::{LAST_CHUNK, Latch, Step, Upstream, chunk, stream_head};
 use crate::wire::{until, within};
 
 #[tokio::test]
@@ -82,4 +83,29 @@ async fn what_is_left_after_the_drain_is_cut_and_still_recorded() {
             .iter()
             .all(|record| record["upstream"]["ended"] == "aborted")
     );
+}
+
+#[tokio::test]
+async fn the_end_waits_for_a_refund_that_is_under_way() {
+    let upstream = Upstream::start().await;
+    let (gate, relay, _redis) = behind_a_relay(upstream.addr).await;
+    relay.stall();
+    let mut client = gate.client().await;
+    client.send(&call("run").bytes()).await;
+    until(|| relay.held() > 0).await;
+    drop(client);
+    while gate.metric("toolgate_open_connections").await > 0 {
+        tokio::task::yield_now().await;
+    }
+    gate.stop();
+    until_refused(&gate).await;
+    let healing = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        relay.heal();
+        relay
+    });
+    let records = gate.ended().await;
+    assert_eq!(records.len(), 2, "{records:?}");
+    assert_eq!(records[1]["upstream"]["refunded"], true, "{}", records[1]);
+    drop(healing.await.unwrap());
 }

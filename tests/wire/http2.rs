@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 
 use crate::wire::client::call_body;
 use crate::wire::gate::{Gate, Setup, open};
-use crate::wire::upstream::{Latch, Step};
+use crate::wire::upstream::{Latch, Step, chunk};
 use crate::wire::{CI, until, within};
 
 pub type H2Body = BoxBody<Bytes, Infallible>;
@@ -155,4 +155,18 @@ async fn a_stream_that_an_http_2_client_resets_aborts_the_upstream_and_the_other
             .count(),
         1
     );
+}
+
+#[tokio::test]
+async fn trailers_of_an_upstream_are_dropped_over_http_2_too() {
+    let (gate, upstream) = open(Setup::default()).await;
+    let mut bytes = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTrailer: X-Late\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    bytes.extend(chunk("{\"a\":1}"));
+    bytes.extend_from_slice(b"0\r\nX-Late: secret\r\n\r\n");
+    upstream.next(vec![Step::Send(bytes)]);
+    let asked = h2_request(Method::POST, &gate, whole(&call_body("run")));
+    let answer = within(h2(&gate).await.send_request(asked)).await.unwrap();
+    let collected = within(answer.into_body().collect()).await.unwrap();
+    assert!(collected.trailers().is_none());
+    assert_eq!(collected.to_bytes(), "{\"a\":1}");
 }
