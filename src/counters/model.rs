@@ -175,7 +175,9 @@ impl Model {
             _ => (&charge.key, &charge.key),
         };
         let log = self.counting(now, source, charge.span);
-        let time = now.max(log.high_water);
+        // also where nothing of it counts: an interval asked for too early must hold this time
+        let high_water = self.logs.get(source).map_or(0, |log| log.high_water);
+        let time = now.max(high_water);
         Found {
             charge,
             target,

@@ -152,6 +152,11 @@ pub struct Judge<'a> {
     made: BTreeMap<String, Vec<Made>>,
     /// The latest charge of each key, refunded or not.
     high: BTreeMap<String, u64>,
+    /// When each key vanishes from a store whose keys expire.
+    expiries: BTreeMap<String, u64>,
+    /// The latest expiry that the clock has passed: the invariant speaks of clocks that do not run back
+    /// behind it, and in a test no key expires by itself.
+    floor: u64,
     refunded: HashSet<[u8; 8]>,
 }
 
@@ -169,6 +174,8 @@ pub fn judge(rig: &mut Rig, with_model: bool, prefix: &str, case: &Case) -> Foun
         sent: Vec::new(),
         made: BTreeMap::new(),
         high: BTreeMap::new(),
+        expiries: BTreeMap::new(),
+        floor: 0,
         refunded: HashSet::new(),
     };
     for step in &case.steps {
@@ -180,7 +187,10 @@ pub fn judge(rig: &mut Rig, with_model: bool, prefix: &str, case: &Case) -> Foun
 impl Judge<'_> {
     fn step(&mut self, step: &Step) -> Found {
         match step {
-            Step::Clock(by) => self.now = self.now.checked_add_signed(*by).unwrap(),
+            Step::Clock(by) => {
+                self.pass();
+                self.now = self.now.checked_add_signed(*by).unwrap().max(self.floor);
+            }
             Step::Calls {
                 wishes,
                 times,
@@ -262,6 +272,11 @@ impl Judge<'_> {
         }
     }
 
+    fn pass(&mut self) {
+        let passed = self.expiries.values().filter(|&&expiry| expiry <= self.now);
+        self.floor = passed.max().map_or(self.floor, |&latest| latest.max(self.floor));
+    }
+
     /// Sends a command, again where its calendar interval was another, and judges every answer.
     fn call(&mut self, mut command: Command) -> Found {
         for _ in 0..3 {
@@ -282,6 +297,7 @@ impl Judge<'_> {
     }
 
     fn send(&mut self, command: &Command) -> Result<Reply, String> {
+        self.pass();
         let keys: Vec<&str> = toolgate::counters::wire::keys(command);
         let before = self.rig.dump(&keys);
         let reply = self.rig.admit(self.now, command);
@@ -333,6 +349,12 @@ impl Judge<'_> {
                 id: command.id,
             });
             self.high.insert(charge.key.clone(), time);
+            let expiry = match charge.span {
+                Span::Window { window } if charge.bound.is_some() => time + 2 * window + 2,
+                Span::Window { window } | Span::Lease { ttl: window } => time + window + 1,
+                Span::Calendar { end, .. } => end,
+            };
+            self.expiries.insert(charge.key.clone(), expiry);
             let sum = self.used(charge, time, 0);
             if sum > u128::from(charge.max) {
                 return Err(format!(
