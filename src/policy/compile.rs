@@ -1,5 +1,7 @@
 //! As written → compiled: what the shapes cannot say. Every problem is reported, not the first.
 
+mod blocks;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -43,6 +45,7 @@ pub(super) fn compile(
         report,
         usages: Vec::new(),
     };
+    let all_blocks = compiler.blocks("/all_tools", &written.all_blocks);
     let all_tools = compiler.list("/all_tools", &written.all_tools, Some(&Applies::Everywhere));
     let tools: Vec<_> = written
         .tools
@@ -59,6 +62,7 @@ pub(super) fn compile(
         hide: Names::new(written.hide.iter().map(|name| (name.value.to_owned(), ()))),
         tools: Names::new(tools),
         all_tools,
+        all_blocks,
         usages,
     }
 }
@@ -108,6 +112,7 @@ impl Compiler<'_, '_> {
         } else {
             Action::Allow
         };
+        let blocks = self.blocks(&base, &tool.blocks);
         let applies = (!tool.denied).then(|| Applies::of(key));
         let mut limits = self.list(&base, &tool.limits, applies.as_ref());
         let rate = tool
@@ -118,6 +123,7 @@ impl Compiler<'_, '_> {
         Entry {
             key: key.to_owned(),
             action,
+            blocks,
             limits,
         }
     }

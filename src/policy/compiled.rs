@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::condition::Condition;
 use super::names::Names;
 use super::types::Limit;
 
@@ -16,6 +17,8 @@ pub struct Policy {
     pub(super) tools: Names<Entry>,
     /// Limits that apply to every call that the policy allows.
     pub(super) all_tools: Vec<Rated>,
+    /// Blocks that apply to every call, after those of the tool's own entry.
+    pub(super) all_blocks: Blocks,
     /// What [`super::check_together`] compares: every limit with its place in the file.
     pub(super) usages: Vec<super::together::Usage>,
 }
@@ -33,7 +36,23 @@ pub(super) struct Entry {
     /// Its key, as written.
     pub(super) key: String,
     pub(super) action: Action,
+    pub(super) blocks: Blocks,
     pub(super) limits: Vec<Rated>,
+}
+
+/// What is asked about the arguments of a call, in the order written.
+#[derive(Debug, Default)]
+pub(super) struct Blocks {
+    pub(super) require: Vec<Block>,
+    pub(super) deny_if: Vec<Block>,
+}
+
+/// Conditions that belong together.
+#[derive(Debug)]
+pub(super) struct Block {
+    pub(super) rule: Rule,
+    pub(super) conditions: Vec<Condition>,
+    pub(super) on_deny: Option<String>,
 }
 
 #[derive(Debug)]

@@ -3,18 +3,33 @@
 //! A grant may carry several policies: each must allow, stage by stage, so that a tool that one of
 //! them hides looks unknown whatever the others say.
 
+use std::fmt;
 use std::sync::Arc;
 
-use super::compiled::{Action, Entry, Fallback, Policy, Rated, Rule};
+use super::block::Fault;
+use super::compiled::{Action, Block, Blocks, Entry, Fallback, Policy, Rated, Rule};
+use super::facts::Facts;
 use super::methods::is_protocol_method;
 use super::refusal;
 use super::types::{Caller, Charge, Denial, Limit, Scope, Subject};
 
 /// What the policies look at in one `tools/call`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Call<'a> {
     /// `params.name`, decoded.
     pub tool: &'a str,
+    /// `params.arguments` as sent: the text of an object that was read strictly (no duplicate keys,
+    /// bounded depth). Absent ones count as `{}`.
+    pub arguments: Option<&'a str>,
+}
+
+/// Without the arguments: they stand in no log.
+impl fmt::Debug for Call<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("tool", &self.tool)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What is to be done with a call.
@@ -28,13 +43,37 @@ pub enum Plan {
 
 /// Decides a `tools/call`. Without any policy everything is refused.
 ///
-/// The order: hidden, default, `action: deny`, limits. The first denial wins; limits of all policies
-/// are charged together, the same usage once with its smallest `max`.
+/// The order: hidden, default, `action: deny`, `require`, `deny_if`, limits. The first denial wins;
+/// limits of all policies are charged together, the same usage once with its smallest `max`.
 pub fn plan_tool(policies: &[Arc<Policy>], caller: &Caller<'_>, call: &Call<'_>) -> Plan {
-    match judge(policies, call.tool) {
+    let judged = judge(policies, call.tool).and_then(|applying| {
+        let facts = Facts::new(caller, call);
+        ask(&applying, &facts, call.tool)?;
+        Ok(applying)
+    });
+    match judged {
         Err(denial) => Plan::Refuse(denial),
         Ok(applying) => charges(&applying, caller, call.tool),
     }
+}
+
+/// Asks every block that applies, stage by stage; within a stage a tool's own before `all_tools`.
+fn ask(applying: &[Applying<'_>], facts: &Facts<'_>, tool: &str) -> Result<(), Denial> {
+    for applies in applying {
+        for block in applies.blocks().flat_map(|blocks| &blocks.require) {
+            block
+                .require(facts)
+                .map_err(|fault| applies.refused(block, &fault, tool))?;
+        }
+    }
+    for applies in applying {
+        for block in applies.blocks().flat_map(|blocks| &blocks.deny_if) {
+            block
+                .deny_if(facts)
+                .map_err(|fault| applies.refused(block, &fault, tool))?;
+        }
+    }
+    Ok(())
 }
 
 /// Decides a method that is not `tools/call`. Methods of the protocol always pass, others follow
@@ -82,6 +121,16 @@ struct Applying<'p> {
 }
 
 impl<'p> Applying<'p> {
+    fn blocks(&self) -> impl Iterator<Item = &'p Blocks> + use<'p> {
+        let own = self.entry.map(|entry| &entry.blocks);
+        own.into_iter().chain([&self.policy.all_blocks])
+    }
+
+    fn refused(&self, block: &Block, fault: &Fault<'_>, tool: &str) -> Denial {
+        let rule = pointer(&block.rule, self.several);
+        refusal::block_denied(tool, rule, block.on_deny.as_deref(), fault)
+    }
+
     fn rated(&self) -> impl Iterator<Item = (&'p Arc<Limit>, u64)> + use<'p> {
         let several = self.several;
         let own: &[Rated] = self.entry.map_or(&[], |entry| &entry.limits);

@@ -1,7 +1,11 @@
 //! The policy language, written down once: the check of a file and the JSON Schema are both made
 //! from these tables. Rows marked `Later` belong to the language but not to this version.
 
+mod blocks;
+
 use serde_json::json;
+
+use blocks::{BLOCK, BLOCKS, CONDITION, DENY_IF, REQUIRE};
 
 use super::shape::{Form, Key, Need, Record, Shape, Word};
 use super::window::Length;
@@ -16,7 +20,15 @@ pub(super) const LARGEST: u64 = 1 << 53;
 pub(super) const DEFAULT_MAX_VALUES: u32 = 1_000;
 
 /// Every record, outermost first.
-pub(super) static RECORDS: [&Record; 5] = [&POLICY, &ALL_TOOLS, &TOOL, &LIMIT, &RATE_LIMIT];
+pub(super) static RECORDS: [&Record; 7] = [
+    &POLICY,
+    &ALL_TOOLS,
+    &TOOL,
+    &BLOCK,
+    &CONDITION,
+    &LIMIT,
+    &RATE_LIMIT,
+];
 
 pub(super) static POLICY: Record = Record {
     what: "a policy",
@@ -82,8 +94,8 @@ pub(super) static ALL_TOOLS: Record = Record {
             Optional,
             Shape::List(&Shape::Record(&LIMIT)),
         ),
-        key("require", "", Later, Shape::Anything),
-        key("deny_if", "", Later, Shape::Anything),
+        key("require", REQUIRE, Optional, Shape::Same(&BLOCKS)),
+        key("deny_if", DENY_IF, Optional, Shape::Same(&BLOCKS)),
         key("approve_if", "", Later, Shape::Anything),
     ],
 };
@@ -110,8 +122,8 @@ pub(super) static TOOL: Record = Record {
             Shape::Text,
         ),
         key("arguments", "", Later, Shape::Anything),
-        key("require", "", Later, Shape::Anything),
-        key("deny_if", "", Later, Shape::Anything),
+        key("require", REQUIRE, Optional, Shape::Same(&BLOCKS)),
+        key("deny_if", DENY_IF, Optional, Shape::Same(&BLOCKS)),
         key("approve_if", "", Later, Shape::Anything),
         key("approvers", "", Later, Shape::Anything),
         key(

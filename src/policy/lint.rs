@@ -1,6 +1,10 @@
 //! Lints: what a sound policy says that its author can hardly have meant.
 
+mod blocks;
+
 use std::collections::HashMap;
+
+use blocks::{Sure, lint_blocks};
 
 use super::compiled::{Fallback, Policy};
 use super::glob::Glob;
@@ -26,7 +30,13 @@ pub(super) fn lint(written: &WrittenPolicy<'_>, policy: &Policy, report: &mut Re
             continue;
         }
         lint_entry(tool, report);
+        if let (Some(entry), false) = (policy.tools.written(tool.name.value), tool.denied) {
+            let sure = Sure::new([&entry.blocks, &policy.all_blocks]);
+            lint_blocks(&tool.blocks, &entry.blocks, &sure, report);
+        }
     }
+    let sure = Sure::new([&policy.all_blocks]);
+    lint_blocks(&written.all_blocks, &policy.all_blocks, &sure, report);
     lint_beaten_denials(&written.tools, report);
     lint_max_values(written, report);
     let by_entry = ByEntry::new(&policy.usages);
@@ -114,6 +124,11 @@ fn lint_entry(tool: &WrittenTool<'_>, report: &mut Report<'_>) {
     ) {
         let message = format!("the limits of {name} never apply: its action is `deny`");
         report.add_with_help(place, message, "take the limits or the action out");
+    }
+    let block = tool.blocks.require.iter().chain(&tool.blocks.deny_if).next();
+    if let (Some(block), true) = (block, tool.denied) {
+        let message = format!("the conditions of {name} never apply: its action is `deny`");
+        report.add_with_help(block.place, message, "take the conditions or the action out");
     }
 }
 

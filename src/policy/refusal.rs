@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::block::Fault;
 use super::types::{Charge, Denial, Outcome, Subject};
 use super::window::shown_window;
 
@@ -71,6 +72,30 @@ pub(super) fn denied(tool: &str, rule: &str, reason: Option<&str>) -> Denial {
         reason.unwrap_or("the policy denies this tool"),
         None,
     )
+}
+
+/// The refusal of a block. `on_deny` is its author's reason.
+pub(super) fn block_denied(tool: &str, rule: &str, on_deny: Option<&str>, fault: &Fault<'_>) -> Denial {
+    let why = match fault {
+        Fault::Unmet(condition) => format!("the policy requires `{}`", condition.text),
+        Fault::Met([]) => "the policy denies this tool".to_owned(),
+        Fault::Met(conditions) => {
+            let texts: Vec<String> = conditions
+                .iter()
+                .map(|condition| format!("`{}`", condition.text))
+                .collect();
+            format!("the policy denies calls with {}", texts.join(" and "))
+        }
+        Fault::Doubtful(condition, doubt) => {
+            format!("`{}` could not be evaluated: {}", condition.text, doubt.as_str())
+        }
+    };
+    let text = match (on_deny, fault) {
+        (Some(reason), Fault::Doubtful(..)) => format!("{} ({why})", reason.trim_end_matches('.')),
+        (Some(reason), _) => reason.to_owned(),
+        (None, _) => why,
+    };
+    refuse(Outcome::Denied, tool, rule, &text, None)
 }
 
 pub(super) fn method_denied(method: &str, policy: &str) -> Denial {

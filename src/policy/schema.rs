@@ -66,6 +66,7 @@ fn shape(shape_of: &Shape) -> Value {
         Shape::Record(record) => reference(record),
         Shape::Short(record, form) => json!({ "anyOf": [reference(record), (form.schema)()] }),
         Shape::List(element) => json!({ "type": "array", "items": shape(element) }),
+        Shape::Same(other) => shape(other),
         Shape::Named(record) => json!({
             "type": "object",
             "propertyNames": { "pattern": TOOL_NAME_PATTERN },
