@@ -15,6 +15,8 @@ mod properties;
 mod samples;
 #[path = "policy/schema.rs"]
 mod schema;
+#[path = "policy/schemas.rs"]
+mod schemas;
 #[path = "policy/truth.rs"]
 mod truth;
 #[path = "policy/written_examples.rs"]

@@ -1,5 +1,6 @@
 //! As written → compiled: what the shapes cannot say. Every problem is reported, not the first.
 
+pub(super) mod arguments;
 mod blocks;
 
 use std::collections::HashMap;
@@ -112,6 +113,10 @@ impl Compiler<'_, '_> {
         } else {
             Action::Allow
         };
+        let arguments = tool.arguments.and_then(|schema| {
+            let rule = Rule::new(self.policy, format!("{base}/arguments"));
+            Some((rule, self.arguments(schema)?))
+        });
         let blocks = self.blocks(&base, &tool.blocks);
         let applies = (!tool.denied).then(|| Applies::of(key));
         let mut limits = self.list(&base, &tool.limits, applies.as_ref());
@@ -123,6 +128,7 @@ impl Compiler<'_, '_> {
         Entry {
             key: key.to_owned(),
             action,
+            arguments,
             blocks,
             limits,
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::arguments::Arguments;
 use super::condition::Condition;
 use super::names::Names;
 use super::types::Limit;
@@ -36,6 +37,7 @@ pub(super) struct Entry {
     /// Its key, as written.
     pub(super) key: String,
     pub(super) action: Action,
+    pub(super) arguments: Option<(Rule, Arguments)>,
     pub(super) blocks: Blocks,
     pub(super) limits: Vec<Rated>,
 }

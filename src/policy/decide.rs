@@ -43,7 +43,7 @@ pub enum Plan {
 
 /// Decides a `tools/call`. Without any policy everything is refused.
 ///
-/// The order: hidden, default, `action: deny`, `require`, `deny_if`, limits. The first denial wins;
+/// The order: hidden, default, `action: deny`, `arguments`, `require`, `deny_if`, limits. The first denial wins;
 /// limits of all policies are charged together, the same usage once with its smallest `max`.
 pub fn plan_tool(policies: &[Arc<Policy>], caller: &Caller<'_>, call: &Call<'_>) -> Plan {
     let judged = judge(policies, call.tool).and_then(|applying| {
@@ -59,6 +59,12 @@ pub fn plan_tool(policies: &[Arc<Policy>], caller: &Caller<'_>, call: &Call<'_>)
 
 /// Asks every block that applies, stage by stage; within a stage a tool's own before `all_tools`.
 fn ask(applying: &[Applying<'_>], facts: &Facts<'_>, tool: &str) -> Result<(), Denial> {
+    for applies in applying {
+        if let Some((rule, arguments)) = applies.entry.and_then(|entry| entry.arguments.as_ref()) {
+            let refused = |misfit| refusal::arguments_denied(tool, pointer(rule, applies.several), &misfit);
+            arguments.check(facts).map_err(refused)?;
+        }
+    }
     for applies in applying {
         for block in applies.blocks().flat_map(|blocks| &blocks.require) {
             block

@@ -5,7 +5,7 @@ mod blocks;
 
 use serde_json::json;
 
-use blocks::{BLOCK, BLOCKS, CONDITION, DENY_IF, REQUIRE};
+use blocks::{BLOCK, BLOCKS, CONDITION, DENY_IF, REQUIRE, SCHEMA};
 
 use super::shape::{Form, Key, Need, Record, Shape, Word};
 use super::window::Length;
@@ -121,7 +121,12 @@ pub(super) static TOOL: Record = Record {
             Optional,
             Shape::Text,
         ),
-        key("arguments", "", Later, Shape::Anything),
+        key(
+            "arguments",
+            "A JSON Schema (draft 2020-12) that the call's arguments must satisfy. References are `#/$defs/NAME`, patterns run in linear time.",
+            Optional,
+            Shape::Form(&SCHEMA),
+        ),
         key("require", REQUIRE, Optional, Shape::Same(&BLOCKS)),
         key("deny_if", DENY_IF, Optional, Shape::Same(&BLOCKS)),
         key("approve_if", "", Later, Shape::Anything),

@@ -1,9 +1,11 @@
 //! Lints: what a sound policy says that its author can hardly have meant.
 
+mod arguments;
 mod blocks;
 
 use std::collections::HashMap;
 
+use arguments::lint_schema;
 use blocks::{Sure, lint_blocks};
 
 use super::compiled::{Fallback, Policy};
@@ -31,11 +33,14 @@ pub(super) fn lint(written: &WrittenPolicy<'_>, policy: &Policy, report: &mut Re
         }
         lint_entry(tool, report);
         if let (Some(entry), false) = (policy.tools.written(tool.name.value), tool.denied) {
-            let sure = Sure::new([&entry.blocks, &policy.all_blocks]);
+            let sure = Sure::new([&entry.blocks, &policy.all_blocks], tool.arguments);
             lint_blocks(&tool.blocks, &entry.blocks, &sure, report);
+            if let Some(schema) = tool.arguments {
+                lint_schema(schema, report);
+            }
         }
     }
-    let sure = Sure::new([&policy.all_blocks]);
+    let sure = Sure::new([&policy.all_blocks], None);
     lint_blocks(&written.all_blocks, &policy.all_blocks, &sure, report);
     lint_beaten_denials(&written.tools, report);
     lint_max_values(written, report);

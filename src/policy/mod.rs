@@ -4,6 +4,7 @@
 //! place. [`plan_tool`] turns a call into a refusal or a list of charges; the store answers; turning
 //! that answer into a [`Denial`] ([`limited`], [`store_unavailable`]) is pure again.
 
+mod arguments;
 mod block;
 mod compile;
 mod compiled;

@@ -119,7 +119,6 @@ pub(super) fn double(text: &str) -> Option<f64> {
     text.parse().ok().filter(|value: &f64| value.is_finite())
 }
 
-#[cfg(test)]
 /// Whether a reader of doubles sees the number as it is written.
 pub(super) fn is_exact(text: &str) -> bool {
     let read = double(text).and_then(|value| Decimal::read(&format!("{value:e}")));

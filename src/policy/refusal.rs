@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::arguments::Misfit;
 use super::block::Fault;
 use super::types::{Charge, Denial, Outcome, Subject};
 use super::window::shown_window;
@@ -72,6 +73,10 @@ pub(super) fn denied(tool: &str, rule: &str, reason: Option<&str>) -> Denial {
         reason.unwrap_or("the policy denies this tool"),
         None,
     )
+}
+
+pub(super) fn arguments_denied(tool: &str, rule: &str, misfit: &Misfit) -> Denial {
+    refuse(Outcome::Denied, tool, rule, &misfit.to_string(), None)
 }
 
 /// The refusal of a block. `on_deny` is its author's reason.

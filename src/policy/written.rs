@@ -5,7 +5,7 @@ use super::compiled::Fallback;
 use super::language::rate;
 use super::types::Scope;
 use super::window::Length;
-use crate::document::{Node, Place};
+use crate::document::{Node, Place, Value};
 
 /// A part of the file and where it stands.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +28,8 @@ pub(super) struct WrittenTool<'n> {
     pub(super) name: Located<&'n str>,
     pub(super) denied: bool,
     pub(super) reason: Option<Located<&'n str>>,
+    /// An object.
+    pub(super) arguments: Option<&'n Node>,
     pub(super) blocks: WrittenBlocks<'n>,
     pub(super) limits: Vec<WrittenLimit<'n>>,
     pub(super) rate_limit: Option<WrittenRate>,
@@ -109,6 +111,9 @@ fn tool<'n>(name: Located<&'n str>, node: &'n Node) -> WrittenTool<'n> {
         name,
         denied: node.get("action").and_then(Node::text) == Some("deny"),
         reason: node.get("reason").and_then(text),
+        arguments: node
+            .get("arguments")
+            .filter(|schema| matches!(schema.value, Value::Object(_))),
         blocks: blocks(node),
         limits: limits(node),
         rate_limit: node.get("rate_limit").and_then(rate_limit),

@@ -101,3 +101,11 @@ static PATH: Form = Form {
     accepts: |value| matches!(value, Value::Text(_)),
     schema: || json!({ "type": "string", "pattern": "^(args(\\.|\\[\")|grant\\.id$|grant\\.claims(\\.|\\[\")|tool\\.name$)" }),
 };
+
+/// What stands in it is looked at when the policy is compiled.
+pub(super) static SCHEMA: Form = Form {
+    expected: "a JSON Schema, as an object",
+    help: None,
+    accepts: |value| matches!(value, Value::Object(_)),
+    schema: || json!({ "type": "object" }),
+};

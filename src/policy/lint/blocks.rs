@@ -10,20 +10,27 @@ use super::super::number::Compared;
 use super::super::path::{Path, Step};
 use super::super::shape::Report;
 use super::super::written::{WrittenBlock, WrittenBlocks, WrittenCondition};
-use crate::document::{Place, quoted};
+use crate::document::{Node, Place, quoted};
 
 /// Which arguments are sure to be there, because something else refuses a call without them.
-pub(super) struct Sure<'p>(Vec<&'p [Step]>);
+pub(super) struct Sure(Vec<Vec<Step>>);
 
-impl<'p> Sure<'p> {
-    /// What the `require` blocks of these entries ask for.
-    pub(super) fn new(entries: impl IntoIterator<Item = &'p Blocks>) -> Self {
+impl Sure {
+    /// What the `require` blocks of these entries ask for, and what a schema does.
+    pub(super) fn new<'p>(entries: impl IntoIterator<Item = &'p Blocks>, schema: Option<&Node>) -> Self {
         let conditions = entries
             .into_iter()
             .flat_map(|blocks| &blocks.require)
             .flat_map(|block| &block.conditions);
         let asked = conditions.filter(|condition| !matches!(condition.test, Test::Exists(false)));
-        Self(asked.filter_map(|condition| condition.path.steps()).collect())
+        let mut sure: Vec<Vec<Step>> = asked
+            .filter_map(|condition| condition.path.steps())
+            .map(<[Step]>::to_vec)
+            .collect();
+        if let Some(schema) = schema {
+            required(schema, &[], &mut sure);
+        }
+        Self(sure)
     }
 
     fn holds(&self, path: &Path) -> bool {
@@ -32,11 +39,24 @@ impl<'p> Sure<'p> {
     }
 }
 
+/// The properties that a schema requires, and those that it requires in them.
+fn required(schema: &Node, before: &[Step], sure: &mut Vec<Vec<Step>>) {
+    let names = schema.get("required").map(Node::items).unwrap_or_default();
+    for name in names.iter().filter_map(Node::text) {
+        let mut path = before.to_vec();
+        path.push(Step::Key(name.to_owned()));
+        if let Some(inner) = schema.get("properties").and_then(|all| all.get(name)) {
+            required(inner, &path, sure);
+        }
+        sure.push(path);
+    }
+}
+
 /// The blocks as written and as compiled: a policy without errors has lost none on the way.
 pub(super) fn lint_blocks(
     written: &WrittenBlocks<'_>,
     blocks: &Blocks,
-    sure: &Sure<'_>,
+    sure: &Sure,
     report: &mut Report<'_>,
 ) {
     for (written, block) in written.require.iter().zip(&blocks.require) {
@@ -69,7 +89,7 @@ fn conditions<'b, 'n>(
 fn lint_optional(
     written: &WrittenCondition<'_>,
     condition: &Condition,
-    sure: &Sure<'_>,
+    sure: &Sure,
     report: &mut Report<'_>,
 ) {
     if matches!(condition.test, Test::Exists(_)) || sure.holds(&condition.path) {
