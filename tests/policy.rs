@@ -1,6 +1,8 @@
 //! The policy language from outside: samples, properties, schema, documentation.
 #![cfg(test)]
 
+#[path = "policy/amounts.rs"]
+mod amounts;
 #[path = "policy/asked.rs"]
 mod asked;
 #[path = "policy/conditions.rs"]

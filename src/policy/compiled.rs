@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::arguments::Arguments;
 use super::condition::Condition;
 use super::names::Names;
+use super::path::Path;
 use super::types::Limit;
 
 /// A compiled policy. It can only be had through [`super::load`], and nothing after that may find it bad.
@@ -85,8 +86,18 @@ pub(super) struct Rated {
     pub(super) alone: Arc<Limit>,
     /// The same limit, its rule with `policy#` in front. Made when the policy is compiled, so that no call pays for it.
     pub(super) among_several: Arc<Limit>,
-    /// What one call charges; 1 ..= `limit.max`.
-    pub(super) weight: u64,
+    pub(super) weight: Weight,
+    /// The argument by whose value the limit counts.
+    pub(super) value: Option<Path>,
+}
+
+/// What one call charges.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Weight {
+    /// In counted units; 1 ..= `limit.max`.
+    Fixed(u64),
+    /// The number at this path.
+    From(Path),
 }
 
 impl Policy {

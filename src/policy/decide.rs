@@ -7,11 +7,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::block::Fault;
+use super::charging::{Applied, charges};
 use super::compiled::{Action, Block, Blocks, Entry, Fallback, Policy, Rated, Rule};
 use super::facts::Facts;
 use super::methods::is_protocol_method;
 use super::refusal;
-use super::types::{Caller, Charge, Denial, Limit, Scope, Subject};
+use super::types::{Caller, Charge, Denial};
 
 /// What the policies look at in one `tools/call`.
 #[derive(Clone, Copy)]
@@ -46,15 +47,17 @@ pub enum Plan {
 /// The order: hidden, default, `action: deny`, `arguments`, `require`, `deny_if`, limits. The first denial wins;
 /// limits of all policies are charged together, the same usage once with its smallest `max`.
 pub fn plan_tool(policies: &[Arc<Policy>], caller: &Caller<'_>, call: &Call<'_>) -> Plan {
-    let judged = judge(policies, call.tool).and_then(|applying| {
-        let facts = Facts::new(caller, call);
+    let facts = Facts::new(caller, call);
+    let plan = judge(policies, call.tool).and_then(|applying| {
         ask(&applying, &facts, call.tool)?;
-        Ok(applying)
+        charges(
+            applying.iter().flat_map(Applying::limits),
+            caller,
+            &facts,
+            call.tool,
+        )
     });
-    match judged {
-        Err(denial) => Plan::Refuse(denial),
-        Ok(applying) => charges(&applying, caller, call.tool),
-    }
+    plan.unwrap_or_else(Plan::Refuse)
 }
 
 /// Asks every block that applies, stage by stage; within a stage a tool's own before `all_tools`.
@@ -137,7 +140,7 @@ impl<'p> Applying<'p> {
         refusal::block_denied(tool, rule, block.on_deny.as_deref(), fault)
     }
 
-    fn rated(&self) -> impl Iterator<Item = (&'p Arc<Limit>, u64)> + use<'p> {
+    fn limits(&self) -> impl Iterator<Item = Applied<'p>> + use<'p> {
         let several = self.several;
         let own: &[Rated] = self.entry.map_or(&[], |entry| &entry.limits);
         own.iter().chain(&self.policy.all_tools).map(move |rated| {
@@ -146,7 +149,7 @@ impl<'p> Applying<'p> {
             } else {
                 &rated.alone
             };
-            (limit, rated.weight)
+            Applied { limit, rated }
         })
     }
 }
@@ -181,63 +184,6 @@ fn judge<'p>(policies: &'p [Arc<Policy>], tool: &str) -> Result<Vec<Applying<'p>
 
 fn pointer(rule: &Rule, several: bool) -> &str {
     if several { &rule.among_several } else { &rule.alone }
-}
-
-fn charges(applying: &[Applying<'_>], caller: &Caller<'_>, tool: &str) -> Plan {
-    let mut charges: Vec<Charge> = Vec::new();
-    for (limit, weight) in applying.iter().flat_map(Applying::rated) {
-        let subject = subject(limit.scope, caller);
-        match charges
-            .iter_mut()
-            .find(|charge| same_usage(charge, limit, &subject))
-        {
-            Some(charge) => merge(charge, limit, weight),
-            None => charges.push(Charge {
-                limit: Arc::clone(limit),
-                weight,
-                subject,
-            }),
-        }
-    }
-    match charges.iter().find(|charge| charge.weight > charge.limit.max) {
-        Some(charge) => Plan::Refuse(refusal::limited(charge, tool, None)),
-        None => Plan::Admit(charges),
-    }
-}
-
-fn same_usage(charge: &Charge, limit: &Limit, subject: &Subject) -> bool {
-    let known = &charge.limit;
-    known.counter == limit.counter
-        && known.window == limit.window
-        && known.scope == limit.scope
-        && known.scale == limit.scale
-        && charge.subject == *subject
-}
-
-/// The same usage twice in one call is charged once, against the smallest `max`. Two weights are an
-/// error that `check_together` reports; should it not have run, the larger one is the safe one.
-fn merge(charge: &mut Charge, limit: &Arc<Limit>, weight: u64) {
-    if limit.max < charge.limit.max {
-        charge.limit = Arc::clone(limit);
-    }
-    charge.weight = charge.weight.max(weight);
-}
-
-fn subject(scope: Scope, caller: &Caller<'_>) -> Subject {
-    match scope {
-        Scope::Grant => Subject::Grant {
-            grant: caller.grant.to_owned(),
-        },
-        Scope::Session => Subject::Session {
-            grant: caller.grant.to_owned(),
-            server: caller.server.to_owned(),
-            session: caller.session.map(str::to_owned),
-        },
-        Scope::Server => Subject::Server {
-            server: caller.server.to_owned(),
-        },
-        Scope::Global => Subject::Global,
-    }
 }
 
 #[cfg(test)]

@@ -6,11 +6,13 @@
 
 mod arguments;
 mod block;
+mod charging;
 mod compile;
 mod compiled;
 mod condition;
 mod conform;
 mod decide;
+mod digest;
 mod facts;
 mod fold;
 mod folder;

@@ -3,6 +3,17 @@
 
 use std::cmp::Ordering;
 
+/// A number in the units of a counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Units {
+    Exactly(u64),
+    Negative,
+    /// It has more decimal places than the counter.
+    TooPrecise,
+    /// Above every `max`.
+    TooLarge,
+}
+
 /// A JSON number, exactly: ±0.DIGITS × 10^`exponent`, without zeros at either end of the digits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Decimal {
@@ -51,6 +62,36 @@ impl Decimal {
             digits,
             exponent: exponent.checked_add(shift)?,
         })
+    }
+
+    /// The number times 10^`scale`, where that is a whole number that counters can take.
+    pub(super) fn units(&self, scale: u8) -> Units {
+        if self.digits.is_empty() {
+            return Units::Exactly(0);
+        }
+        if self.negative {
+            return Units::Negative;
+        }
+        // ±0.DIGITS × 10^places: as many digits as places are whole.
+        let places = self.exponent.saturating_add(i64::from(scale));
+        if i64::try_from(self.digits.len()).is_ok_and(|digits| digits <= places) {
+            let shown = self.digits.iter().map(|digit| char::from(*digit));
+            let zeros = places.saturating_sub(i64::try_from(self.digits.len()).unwrap_or(i64::MAX));
+            if places > 19 {
+                return Units::TooLarge;
+            }
+            let zeros = usize::try_from(zeros).unwrap_or(usize::MAX);
+            let text: String = shown.chain(std::iter::repeat_n('0', zeros)).collect();
+            return text.parse().map_or(Units::TooLarge, Units::Exactly);
+        }
+        Units::TooPrecise
+    }
+
+    /// One text for each number.
+    pub(super) fn canonical(&self) -> String {
+        let sign = if self.negative { "-" } else { "" };
+        let digits: String = self.digits.iter().map(|digit| char::from(*digit)).collect();
+        format!("{sign}{digits}e{}", self.exponent)
     }
 
     pub(super) fn compare(&self, other: &Self) -> Ordering {
@@ -202,6 +243,23 @@ mod tests {
         assert_eq!(Compared::new("1e999", "1"), None);
         let plain = Compared::new("2.50", "2.5").unwrap();
         assert_eq!(plain.answers(Ordering::is_eq), Some(true));
+    }
+
+    #[test]
+    fn units_are_whole_or_not_at_all() {
+        let units = |text: &str, scale| Decimal::read(text).unwrap().units(scale);
+        assert_eq!(units("0.99", 2), Units::Exactly(99));
+        assert_eq!(units("19.9", 2), Units::Exactly(1990));
+        assert_eq!(units("1e3", 0), Units::Exactly(1000));
+        assert_eq!(units("100.00", 0), Units::Exactly(100));
+        assert_eq!(units("-0", 0), Units::Exactly(0));
+        assert_eq!(units("0.99", 0), Units::TooPrecise);
+        assert_eq!(units("0.999", 2), Units::TooPrecise);
+        assert_eq!(units("1e-300", 2), Units::TooPrecise);
+        assert_eq!(units("-1", 0), Units::Negative);
+        assert_eq!(units("1e300", 0), Units::TooLarge);
+        assert_eq!(units("99999999999999999999", 0), Units::TooLarge);
+        assert_eq!(units("18446744073709551615", 0), Units::Exactly(u64::MAX));
     }
 
     #[test]

@@ -96,6 +96,15 @@ impl Path {
         })
     }
 
+    /// Reads a path within the arguments, written without `args.`: `customer.id`, `["odd.key"]`.
+    ///
+    /// # Errors
+    /// As [`Path::read`].
+    pub(super) fn read_in_arguments(text: &str) -> Result<Self, &'static str> {
+        let dot = if text.starts_with('[') { "" } else { "." };
+        Self::read(&format!("args{dot}{text}"))
+    }
+
     /// The steps into the arguments; `None` for what is no argument.
     pub(super) fn steps(&self) -> Option<&[Step]> {
         match &self.root {

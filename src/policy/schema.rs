@@ -76,6 +76,10 @@ fn shape(shape_of: &Shape) -> Value {
 }
 
 fn constant(word: &Word) -> Value {
+    // A word that ends with a colon stands for all that begin with it.
+    if word.text.ends_with(':') {
+        return json!({ "type": "string", "pattern": format!("^{}", word.text), "description": word.about });
+    }
     json!({ "const": word.text, "description": word.about })
 }
 

@@ -66,6 +66,10 @@ pub(super) struct WrittenLimit<'n> {
     pub(super) window: Located<Length>,
     pub(super) max: u64,
     pub(super) scope: Scope,
+    /// What follows `arg:`.
+    pub(super) scope_path: Option<Located<&'n str>>,
+    pub(super) increment_from: Option<Located<&'n str>>,
+    pub(super) scale: Option<Located<u64>>,
     pub(super) calendar: bool,
     pub(super) weight: Option<Located<u64>>,
     pub(super) max_values: Option<Located<u32>>,
@@ -171,6 +175,15 @@ fn limit(index: usize, node: &Node) -> Option<WrittenLimit<'_>> {
         window: node.get("window").and_then(window)?,
         max: node.get("max").and_then(Node::whole)?,
         scope,
+        scope_path: node
+            .get("scope")
+            .and_then(text)
+            .and_then(|Located { place, value }| {
+                let value = value.strip_prefix("arg:")?;
+                Some(Located { place, value })
+            }),
+        increment_from: node.get("increment_from").and_then(text),
+        scale: node.get("scale").and_then(whole),
         calendar: node.get("mode").and_then(Node::text) == Some("calendar"),
         weight: node.get("weight").and_then(whole),
         max_values: max_values.and_then(|Located { place, value }| {
@@ -204,6 +217,8 @@ fn scope_named(word: &str) -> Option<Scope> {
         "session" => Some(Scope::Session),
         "server" => Some(Scope::Server),
         "global" => Some(Scope::Global),
+        "arguments" => Some(Scope::Arguments),
+        _ if word.starts_with("arg:") => Some(Scope::Argument),
         _ => None,
     }
 }

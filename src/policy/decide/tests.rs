@@ -1,4 +1,5 @@
 use super::*;
+use crate::policy::types::Subject;
 use crate::policy::{Outcome, Window, load};
 
 fn policy(name: &str, text: &str) -> Arc<Policy> {
