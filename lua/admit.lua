@@ -8,16 +8,16 @@
 --        2           '>I6I6B'  deadline (store ms, 0 none), first sent (store ms, 0 for a first send),
 --                    flags (1: peek, charge nothing)
 --        3           empty; a test gives its clock here in ms, and then no key expires
---        4 .. 3+n    '>BBI7I7I6I6I4'  kind, advisory (0 or 1), weight, max, a, b, max_values (0: not
---                    bounded), followed for kind 1 by the life of the key in ms as decimal text: a + 1,
---                    or 2a + 2 where bounded
+--        4 .. 3+n    '>BBI7I7I6I6I4'  kind, flags (1: advisory, 2: bounded), weight, max, a, b,
+--                    max_values (0 where not bounded), followed for kind 1 by the life of the key in ms
+--                    as decimal text: a + 1, or 2a + 2 where bounded
 --                    kind 1 window    a = length in ms
 --                    kind 2 calendar  [a, b) in store ms
 --                    kind 3 lease     a = time to live in ms; not served yet: outcome 6
 -- RETURNS integers: outcome, now (store ms), then
 --        outcome 0 limited, 1 admitted, 2 already admitted: three for each charge: left, ms until the
 --          next unit frees (0: nothing held), ms until the charge fits (0: it does, -1: never)
---        outcome 5 stale: for each charge the time that its interval must hold
+--        outcome 5 stale: for each charge the time that its calendar interval must hold
 --        outcome 3 in doubt, 4 late, 6 unsupported form: nothing more
 -- WRITES only under outcome 1 without peek; every read and check comes before the first write.
 --
@@ -41,23 +41,35 @@ end
 if deadline > 0 and now > deadline then return {4, now} end
 
 local count = #ARGV - 3
-local values
+local only, values
 if #KEYS == 1 then
-  values = {call('GET', KEYS[1])}
+  only = call('GET', KEYS[1])
 else
   values = call('MGET', unpack(KEYS))
 end
 
--- Pass one: where each key stands. Nothing is written.
-local plans, reply = {}, {0, now}
+-- Pass one: where each key stands and what it would hold. Nothing is written.
+-- (The nils make room: a table that grows is slow.)
+local reply = {0, now, nil, nil, nil, nil, nil, nil, nil, nil, nil}
+local writes, moments = {nil, nil, nil}, nil
 local companion, at = count, 2
 local denied, stale, certain, held = false, false, false, false
 for i = 1, count do
-  local kind, advisory, weight, max, a, b, max_values = unpk('>BBI7I7I6I6I4', ARGV[3 + i])
-  if kind ~= 1 and kind ~= 2 then return {6, now} end
-  local value, key, index = values[i], KEYS[i], nil
+  local arg = ARGV[3 + i]
+  local kind, special, weight, max, a = unpk('>BBI7I7I6', arg)
+  local advisory, life, b, index = special % 2 == 1, nil, nil, nil
+  local key, value = KEYS[i], only
+  if values then value = values[i] end
+  if kind == 1 then
+    life = a + 1
+  elseif kind == 2 then
+    b = unpk('>I6', arg, 23)
+  else
+    return {6, now}
+  end
 
-  if max_values > 0 then
+  if special >= 2 then
+    local max_values = unpk('>I4', arg, 29)
     -- A value that is not live gets a key of its own while there is room, else the overflow key. Its own
     -- key starts as a copy of the overflow key: charges there may have been its own. It lives for two
     -- windows, so that what others charged to the overflow key cannot spoil a retry time given before.
@@ -75,6 +87,7 @@ for i = 1, count do
       end
     end
     companion = companion + 2
+    life = kind == 1 and 2 * a + 2
   end
 
   -- form 0: nothing held; 1: weights are all 1; 2: weights and slots.
@@ -93,6 +106,8 @@ for i = 1, count do
   else
     cut = a
     if moment < a or moment >= b then stale = true end
+    moments = moments or {}
+    moments[i] = moment
   end
   if high < cut then
     -- Nothing is held, or nothing counts any more: the key starts afresh.
@@ -149,7 +164,7 @@ for i = 1, count do
       end
       if place then held = true end
     end
-    if advisory == 0 and first_sent >= cut and first_sent > lost then certain = true end
+    if not advisory and first_sent >= cut and first_sent > lost then certain = true end
   end
 
   local room, wait = max - used, 0
@@ -177,20 +192,69 @@ for i = 1, count do
       wait = high - (high - free) % mod + a + 1 - now
     end
   end
-  if wait ~= 0 and advisory == 0 then denied = true end
+  local frees = 0
+  if oldest then frees = kind == 1 and oldest + a + 1 - now or b - now end
+  if wait ~= 0 then
+    if not advisory then denied = true end
+  elseif not denied and flags % 2 == 0 then
+    -- What the key holds once charged. It is written when all charges are known to fit.
+    local expiry = life and moment + life or b
+    local stamp = pack(tf, moment % mod)
+    if used == 0 and weight == 1 then
+      value = pack('>BI6', 16 + tw, moment) .. stamp .. id
+    elseif used == 0 then
+      value = pack('>BI6I7B', 32 + tw, moment, weight, 0) .. stamp .. pack('>I7', weight) .. id
+    elseif form == 1 and weight == 1 and used < 128 then
+      value = pack('>BI6', 16 + tw, moment) .. sub(value, from) .. stamp .. id
+    else
+      local tail
+      if form == 1 then
+        -- From the form without weights to the one with.
+        local one, parts = pack('>I7', 1), {}
+        for place = from, length, size do
+          parts[#parts + 1] = sub(value, place, place + tw - 1) .. one .. sub(value, place + tw, place + size - 1)
+        end
+        tail, size = table.concat(parts), tw + 15
+      else
+        tail = sub(value, from)
+      end
+      tail = tail .. stamp .. pack('>I7', weight) .. id
+      local start = slots * (tw + 7)
+      if #tail - start > 128 * size then
+        -- All but the newest 32 are merged, each slot taken at its latest charge.
+        local width = kind == 1 and math.max(1, math.ceil(a / 64)) or 281474976710656
+        local stop = #tail - 32 * size
+        local merged, last, sum, place = {}, nil, 0, 1
+        while place <= stop do
+          local time = moment - (moment - unpk(tf, tail, place)) % mod
+          local units = unpk('>I7', tail, place + tw)
+          if last and math.floor(last / width) ~= math.floor(time / width) then
+            merged[#merged + 1] = pack(tf, last % mod) .. pack('>I7', sum)
+            sum = 0
+          end
+          last, sum = time, sum + units
+          place = place + (place <= start and tw + 7 or size)
+        end
+        merged[#merged + 1] = pack(tf, last % mod) .. pack('>I7', sum)
+        slots = #merged
+        tail = table.concat(merged) .. sub(tail, stop + 1)
+      end
+      value = pack('>BI6I7B', 32 + tw, moment, used + weight, slots) .. tail
+    end
+    local px
+    if life and moment == now then px = sub(arg, 33) else px = string.format('%.0f', expiry - now) end
+    local fresh = kind == 1 and moment + a + 1 - now or b - now
+    writes[i] = {key, value, px, weight, fresh, index, expiry}
+  end
   if room < 0 then room = 0 end
-  reply[at + 1] = room
-  reply[at + 2] = oldest and (kind == 1 and oldest + a + 1 - now or b - now) or 0
-  reply[at + 3] = wait
-  plans[i] = {key, index, value, form, tw, mod, tf, moment, from, size, slots, used, weight, kind, a, b,
-    max_values > 0 and 2 * a + 2 or a + 1}
+  reply[at + 1], reply[at + 2], reply[at + 3] = room, frees, wait
   at = at + 3
 end
 if companion ~= #KEYS then return {6, now} end
 
 if stale then
   reply = {5, now}
-  for i = 1, count do reply[2 + i] = plans[i][8] end
+  for i = 1, count do reply[2 + i] = moments[i] or now end
   return reply
 end
 if first_sent > 0 then
@@ -207,71 +271,23 @@ if flags % 2 == 1 then return reply end
 
 -- Pass two: everything fits, except shadow charges, which are then not made.
 for i = 1, count do
-  local at = 3 * i
-  if reply[at + 2] == 0 then
-    local key, index, value, form, tw, mod, tf, moment, from, size, slots, used, weight, kind, a, b, life =
-      unpack(plans[i], 1, 17)
-    local stamp = pack(tf, moment % mod)
-    if used == 0 then
-      if weight == 1 then
-        value = pack('>BI6', 16 + tw, moment) .. stamp .. id
-      else
-        value = pack('>BI6I7B', 32 + tw, moment, weight, 0) .. stamp .. pack('>I7', weight) .. id
-      end
-    elseif form == 1 and weight == 1 and used < 128 then
-      value = pack('>BI6', 16 + tw, moment) .. sub(value, from) .. stamp .. id
-    else
-      local tail
-      if form == 1 then
-        -- From the form without weights to the one with.
-        local one, parts = pack('>I7', 1), {}
-        for place = from, #value, size do
-          parts[#parts + 1] = sub(value, place, place + tw - 1) .. one .. sub(value, place + tw, place + size - 1)
-        end
-        tail, size = table.concat(parts), tw + 15
-      else
-        tail = sub(value, from)
-      end
-      tail = tail .. stamp .. pack('>I7', weight) .. id
-      local start = slots * (tw + 7)
-      if #tail - start > 128 * size then
-        -- All but the newest 32 are merged, each slot taken at its latest charge.
-        local width = kind == 1 and math.max(1, math.ceil(a / 64)) or 281474976710656
-        local cut = #tail - 32 * size
-        local merged, last, sum, place = {}, nil, 0, 1
-        while place <= cut do
-          local time = moment - (moment - unpk(tf, tail, place)) % mod
-          local units = unpk('>I7', tail, place + tw)
-          if last and math.floor(last / width) ~= math.floor(time / width) then
-            merged[#merged + 1] = pack(tf, last % mod) .. pack('>I7', sum)
-            sum = 0
-          end
-          last, sum = time, sum + units
-          place = place + (place <= start and tw + 7 or size)
-        end
-        merged[#merged + 1] = pack(tf, last % mod) .. pack('>I7', sum)
-        slots = #merged
-        tail = table.concat(merged) .. sub(tail, cut + 1)
-      end
-      value = pack('>BI6I7B', 32 + tw, moment, used + weight, slots) .. tail
-    end
-
-    local expiry = kind == 1 and moment + life or b
+  local write = writes[i]
+  if write then
+    local key, index = write[1], write[6]
     if clock ~= '' then
-      call('SET', key, value)
-    elseif kind == 1 and moment == now then
-      call('SET', key, value, 'PX', sub(ARGV[3 + i], 33))
+      call('SET', key, write[2])
     else
-      call('SET', key, value, 'PX', string.format('%.0f', expiry - now))
+      call('SET', key, write[2], 'PX', write[3])
     end
     if index then
-      if call('ZADD', index, expiry, sub(key, -22)) == 1 then
+      if call('ZADD', index, write[7], sub(key, -22)) == 1 then
         call('ZREMRANGEBYSCORE', index, '-inf', now)
       end
-      if clock == '' then call('PEXPIRE', index, expiry - now) end
+      if clock == '' then call('PEXPIRE', index, write[3]) end
     end
-    reply[at] = reply[at] - weight
-    if reply[at + 1] == 0 then reply[at + 1] = kind == 1 and moment + a + 1 - now or b - now end
+    local state = 3 * i
+    reply[state] = reply[state] - write[4]
+    if reply[state + 1] == 0 then reply[state + 1] = write[5] end
   end
 end
 return reply

@@ -204,6 +204,7 @@ fn store(counters: &Counters) -> anyhow::Result<Store> {
             prefix: prefix.clone(),
             deadline: *deadline,
             connections: STORE_CONNECTIONS,
+            by_slot_group: false,
         })?),
     }
 }

@@ -72,7 +72,6 @@ const PURE_CRATES: &[&str] = &[
     "regex",
     "regex_automata",
     "regex_syntax",
-    "schemars",
     "serde",
     "serde_json",
     "serde_saphyr",

@@ -15,19 +15,22 @@ use toolgate::policy::{Charge, Limit, Scope, Subject, Unit, Window};
 /// Tests of exactness do not depend on how busy the machine is.
 const PATIENT: Duration = Duration::from_secs(5);
 
-/// A store of each kind, and the server that must outlive the second.
+/// A store of each kind, and the server that must outlive them: memory, Redis in one step, and Redis step by
+/// step as on a cluster.
 fn stores() -> (Vec<Arc<Store>>, RedisServer) {
     let server = RedisServer::start();
-    let redis = RedisOptions {
-        url: server.url(),
-        prefix: "t".into(),
-        deadline: PATIENT,
-        connections: 2,
+    let redis = |prefix: &str, by_slot_group| {
+        let options = RedisOptions {
+            url: server.url(),
+            prefix: prefix.into(),
+            deadline: PATIENT,
+            connections: 2,
+            by_slot_group,
+        };
+        Arc::new(Store::redis(options).unwrap())
     };
-    (
-        vec![Arc::new(Store::memory()), Arc::new(Store::redis(redis).unwrap())],
-        server,
-    )
+    let stores = vec![Arc::new(Store::memory()), redis("t", false), redis("g", true)];
+    (stores, server)
 }
 
 fn limit(counter: &str, max: u64, window: Window, scope: Scope) -> Limit {
@@ -124,6 +127,7 @@ async fn a_call_without_charges_is_admitted_without_the_store() {
         prefix: "t".into(),
         deadline: PATIENT,
         connections: 1,
+        by_slot_group: false,
     };
     let store = Store::redis(nowhere).unwrap();
     assert_eq!(admit(&store, &[]).await, Ok(vec![]));
@@ -386,6 +390,7 @@ async fn four_replicas_and_four_hundred_calls_at_once_admit_exactly_max() {
         prefix: "t".into(),
         deadline: PATIENT,
         connections: 2,
+        by_slot_group: false,
     };
     let replicas: Vec<_> = (0..4)
         .map(|_| Arc::new(Store::redis(options.clone()).unwrap()))
@@ -447,6 +452,7 @@ async fn options_that_cannot_work_are_refused_without_showing_the_url() {
         prefix: "t".into(),
         deadline: PATIENT,
         connections: 1,
+        by_slot_group: false,
     };
     assert!(!format!("{good:?}").contains("hunter2"));
     let store = Store::redis(good.clone()).unwrap();
@@ -470,6 +476,7 @@ async fn options_that_cannot_work_are_refused_without_showing_the_url() {
         },
         RedisOptions {
             connections: 0,
+            by_slot_group: false,
             ..good.clone()
         },
     ] {

@@ -47,6 +47,10 @@ fn no_sequence_breaks_a_window_and_no_denial_is_needless_or_leaves_a_trace() {
 }
 
 /// `PROPTEST_CASES` asks for more, in a long run.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long a test runs is no setting of toolgate"
+)]
 fn cases(usual: u32) -> u32 {
     std::env::var("PROPTEST_CASES")
         .ok()

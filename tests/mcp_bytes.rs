@@ -133,9 +133,7 @@ fn reference(body: &[u8]) -> Option<Value> {
         && is_map_or_none(meta);
     let (result, error) = (value.get("result").is_some(), value.get("error").is_some());
     // A large integer and a float are both `f64` in a `Value`: the id's own text tells them apart.
-    let id = value
-        .get("id")
-        .is_some_and(|id| id.is_string() || id.is_i64() || id.is_u64());
+    let id = value.get("id").is_some_and(|id| id.is_string() || id.is_number());
     let no_id = value.get("id").is_none_or(Value::is_null);
     let shape = match value.get("method") {
         Some(Value::String(_)) => !result && !error && (id || value.get("id").is_none()),

@@ -66,7 +66,7 @@ const TRICKY: [(&str, Option<Fault>); 22] = [
     ),
     (
         r#"{"jsonrpc":"2.0","id":1.0,"method":"tools/call","params":{"name":"t"}}"#,
-        Some(Fault::Id),
+        None,
     ),
     (
         r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":["t",{}]}"#,

@@ -87,51 +87,53 @@ async fn only_the_exact_path_and_three_methods_exist() {
     );
 }
 
+/// Header lines that one reader takes one way and the next another.
+const AMBIGUOUS: [(&str, &[&str]); 12] = [
+    ("two tokens", &[HOST, BEARER, "Authorization: Bearer tg_other"]),
+    ("two hosts", &[HOST, "Host: localhost", BEARER]),
+    ("two types", &[HOST, BEARER, "Content-Type: text/plain"]),
+    (
+        "two session ids",
+        &[HOST, BEARER, "Mcp-Session-Id: a", "Mcp-Session-Id: b"],
+    ),
+    ("two tool names", &[HOST, BEARER, "Mcp-Name: a", "Mcp-Name: b"]),
+    (
+        "two origins",
+        &[
+            HOST,
+            BEARER,
+            "Origin: https://app.example",
+            "Origin: https://app.example",
+        ],
+    ),
+    (
+        "two event ids",
+        &[HOST, BEARER, "Last-Event-ID: 1", "Last-Event-ID: 2"],
+    ),
+    (
+        "a coding other than chunked",
+        &[HOST, BEARER, "Transfer-Encoding: gzip, chunked"],
+    ),
+    (
+        "a Connection that names Mcp-Name",
+        &[HOST, BEARER, "Connection: close, Mcp-Name"],
+    ),
+    (
+        "a Connection that names Authorization",
+        &[HOST, BEARER, "Connection: authorization"],
+    ),
+    (
+        "a Connection that names Content-Type",
+        &[HOST, BEARER, "Connection: Content-Type"],
+    ),
+    ("no host", &[BEARER]),
+];
+
 #[tokio::test]
 async fn heads_that_could_be_read_in_two_ways_are_refused() {
     let fixture = Fixture::start(Era::Session);
     let gate = gate(&fixture.url);
-    let cases: [(&str, &[&str]); 12] = [
-        ("two tokens", &[HOST, BEARER, "Authorization: Bearer tg_other"]),
-        ("two hosts", &[HOST, "Host: localhost", BEARER]),
-        ("two types", &[HOST, BEARER, "Content-Type: text/plain"]),
-        (
-            "two session ids",
-            &[HOST, BEARER, "Mcp-Session-Id: a", "Mcp-Session-Id: b"],
-        ),
-        ("two tool names", &[HOST, BEARER, "Mcp-Name: a", "Mcp-Name: b"]),
-        (
-            "two origins",
-            &[
-                HOST,
-                BEARER,
-                "Origin: https://app.example",
-                "Origin: https://app.example",
-            ],
-        ),
-        (
-            "two event ids",
-            &[HOST, BEARER, "Last-Event-ID: 1", "Last-Event-ID: 2"],
-        ),
-        (
-            "a coding other than chunked",
-            &[HOST, BEARER, "Transfer-Encoding: gzip, chunked"],
-        ),
-        (
-            "a Connection that names Mcp-Name",
-            &[HOST, BEARER, "Connection: close, Mcp-Name"],
-        ),
-        (
-            "a Connection that names Authorization",
-            &[HOST, BEARER, "Connection: authorization"],
-        ),
-        (
-            "a Connection that names Content-Type",
-            &[HOST, BEARER, "Connection: Content-Type"],
-        ),
-        ("no host", &[BEARER]),
-    ];
-    for (what, lines) in cases {
+    for (what, lines) in AMBIGUOUS {
         let lines = [lines, &[JSON, ACCEPT]].concat();
         let answer = exchange(&gate.proxy, post("/mcp/fixture", &lines).as_bytes()).await;
         assert_eq!(answer.status, 400, "{what}: {}", answer.text());

@@ -25,6 +25,8 @@ use tokio::task::JoinSet;
 
 const REPLICAS: usize = 4;
 const MAX: usize = 10;
+/// The window of the recorded histories.
+const WINDOW_MS: u64 = 2_000;
 /// Tests of exactness give the store all the time it needs.
 const PATIENT_STORE_MS: u64 = 5_000;
 
@@ -174,29 +176,18 @@ fn admissions_ms(gates: &[Gate]) -> Vec<u64> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_two_second_window_of_a_recorded_history_exceeds_the_limit_and_the_worst_reaches_it() {
-    const WINDOW_MS: u64 = 2_000;
     const LOAD_MS: u64 = 20_000;
     let (fixture, redis) = (Fixture::start(Era::Current), RedisServer::start());
     let gates = setup(&fixture, &redis, json!(2)).start_many(REPLICAS);
 
-    let (began, stop) = (Instant::now(), Arc::new(AtomicBool::new(false)));
-    let mut tasks = JoinSet::new();
+    let mut load = Load::new();
     for gate in gates.iter().cycle().take(2 * REPLICAS) {
-        tasks.spawn(hammer(
-            gate.caller("fixture", "tg_first"),
-            began,
-            Arc::clone(&stop),
-        ));
+        load.add(gate);
     }
     tokio::time::sleep(Duration::from_millis(LOAD_MS)).await;
-    stop.store(true, Ordering::Relaxed);
-    let recorded: Vec<Recorded> = tasks.join_all().await.into_iter().flatten().collect();
+    let recorded = load.end().await;
     assert_decided(&recorded);
-    let admitted: Vec<Span> = recorded
-        .iter()
-        .filter(|call| call.outcome == "executed")
-        .map(|call| call.span)
-        .collect();
+    let admitted = admitted(&recorded);
 
     let ran = fixture.executions("start_run").await;
     assert_eq!(ran, admitted.len() as u64);
@@ -219,4 +210,100 @@ async fn no_two_second_window_of_a_recorded_history_exceeds_the_limit_and_the_wo
         ran >= full,
         "only {ran} of at least {full} calls were admitted under load"
     );
+}
+
+/// Load on several replicas at once, recorded until it is told to stop.
+struct Load {
+    began: Instant,
+    stop: Arc<AtomicBool>,
+    tasks: JoinSet<Vec<Recorded>>,
+}
+
+impl Load {
+    fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            stop: Arc::default(),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// One more caller of this replica, not yet running.
+    fn caller(&self, gate: &Gate) -> impl Future<Output = Vec<Recorded>> + use<> {
+        hammer(
+            gate.caller("fixture", "tg_first"),
+            self.began,
+            Arc::clone(&self.stop),
+        )
+    }
+
+    fn add(&mut self, gate: &Gate) {
+        self.tasks.spawn(self.caller(gate));
+    }
+
+    async fn end(self) -> Vec<Recorded> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.tasks.join_all().await.into_iter().flatten().collect()
+    }
+}
+
+/// When the calls that ran were sent and answered.
+fn admitted(recorded: &[Recorded]) -> Vec<Span> {
+    let ran = recorded.iter().filter(|call| call.outcome == "executed");
+    ran.map(|call| call.span).collect()
+}
+
+/// Four faults under load, a window apart: a replica dies, another joins, Redis freezes, Redis forgets its scripts.
+async fn cause_faults(gates: &mut Vec<Gate>, setup: &Setup, redis: &RedisServer, load: &mut Load) {
+    let pause = |ms| tokio::time::sleep(Duration::from_millis(ms));
+    pause(WINDOW_MS).await;
+    gates[REPLICAS - 1].kill();
+    pause(WINDOW_MS).await;
+    gates.push(setup.start());
+    load.add(&gates[REPLICAS]);
+    pause(WINDOW_MS).await;
+    redis.signal("STOP");
+    pause(WINDOW_MS / 2).await;
+    redis.signal("CONT");
+    pause(WINDOW_MS).await;
+    redis::cmd("SCRIPT")
+        .arg("FLUSH")
+        .exec(&mut redis.connection())
+        .unwrap();
+    pause(2 * WINDOW_MS).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn faults_during_the_record_never_open_a_window() {
+    let (fixture, redis) = (Fixture::start(Era::Current), RedisServer::start());
+    // A short deadline: commands that a frozen Redis holds back are given up, and come late when it wakes.
+    let setup = setup(&fixture, &redis, json!(2)).redis(&redis.url(), 250);
+    let mut gates = setup.start_many(REPLICAS);
+    let mut load = Load::new();
+    for gate in gates.iter().take(REPLICAS - 1).cycle().take(2 * REPLICAS) {
+        load.add(gate);
+    }
+    let doomed = tokio::spawn(load.caller(&gates[REPLICAS - 1]));
+    cause_faults(&mut gates, &setup, &redis, &mut load).await;
+    let recorded = load.end().await;
+    assert!(doomed.await.is_err(), "the killed replica went on answering");
+
+    let count = |outcome: &str| recorded.iter().filter(|call| call.outcome == outcome).count();
+    let (executed, refused) = (count("executed"), count("limited"));
+    let failed = count("store_error");
+    assert_eq!(
+        executed + refused + failed,
+        recorded.len(),
+        "a call ended otherwise"
+    );
+    assert!(failed > 0, "the frozen Redis was not noticed");
+    // The killed replica may have admitted calls whose answer was lost, so more may have run.
+    let ran = fixture.executions("start_run").await;
+    assert!(ran >= executed as u64, "{ran} ran of {executed} admitted");
+    assert!(surely_within(&admitted(&recorded), WINDOW_MS) <= MAX);
+    support::wait::until("every admission is logged", || async {
+        (admissions_ms(&gates).len() >= executed).then_some(())
+    })
+    .await;
+    assert_eq!(worst_window(&admissions_ms(&gates), WINDOW_MS), MAX);
 }

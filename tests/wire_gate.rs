@@ -1,8 +1,12 @@
 //! The gate's behaviour on the wire: a real gate in this process, a scripted upstream, raw clients.
 #![cfg(test)]
+#![allow(
+    clippy::string_slice,
+    clippy::too_many_lines,
+    reason = "texts here are ASCII, and a table of cases reads best in one piece"
+)]
 
 #[path = "support/redis.rs"]
-#[expect(dead_code, reason = "shared with tests that use more of it")]
 mod redis_server;
 mod wire;
 
@@ -12,9 +16,25 @@ mod answered;
 mod bytes;
 #[path = "wire/charging.rs"]
 mod charging;
+#[path = "wire/ending.rs"]
+mod ending;
+#[path = "wire/framing.rs"]
+mod framing;
+#[path = "wire/front.rs"]
+mod front;
+#[path = "wire/http2.rs"]
+mod http2;
 #[path = "wire/lists.rs"]
 mod lists;
+#[path = "wire/records.rs"]
+mod records;
+#[path = "wire/robust.rs"]
+mod robust;
 #[path = "wire/sessions.rs"]
 mod sessions;
+#[path = "wire/store.rs"]
+mod store;
+#[path = "wire/upstreams.rs"]
+mod upstreams;
 #[path = "wire/ways_round.rs"]
 mod ways_round;

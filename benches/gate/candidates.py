@@ -134,9 +134,10 @@ def start_toolgate(processes: Processes, tools: Tools, candidate: Candidate, ups
     folder = processes.work / f"toolgate-{port}"
     folder.mkdir()
     redis, redis_port = start_redis(processes, tools) if candidate.limit == "redis" else (None, 0)
-    counters = {"store": "memory"}
+    counters: dict[str, object] = {"store": "memory"}
     if redis is not None:
-        counters = {"store": "redis", "url": f"redis://127.0.0.1:{redis_port}"}
+        # What is measured is the cost of a call; on a busy machine the deadline of 100 ms would refuse a few.
+        counters = {"store": "redis", "url": f"redis://127.0.0.1:{redis_port}", "deadline_ms": 5000}
     rule: dict[str, object] = {}
     if candidate.limit:
         rule = {"limits": [{"counter": "start_run_rate", "window": "minute", "max": limit, "scope": "grant"}]}
@@ -181,6 +182,9 @@ def running(
         raise BenchError(f"unknown kind `{candidate.kind}`")
     try:
         yield up
+    except BenchError as error:
+        # toolgate says on stderr why it did not forward a call
+        raise BenchError(f"{error}\n{processes.last_words(up.process)}") from error
     finally:
         processes.stop(up.process)
         if up.redis is not None:

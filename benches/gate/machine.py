@@ -110,10 +110,13 @@ class Processes:
     def check_alive(process: subprocess.Popen) -> None:
         """Raises with the tail of its stderr when a server has died."""
         if process.poll() is not None:
-            tail = process.bench_log.read_text(errors="replace")[-2000:]  # type: ignore[attr-defined]
-            raise BenchError(
-                f"{process.bench_name} ended with {process.returncode}: {tail}"  # type: ignore[attr-defined]
-            )
+            name = process.bench_name  # type: ignore[attr-defined]
+            raise BenchError(f"{name} ended with {process.returncode}: {Processes.last_words(process)}")
+
+    @staticmethod
+    def last_words(process: subprocess.Popen) -> str:
+        """The end of what a server wrote to stderr."""
+        return process.bench_log.read_text(errors="replace")[-2000:].strip()  # type: ignore[attr-defined]
 
 
 def free_ports(count: int) -> list[int]:

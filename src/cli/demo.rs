@@ -153,9 +153,8 @@ fn point_a_client(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let url = format!("http://{proxy}/mcp/demo");
-    let headers = json!({"Authorization": format!("Bearer {token}")});
-    let client = json!({"mcpServers": {"demo": {"type": "http", "url": url, "headers": headers}}});
-    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "start_run", "arguments": {}}});
+    let call =
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"start_run","arguments":{}}}"#;
     writeln!(
         out,
         "\nThe gate stays up. A second grant, yours, has ten calls per minute of its own."
@@ -166,8 +165,7 @@ fn point_a_client(
     )?;
     writeln!(
         out,
-        "\nFor an MCP client:\n{}",
-        serde_json::to_string_pretty(&client)?
+        "\nFor an MCP client:\n{{ \"mcpServers\": {{ \"demo\": {{\n    \"type\": \"http\",\n    \"url\": \"{url}\",\n    \"headers\": {{ \"Authorization\": \"Bearer {token}\" }} }} }} }}"
     )?;
     writeln!(
         out,

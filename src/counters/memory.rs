@@ -22,13 +22,19 @@ struct Inner {
     model: Model,
     /// The latest time seen: a clock given by a test may step back, which must not undo a sweep.
     swept: u64,
-    since_sweep: usize,
+    /// Commands until the next sweep: as many as keys were left by the last, so that sweeping costs each
+    /// command little and keys at most double.
+    until_sweep: usize,
     secrets: std::collections::HashMap<String, [u8; 32]>,
 }
 
 impl MemoryStore {
     /// A store on the machine's monotonic clock, anchored at the time of day of this call.
     pub fn new() -> Self {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this is the store's clock: read once, then monotonic"
+        )]
         let anchor = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let started = Instant::now();
         Self::with_clock(move || {
@@ -60,11 +66,13 @@ impl MemoryStore {
             // Read under the lock, so that the times of commands are in their order.
             let now = self.now().max(inner.swept);
             let reply = inner.model.admit(now, command);
-            inner.since_sweep = inner.since_sweep.saturating_add(1);
-            if inner.since_sweep >= inner.model.len().max(SWEEP_EVERY) {
-                inner.model.purge(now);
-                inner.swept = now;
-                inner.since_sweep = 0;
+            match inner.until_sweep.checked_sub(1) {
+                Some(left) => inner.until_sweep = left,
+                None => {
+                    inner.model.purge(now);
+                    inner.swept = now;
+                    inner.until_sweep = inner.model.len().max(SWEEP_EVERY);
+                }
             }
             reply
         })

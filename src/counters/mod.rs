@@ -15,7 +15,10 @@ mod redis;
 mod store;
 pub mod wire;
 
+use std::cell::RefCell;
 use std::fmt;
+
+use data_encoding::HEXLOWER;
 
 pub use memory::MemoryStore;
 pub use redis::{RedisOptions, RedisStore, StoreSetupError};
@@ -28,20 +31,33 @@ use crate::policy::Charge;
 pub struct CallId(pub [u8; 8]);
 
 impl CallId {
-    /// Draws an id from the operating system.
+    /// Draws an id from the operating system, many at a time: a call of its own for each would cost a system
+    /// call.
     ///
     /// # Errors
     /// [`StoreError::Randomness`] where the system has none: without an id a charge could not be undone.
     pub fn random() -> Result<Self, StoreError> {
-        let mut bytes = [0; 8];
-        getrandom::fill(&mut bytes).map_err(|_| StoreError::Randomness)?;
-        Ok(Self(bytes))
+        thread_local! {
+            static DRAWN: RefCell<Vec<[u8; 8]>> = const { RefCell::new(Vec::new()) };
+        }
+        DRAWN.with_borrow_mut(|drawn| {
+            if let Some(id) = drawn.pop() {
+                return Ok(Self(id));
+            }
+            let mut bytes = [0; 512];
+            getrandom::fill(&mut bytes).map_err(|_| StoreError::Randomness)?;
+            let (ids, _) = bytes.as_chunks::<8>();
+            drawn.extend_from_slice(ids);
+            drawn.pop().map(Self).ok_or(StoreError::Randomness)
+        })
     }
 }
 
 impl fmt::Display for CallId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        let mut hex = [0; 16];
+        HEXLOWER.encode_mut(&self.0, &mut hex);
+        f.write_str(str::from_utf8(&hex).unwrap_or_default())
     }
 }
 

@@ -6,7 +6,7 @@
 
 mod log;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 pub use log::{EXACT_MAX, Entry, IDS_KEPT, Log, SLOTS};
 
@@ -18,7 +18,20 @@ use super::command::{Bound, Command, Fit, KeyCharge, KeyState, Outcome, Reply, S
 pub struct Model {
     logs: HashMap<String, Log>,
     /// Index key → live value's key → when that value ceases to be live.
-    indexes: HashMap<String, HashMap<String, u64>>,
+    indexes: BTreeMap<String, BTreeMap<String, u64>>,
+}
+
+/// What is known of a resend; `None`: a first send, or surely not charged before.
+fn resent(command: &Command, found: &[Found<'_>]) -> Option<Outcome> {
+    if command.first_sent == 0 {
+        None
+    } else if found.iter().any(|key| key.log.holds(command.id)) {
+        Some(Outcome::Already)
+    } else if found.iter().any(|key| key.would_hold(command.first_sent)) {
+        None
+    } else {
+        Some(Outcome::InDoubt)
+    }
 }
 
 /// One charge, looked up: which key it goes to and what that key holds.
@@ -42,11 +55,8 @@ impl Model {
         if command.deadline > 0 && now > command.deadline {
             return plain(Outcome::Late);
         }
-        if command
-            .charges
-            .iter()
-            .any(|charge| matches!(charge.span, Span::Lease { .. }))
-        {
+        let lease = |charge: &KeyCharge| matches!(charge.span, Span::Lease { .. });
+        if command.charges.iter().any(lease) {
             return plain(Outcome::Unsupported);
         }
         let found: Vec<Found<'_>> = command
@@ -56,28 +66,21 @@ impl Model {
             .collect();
         if found.iter().any(Found::is_stale) {
             return Reply {
-                times: found.iter().map(|key| key.time).collect(),
+                times: found.iter().map(|key| key.interval_time(now)).collect(),
                 ..plain(Outcome::Stale)
             };
         }
-        let states: Vec<KeyState> = found.iter().map(|key| key.state(now)).collect();
-        if command.first_sent > 0 {
-            if found.iter().any(|key| key.log.holds(command.id)) {
-                let states = states
-                    .into_iter()
-                    .map(|state| KeyState {
-                        fit: Fit::Now,
-                        ..state
-                    })
-                    .collect();
+        let mut states: Vec<KeyState> = found.iter().map(|key| key.state(now)).collect();
+        match resent(command, &found) {
+            Some(Outcome::Already) => {
+                states.iter_mut().for_each(|state| state.fit = Fit::Now);
                 return Reply {
                     states,
                     ..plain(Outcome::Already)
                 };
             }
-            if !found.iter().any(|key| key.would_hold(command.first_sent)) {
-                return plain(Outcome::InDoubt);
-            }
+            Some(outcome) => return plain(outcome),
+            None => {}
         }
         let denied = |(key, state): (&Found<'_>, &KeyState)| !key.charge.advisory && state.fit != Fit::Now;
         if found.iter().zip(&states).any(denied) {
@@ -92,11 +95,10 @@ impl Model {
                 ..plain(Outcome::Admitted)
             };
         }
-        let charged = found
-            .into_iter()
-            .zip(states)
-            .map(|(key, state)| key.charged(now, state, command.id));
-        let written: Vec<Written> = charged.collect();
+        let charges = found.into_iter().zip(states);
+        let written: Vec<Written> = charges
+            .map(|(key, state)| key.charged(now, state, command.id))
+            .collect();
         let states = written.iter().map(|key| key.state).collect();
         written.into_iter().for_each(|key| self.write(now, key));
         Reply {
@@ -148,7 +150,8 @@ impl Model {
     }
 
     /// Whether a value of a bounded scope has a key of its own: for two windows after its last charge,
-    /// so that what others charged to the overflow key cannot spoil a retry time given before.
+    /// so that what others charged to the overflow key cannot spoil a retry time given before. (Where
+    /// another limit denies for longer than that, the call may then still meet the overflow key.)
     fn lives(&self, now: u64, charge: &KeyCharge) -> bool {
         self.logs.get(&charge.key).is_some_and(|log| match charge.span {
             Span::Window { window } => log.high_water.saturating_add(two_lives(window)) > now,
@@ -218,6 +221,15 @@ struct Written {
 impl Found<'_> {
     fn is_stale(&self) -> bool {
         matches!(self.charge.span, Span::Calendar { start, end } if self.time < start || self.time >= end)
+    }
+
+    /// The time that a calendar interval must hold; the store's for a window.
+    fn interval_time(&self, now: u64) -> u64 {
+        if matches!(self.charge.span, Span::Calendar { .. }) {
+            self.time
+        } else {
+            now
+        }
     }
 
     /// The earliest time at which a charge still counts.

@@ -7,7 +7,7 @@ use super::keys::{self, SlotGroup};
 use super::{Admission, StoreError};
 use crate::policy::{Charge, Unit, Window};
 
-/// The charges of one slot group: one call to the script.
+/// What is charged in one step: one call to the script.
 #[derive(Clone, Debug)]
 pub(super) struct Group {
     pub(super) charges: Vec<Prepared>,
@@ -39,8 +39,13 @@ impl Group {
     }
 }
 
-/// Groups and merges. The same key twice is charged once, against the smallest `max`.
-pub(super) fn groups(prefix: &str, admission: &Admission) -> Result<Vec<Group>, StoreError> {
+/// Groups and merges. The same key twice is charged once, against the smallest `max`. One group for each slot
+/// group, narrowest first, or one for all.
+pub(super) fn groups(
+    prefix: &str,
+    admission: &Admission,
+    by_slot_group: bool,
+) -> Result<Vec<Group>, StoreError> {
     let mut groups: BTreeMap<SlotGroup, Group> = BTreeMap::new();
     for (index, charge) in admission.charges.iter().enumerate() {
         let group = groups
@@ -63,7 +68,12 @@ pub(super) fn groups(prefix: &str, admission: &Admission) -> Result<Vec<Group>, 
             }
         }
     }
-    Ok(groups.into_values().collect())
+    let groups: Vec<Group> = groups.into_values().collect();
+    if by_slot_group || groups.len() < 2 {
+        return Ok(groups);
+    }
+    let charges = groups.into_iter().flat_map(|group| group.charges).collect();
+    Ok(vec![Group { charges }])
 }
 
 fn prepare(prefix: &str, charge: &Charge) -> Result<Prepared, StoreError> {

@@ -43,6 +43,9 @@ pub struct RedisOptions {
     pub deadline: Duration,
     /// Multiplexed connections, 1 to 64; 2 to 4 make sense.
     pub connections: usize,
+    /// One step for each slot group, as Redis Cluster needs it, undone if a later one denies. Otherwise one
+    /// step for all of a call's charges.
+    pub by_slot_group: bool,
 }
 
 impl std::fmt::Debug for RedisOptions {
@@ -51,13 +54,15 @@ impl std::fmt::Debug for RedisOptions {
             prefix,
             deadline,
             connections,
+            by_slot_group,
             ..
         } = self;
         let mut shown = f.debug_struct("RedisOptions");
         shown
             .field("prefix", prefix)
             .field("deadline", deadline)
-            .field("connections", connections);
+            .field("connections", connections)
+            .field("by_slot_group", by_slot_group);
         shown.finish_non_exhaustive()
     }
 }
@@ -89,6 +94,7 @@ struct Inner {
     next: AtomicUsize,
     prefix: String,
     deadline: Duration,
+    by_slot_group: bool,
     clock: StoreClock,
     admit: Script,
     refund: Script,
@@ -127,6 +133,7 @@ impl RedisStore {
             prefix,
             deadline,
             connections,
+            by_slot_group,
         } = options;
         let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'{' && byte != b'}';
         if prefix.is_empty() || prefix.len() > 64 || !prefix.bytes().all(plain) {
@@ -149,6 +156,7 @@ impl RedisStore {
             next: AtomicUsize::new(0),
             prefix,
             deadline,
+            by_slot_group,
             clock: StoreClock::new(),
             admit: Script::new(wire::ADMIT),
             refund: Script::new(wire::REFUND),
@@ -165,6 +173,10 @@ impl RedisStore {
 
     pub(super) fn deadline(&self) -> Duration {
         self.inner.deadline
+    }
+
+    pub(super) fn by_slot_group(&self) -> bool {
+        self.inner.by_slot_group
     }
 
     /// Runs one group's command, with at most one resend, until `until`.

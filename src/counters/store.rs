@@ -121,7 +121,7 @@ impl Store {
         };
         let mut answers = Answers::new(admission.charges.len());
         let until = self.until();
-        for group in prepare::groups(self.prefix(), admission)? {
+        for group in prepare::groups(self.prefix(), admission, self.by_slot_group())? {
             // Once a group denies, the wider ones are only looked at, for the retry time.
             let peek = peek || answers.denied();
             let reply = match self.run(&group, admission.id, peek, until).await {
@@ -174,6 +174,13 @@ impl Store {
         match self {
             Self::Memory(_) => "memory",
             Self::Redis(redis) => redis.prefix(),
+        }
+    }
+
+    fn by_slot_group(&self) -> bool {
+        match self {
+            Self::Memory(_) => false,
+            Self::Redis(redis) => redis.by_slot_group(),
         }
     }
 

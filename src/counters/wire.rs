@@ -43,7 +43,7 @@ fn charge(charge: &KeyCharge) -> Vec<u8> {
     };
     let mut bytes = Vec::with_capacity(48);
     bytes.push(kind);
-    bytes.push(u8::from(charge.advisory));
+    bytes.push(u8::from(charge.advisory) | (u8::from(charge.bound.is_some()) << 1));
     put::<7>(&mut bytes, charge.weight);
     put::<7>(&mut bytes, charge.max);
     put::<6>(&mut bytes, a);
@@ -51,7 +51,7 @@ fn charge(charge: &KeyCharge) -> Vec<u8> {
     let max_values = charge
         .bound
         .as_ref()
-        .map_or(0, |bound| u64::from(bound.max_values.max(1)));
+        .map_or(0, |bound| u64::from(bound.max_values));
     put::<4>(&mut bytes, max_values);
     // Lua writes a number as text slowly: the usual expiry comes written.
     if let Span::Window { window } = charge.span {
@@ -160,7 +160,7 @@ mod tests {
         let sha = |script: &str| redis::Script::new(script).get_hash().to_owned();
         assert_eq!(
             (sha(ADMIT).as_str(), FIXED_ARGV),
-            ("66e4388ae9450583e174677fdfa92b75552284ce", 3)
+            ("f316bd5d88363aababcd120a27cfa45ea1d67c31", 3)
         );
         assert_eq!(sha(REFUND), "0c39ff5664863e441487587e58149236f38fffa3");
     }
@@ -193,7 +193,7 @@ mod tests {
         assert_eq!(argv.len(), FIXED_ARGV + 2);
         assert_eq!(argv[1], [0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 2, 1]);
         assert_eq!(argv[2], b"");
-        assert_eq!(argv[3][..9], [1, 0, 0, 0, 0, 0, 0, 1, 2]);
+        assert_eq!(argv[3][..9], [1, 2, 0, 0, 0, 0, 0, 1, 2]);
         assert_eq!(&argv[3][28..], b"\0\0\0\x05120002");
         assert_eq!(&argv[4][28..], b"\0\0\0\x0060001");
     }

@@ -44,7 +44,7 @@ pub enum Kind {
 /// One message, read strictly. Its `Debug` form shows neither arguments nor results.
 pub struct Envelope<'a> {
     pub kind: Kind,
-    /// The bytes of the id as sent: a string or an integer of any size, for a response also `null`.
+    /// The bytes of the id as sent: a string or a number, for a response also `null`.
     pub id: Option<&'a str>,
     /// Decoded; `None` for a response.
     pub method: Option<Cow<'a, str>>,
@@ -229,14 +229,17 @@ impl<'a> Members<'a> {
     }
 }
 
-/// Whether these bytes of one JSON value are a string that decodes, or an integer without
-/// fraction and exponent.
+/// Whether these bytes of one JSON value are a string that decodes, an integer of any size, or another number
+/// within a double. MCP asks for strings and integers, JSON-RPC allows fractions; each goes back as it came.
 fn is_id(raw: &str) -> bool {
     if raw.starts_with('"') {
         return serde_json::from_str::<Text<'_>>(raw).is_ok();
     }
     let digits = raw.strip_prefix('-').unwrap_or(raw);
-    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+    if digits.is_empty() || !digits.starts_with(|c: char| c.is_ascii_digit()) {
+        return false;
+    }
+    digits.bytes().all(|byte| byte.is_ascii_digit()) || serde_json::from_str::<f64>(raw).is_ok()
 }
 
 struct MessageSeed<'s, 'de> {

@@ -77,7 +77,7 @@ impl Decimal {
         if i64::try_from(self.digits.len()).is_ok_and(|digits| digits <= places) {
             let shown = self.digits.iter().map(|digit| char::from(*digit));
             let zeros = places.saturating_sub(i64::try_from(self.digits.len()).unwrap_or(i64::MAX));
-            if places > 19 {
+            if places > 20 {
                 return Units::TooLarge;
             }
             let zeros = usize::try_from(zeros).unwrap_or(usize::MAX);

@@ -65,7 +65,7 @@ pub async fn accept(
         let watched = Watched {
             watcher: graceful.watcher(),
             cut: cutting.clone(),
-            _seat: seat,
+            seat,
         };
         serve(&gate, &builder, stream, watched);
     }
@@ -86,7 +86,7 @@ pub async fn accept(
 struct Watched {
     watcher: Watcher,
     cut: Shutdown,
-    _seat: Seat,
+    seat: Seat,
 }
 
 fn builder(limits: &Limits) -> Builder<TokioExecutor> {
@@ -107,7 +107,7 @@ fn builder(limits: &Limits) -> Builder<TokioExecutor> {
     builder
 }
 
-fn serve(gate: &Arc<Gate>, builder: &Arc<Builder<TokioExecutor>>, stream: TcpStream, mut watched: Watched) {
+fn serve(gate: &Arc<Gate>, builder: &Arc<Builder<TokioExecutor>>, stream: TcpStream, watched: Watched) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
@@ -121,17 +121,23 @@ fn serve(gate: &Arc<Gate>, builder: &Arc<Builder<TokioExecutor>>, stream: TcpStr
     });
     let builder = Arc::clone(builder);
     tokio::spawn(async move {
+        let Watched {
+            watcher,
+            mut cut,
+            seat,
+        } = watched;
         let connection = builder
             .serve_connection(TokioIo::new(stream), service)
             .into_owned();
-        let connection = pin!(watched.watcher.watch(connection));
+        let connection = pin!(watcher.watch(connection));
         tokio::select! {
             ended = connection => if let Err(error) = ended {
                 tracing::debug!(%error, "a client connection ended");
             },
             () = silent(silence, &heard) => tracing::debug!("a client connection brought no request"),
-            _ = watched.cut.wait_for(|cut| *cut) => {}
+            _ = cut.wait_for(|cut| *cut) => {}
         }
+        drop(seat);
     });
 }
 

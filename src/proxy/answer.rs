@@ -30,12 +30,12 @@ pub struct Asked<'m> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Carries {
     /// Never: the body passes unread.
-    NoList,
+    Never,
     /// The client waits for a message: whatever the body is called, it must be readable as one.
-    AList,
+    Awaited,
     /// The client waits for none: only a body that calls itself JSON or events is read as one, and the
     /// plain `Accepted` of some servers passes.
-    MaybeAList,
+    Perhaps,
 }
 
 /// Why an answer cannot be passed on.
@@ -74,11 +74,11 @@ pub fn carries(message: &Envelope<'_>) -> Carries {
         "server/discover",
     ];
     if message.kind != Kind::Request {
-        return Carries::MaybeAList;
+        return Carries::Perhaps;
     }
     match message.method.as_deref() {
-        Some(method) if NEVER.contains(&method) => Carries::NoList,
-        _ => Carries::AList,
+        Some(method) if NEVER.contains(&method) => Carries::Never,
+        _ => Carries::Awaited,
     }
 }
 
@@ -180,9 +180,9 @@ fn holds_no_message(carries: Carries, head: &response::Parts) -> bool {
             kind.into_iter().any(|part| part.eq_ignore_ascii_case(b"json"))
         });
     match carries {
-        Carries::NoList => true,
-        Carries::AList => !message && !head.status.is_success(),
-        Carries::MaybeAList => !message,
+        Carries::Never => true,
+        Carries::Awaited => !message && !head.status.is_success(),
+        Carries::Perhaps => !message,
     }
 }
 

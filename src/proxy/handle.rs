@@ -107,6 +107,7 @@ async fn judged(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
 }
 
 /// The grant of a bearer token that reaches this server now.
+#[expect(clippy::disallowed_methods, reason = "grants expire by the wall clock")]
 fn who<'s>(snapshot: &'s Snapshot, server: &str, headers: &HeaderMap) -> Option<&'s Arc<Grant>> {
     let value = headers.get(header::AUTHORIZATION)?.as_bytes();
     let (scheme, token) = value.split_at_checked(7)?;
@@ -247,9 +248,9 @@ impl Known<'_> {
         let is_get = method == Method::GET;
         let request = self.upstream.request(method, headers, Bytes::new());
         let carries = if is_get {
-            Carries::AList
+            Carries::Awaited
         } else {
-            Carries::MaybeAList
+            Carries::Perhaps
         };
         forward(
             &self.asked(false, carries),

@@ -36,6 +36,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    #[expect(clippy::disallowed_methods, reason = "records say when a message came")]
     pub fn open(gate: &Arc<Gate>, id: CallId, server: &str) -> Self {
         Self {
             gate: Arc::clone(gate),

@@ -18,6 +18,7 @@ mod session;
 mod stage;
 mod stream;
 mod upstream;
+mod written;
 
 pub use accept::{Shutdown, accept};
 pub use session::SessionKey;

@@ -53,13 +53,13 @@ impl FilteredStream {
     }
 
     fn event(&mut self, event: RawEvent) -> Result<(), StreamError> {
-        // a client takes nothing else for a message: `endpoint`, say, is no JSON
-        if !event.has_data() || !event.is_message() {
+        if !event.has_data() {
             self.ready.push_back(event.into_bytes().into());
             return Ok(());
         }
         if !event.is_message() && !looks_like_json(&event.data()) {
-            // `endpoint` or `ping`, say: no client takes it for a message, and nothing in it can be a list
+            // `endpoint` or `ping`, say. JSON under such a name is read all the same: some clients look at
+            // the data alone
             self.ready.push_back(event.into_bytes().into());
             return Ok(());
         }

@@ -20,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::body::UpstreamBody;
+use super::written::{Behind, Watched};
 use crate::settings::{Secret, Server};
 
 /// Node servers close idle connections after 5 s: ours are let go before that.
@@ -27,7 +28,18 @@ const IDLE_AT_MOST: Duration = Duration::from_secs(4);
 /// Idle connections kept for one upstream.
 const IDLE_CONNECTIONS: usize = 256;
 
-pub(super) type Sender = SendRequest<Full<Bytes>>;
+/// One connection, as far as requests are sent on it.
+pub(super) struct Sender {
+    requests: SendRequest<Full<Bytes>>,
+    behind: Behind,
+}
+
+impl Sender {
+    /// Whether another request may go out on it: an earlier one must have left whole.
+    fn is_usable(&self) -> bool {
+        !self.requests.is_closed() && !self.behind.is_behind()
+    }
+}
 
 /// Why no answer came. The text is for the log: it names no header or body.
 #[derive(Debug, thiserror::Error)]
@@ -140,7 +152,7 @@ impl Upstream {
         while let Some(mut sender) = self.pop_idle() {
             // pending only while the last answer is being put away
             if matches!(
-                tokio::time::timeout(self.connect_timeout, sender.ready()).await,
+                tokio::time::timeout(self.connect_timeout, sender.requests.ready()).await,
                 Ok(Ok(()))
             ) {
                 return Ok(Connection {
@@ -198,7 +210,7 @@ impl Upstream {
                 idle.clear();
                 return None;
             }
-            if !sender.is_closed() {
+            if sender.is_usable() {
                 return Some(sender);
             }
         }
@@ -206,7 +218,7 @@ impl Upstream {
     }
 
     pub(super) fn put_back(&self, sender: Sender) {
-        if sender.is_closed() {
+        if !sender.is_usable() {
             return;
         }
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -218,7 +230,7 @@ impl Upstream {
     /// Lets go of connections that were idle for too long.
     pub fn reap(&self) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|(sender, since)| !sender.is_closed() && since.elapsed() <= IDLE_AT_MOST);
+        idle.retain(|(sender, since)| sender.is_usable() && since.elapsed() <= IDLE_AT_MOST);
     }
 }
 
@@ -246,7 +258,7 @@ impl Connection {
         mut sender: Sender,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
-        let unsent = match sender.try_send_request(request).await {
+        let unsent = match sender.requests.try_send_request(request).await {
             Ok(answer) => return Ok(self.answered(answer, sender)),
             Err(mut error) => match error.take_message() {
                 Some(request) => request,
@@ -254,7 +266,7 @@ impl Connection {
             },
         };
         let mut sender = self.upstream.dial_in_time().await?;
-        match sender.try_send_request(unsent).await {
+        match sender.requests.try_send_request(unsent).await {
             Ok(answer) => Ok(self.answered(answer, sender)),
             Err(mut error) => Err(match error.take_message() {
                 Some(_) => UpstreamError::Unsent,
@@ -272,7 +284,8 @@ async fn handshake<S>(stream: S) -> Result<Sender, UpstreamError>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let (sender, connection) = http1::handshake(TokioIo::new(stream))
+    let (stream, behind) = Watched::new(stream);
+    let (requests, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .map_err(connect_error)?;
     // ends when the sender and its answer are dropped
@@ -281,7 +294,7 @@ where
             tracing::debug!(error = %describe(&error), "upstream connection ended");
         }
     });
-    Ok(sender)
+    Ok(Sender { requests, behind })
 }
 
 fn connect_error(error: impl std::error::Error) -> UpstreamError {

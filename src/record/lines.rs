@@ -12,6 +12,8 @@ use tokio::sync::Notify;
 
 /// Above this many waiting bytes calls wait.
 const FULL: usize = 4 << 20;
+/// Room for a usual line.
+const LINE: usize = 1024;
 /// How long the thread lets lines gather before it writes them.
 const GATHER: Duration = Duration::from_millis(5);
 
@@ -61,15 +63,16 @@ impl Lines {
 
     /// Appends one JSON line.
     pub fn write(&self, record: &impl Serialize) {
-        let mut waiting = self.shared.lock();
-        let was_empty = waiting.bytes.is_empty();
-        let start = waiting.bytes.len();
-        if let Err(error) = serde_json::to_writer(&mut waiting.bytes, record) {
-            waiting.bytes.truncate(start);
+        // written out before the lock is taken: all calls share the buffer
+        let mut line = Vec::with_capacity(LINE);
+        if let Err(error) = serde_json::to_writer(&mut line, record) {
             tracing::error!(%error, "a decision could not be written as JSON");
             return;
         }
-        waiting.bytes.push(b'\n');
+        line.push(b'\n');
+        let mut waiting = self.shared.lock();
+        let was_empty = waiting.bytes.is_empty();
+        waiting.bytes.extend_from_slice(&line);
         drop(waiting);
         if was_empty {
             self.shared.filled.notify_one();

@@ -13,5 +13,6 @@ pub mod http;
 pub mod mcp;
 pub mod redis;
 pub mod relay;
+pub mod scene;
 pub mod servers;
 pub mod wait;

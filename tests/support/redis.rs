@@ -1,4 +1,5 @@
 //! A real `redis-server` for one test, ended when dropped.
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
@@ -28,7 +29,6 @@ impl RedisServer {
         let mut name = [0; 8];
         getrandom::fill(&mut name).unwrap();
         let dir = std::env::temp_dir().join(format!("toolgate-redis-{:016x}", u64::from_be_bytes(name)));
-        std::fs::create_dir_all(&dir).unwrap();
         // Another test may take the port between its release here and the server's bind: try again.
         for _ in 0..5 {
             let port = free_port();
@@ -41,7 +41,6 @@ impl RedisServer {
             if server.spawn() {
                 return server;
             }
-            std::mem::forget(server);
         }
         panic!("redis-server does not start");
     }
@@ -83,6 +82,8 @@ impl RedisServer {
     }
 
     fn spawn(&mut self) -> bool {
+        // a try that failed has removed the folder
+        std::fs::create_dir_all(&self.dir).unwrap();
         let child = Command::new("redis-server")
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
             .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])

@@ -1,4 +1,5 @@
 //! Runs a script source against a real Redis with a clock of the test's.
+#![allow(dead_code, reason = "each test file uses its own part of these helpers")]
 
 use redis::{Connection, Script};
 use toolgate::counters::CallId;

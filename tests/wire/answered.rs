@@ -1,17 +1,13 @@
 //! The table "Answered": what a caller is told, and that nothing reached the upstream.
 
-use std::time::{Duration, Instant};
-
 use serde_json::json;
-use tokio::net::TcpListener;
 
-use crate::redis_server::RedisServer;
 use crate::wire::client::{call, call_body, post, request};
 use crate::wire::gate::{Gate, Setup};
-use crate::wire::upstream::{self, Step, Upstream, dead_address};
-use crate::wire::{BARE, ELSEWHERE, LATE, until, within};
+use crate::wire::upstream::{self, Step, Upstream};
+use crate::wire::{BARE, ELSEWHERE, LATE, within};
 
-const POLICY: &str = r#"{"version":"1","default":"deny","hide":["secret_*"],
+pub const POLICY: &str = r#"{"version":"1","default":"deny","hide":["secret_*"],
   "tools":{"run":{"limits":[{"counter":"runs","window":"minute","max":1}]},
            "free":{}, "drop":{"action":"deny","reason":"Dropping tables is for people."},"secret_plan":{}}}"#;
 
@@ -120,84 +116,6 @@ async fn the_id_of_a_refused_call_comes_back_byte_for_byte() {
             "{text}"
         );
     }
-}
-
-#[tokio::test]
-async fn a_store_that_refuses_connections_denies_limited_calls_within_the_deadline_and_lets_others_pass() {
-    let upstream = Upstream::start().await;
-    let gate = Setup::policy(POLICY)
-        .redis(dead_address().await, 150)
-        .before(upstream.addr)
-        .await;
-    denied_by_the_store(&gate, Duration::from_millis(150)).await;
-    assert_eq!(upstream.count(), 0);
-    assert!(gate.ask(&call("free")).await.ran());
-    // another limit of the policy is refused all the same
-    let records = gate.ended().await;
-    assert_eq!(records[0]["outcome"], "store_error");
-    assert_eq!(records[0]["charges"][0]["left"], json!(null));
-    assert_eq!(records[1]["outcome"], "allowed");
-}
-
-#[tokio::test]
-async fn a_store_that_never_answers_denies_limited_calls_within_the_deadline() {
-    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let upstream = Upstream::start().await;
-    let gate = Setup::policy(POLICY)
-        .redis(silent.local_addr().unwrap(), 150)
-        .before(upstream.addr)
-        .await;
-    for _ in 0..2 {
-        denied_by_the_store(&gate, Duration::from_millis(150)).await;
-    }
-    assert!(gate.ask(&call("free")).await.ran());
-    assert_eq!(upstream.count(), 1);
-    assert!(
-        gate.metric(
-            r#"toolgate_decisions_total{mode="enforce",outcome="store_error",server="s",tool="run"}"#
-        )
-        .await
-            == 2.0
-    );
-}
-
-#[tokio::test]
-async fn a_store_that_is_killed_denies_and_serves_again_when_it_is_back() {
-    let mut redis = RedisServer::start();
-    let upstream = Upstream::start().await;
-    let addr = format!("127.0.0.1:{}", redis.port).parse().unwrap();
-    let gate = Setup::runs(1000, "grant")
-        .redis(addr, 500)
-        .before(upstream.addr)
-        .await;
-    assert!(gate.ask(&call("run")).await.ran());
-    redis.kill();
-    denied_by_the_store(&gate, Duration::from_millis(500)).await;
-    redis.restart();
-    let start = Instant::now();
-    while !gate.ask(&call("run")).await.ran() {
-        assert!(start.elapsed() < Duration::from_secs(5), "service did not resume");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-async fn denied_by_the_store(gate: &Gate, deadline: Duration) {
-    let start = Instant::now();
-    let answer = gate.ask(&call("run")).await;
-    // twice the deadline: a loaded machine may wake us late
-    assert!(
-        start.elapsed() < deadline * 2 + Duration::from_millis(300),
-        "{:?}",
-        start.elapsed()
-    );
-    let text = answer.tool_error();
-    assert!(
-        text.contains("could not be checked") && text.contains("not executed"),
-        "{text}"
-    );
-    let decision = answer.decision();
-    assert_eq!(decision["outcome"], "store_error");
-    assert!(decision["retryAfterMs"].as_u64().unwrap() > 0);
 }
 
 #[tokio::test]
@@ -429,89 +347,6 @@ async fn too_large_encoded_and_other_methods_have_their_own_status() {
 
 fn request_of(method: &str) -> crate::wire::client::Req {
     request(method, "")
-}
-
-#[tokio::test]
-async fn an_upstream_that_cannot_be_reached_is_a_json_rpc_error_for_a_request_and_502_for_the_rest() {
-    let gate = Setup::default().before(dead_address().await).await;
-    let answer = gate.ask(&call("x")).await;
-    let json = answer.json();
-    assert_eq!(
-        (answer.status, &json["id"], &json["error"]["code"]),
-        (200, &json!(1), &json!(502))
-    );
-    let text = json["error"]["message"].as_str().unwrap();
-    assert!(
-        text.contains("cannot be reached") && text.contains("was not executed"),
-        "{text}"
-    );
-    for request in [
-        post(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#),
-        post(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#),
-        request("GET", ""),
-        request("DELETE", ""),
-    ] {
-        let answer = gate.ask(&request).await;
-        assert_eq!(answer.status, 502, "{request:?}: {}", answer.text());
-        assert_eq!(answer.json().get("id"), None);
-    }
-}
-
-#[tokio::test]
-async fn an_upstream_that_breaks_off_is_told_as_perhaps_executed() {
-    for reply in [
-        vec![Step::Close],
-        vec![Step::Send(b"HTTP/1.1 200 OK\r\nContent-".to_vec()), Step::Close],
-        vec![Step::Send(b"no http at all\r\n\r\n".to_vec()), Step::Close],
-    ] {
-        let upstream = Upstream::always(reply).await;
-        let gate = Setup::default().before(upstream.addr).await;
-        let answer = gate.ask(&call("x")).await;
-        let json = answer.json();
-        assert_eq!(
-            (answer.status, &json["id"], &json["error"]["code"]),
-            (200, &json!(1), &json!(502))
-        );
-        assert!(
-            json["error"]["message"]
-                .as_str()
-                .unwrap()
-                .contains("may have been executed"),
-            "{json}"
-        );
-        let note = gate
-            .ask(&post(r#"{"jsonrpc":"2.0","method":"notifications/x"}"#))
-            .await;
-        assert_eq!(note.status, 502);
-        assert_eq!(upstream.count(), 2, "nothing is sent twice");
-        let records = gate.ended().await;
-        assert_eq!(
-            (&records[0]["outcome"], &records[0]["upstream"]["ended"]),
-            (&json!("upstream_error"), &json!("broken"))
-        );
-    }
-}
-
-#[tokio::test]
-async fn an_upstream_that_does_not_answer_in_time_is_told_as_perhaps_executed_and_let_go() {
-    let upstream = Upstream::always(vec![Step::Wait(upstream::Latch::new())]).await;
-    let gate = Setup::default()
-        .server(", response_timeout_ms: 150")
-        .before(upstream.addr)
-        .await;
-    let answer = gate.ask(&call("x")).await;
-    let json = answer.json();
-    assert_eq!((answer.status, &json["error"]["code"]), (200, &json!(504)));
-    assert!(
-        json["error"]["message"]
-            .as_str()
-            .unwrap()
-            .contains("may have been executed")
-    );
-    until(|| upstream.aborted() == 1).await;
-    assert_eq!(gate.ask(&request("DELETE", "")).await.status, 504);
-    let records = gate.ended().await;
-    assert_eq!(records[0]["upstream"]["ended"], "timeout");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::upstream::find;
 use super::{CI, within};
@@ -152,7 +152,17 @@ pub struct Client {
 
 impl Client {
     pub async fn connect(addr: SocketAddr) -> Self {
-        let stream = within(TcpStream::connect(addr)).await.unwrap();
+        Self::on(within(TcpStream::connect(addr)).await.unwrap())
+    }
+
+    /// A client for whom the network keeps little.
+    pub async fn with_a_small_buffer(addr: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(65_536).unwrap();
+        Self::on(within(socket.connect(addr)).await.unwrap())
+    }
+
+    fn on(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         Self {
             stream,

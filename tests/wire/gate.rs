@@ -15,6 +15,7 @@ use toolgate::record::Lines;
 use toolgate::settings;
 
 use super::client::{Answer, Client, Req, request};
+use super::upstream::Upstream;
 use super::{BARE, CI, ELSEWHERE, LATE, OTHER, until, within};
 
 /// What a gate is made of. `Setup::default()` allows everything.
@@ -81,6 +82,13 @@ impl Setup {
     pub async fn before(self, upstream: SocketAddr) -> Gate {
         Gate::start(self, upstream).await
     }
+}
+
+/// A gate in front of an upstream that answers every request well.
+pub async fn open(setup: Setup) -> (Gate, Upstream) {
+    let upstream = Upstream::start().await;
+    let gate = setup.before(upstream.addr).await;
+    (gate, upstream)
 }
 
 pub struct Gate {
@@ -158,12 +166,12 @@ impl Gate {
     }
 
     /// The value of one line of `/metrics`, 0 where it is not there.
-    pub async fn metric(&self, line: &str) -> f64 {
+    pub async fn metric(&self, line: &str) -> u64 {
         let text = self.admin("/metrics").await.text();
         let found = text
             .lines()
             .find_map(|found| found.strip_prefix(line)?.strip_prefix(' ')?.parse().ok());
-        found.unwrap_or(0.0)
+        found.unwrap_or(0)
     }
 }
 
@@ -243,7 +251,10 @@ impl Sink {
 
     pub fn records(&self) -> Vec<Value> {
         let text = self.text();
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let whole = text
+            .rfind('\n')
+            .and_then(|end| text.get(..end))
+            .unwrap_or_default();
         whole
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())

@@ -140,7 +140,7 @@ async fn what_may_hold_a_list_and_cannot_be_read_without_doubt_fails_closed() {
     ];
     for (headers, body) in lists {
         let (gate, upstream) = listed().await;
-        upstream.from_now_on(vec![Step::Send(upstream::answer(
+        upstream.keeps_answering(vec![Step::Send(upstream::answer(
             "200 OK",
             headers,
             body.as_bytes(),

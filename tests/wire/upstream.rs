@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::value::RawValue;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 
 use super::until;
@@ -119,7 +119,12 @@ impl Upstream {
     }
 
     pub async fn at(addr: SocketAddr) -> Self {
-        let listener = TcpListener::bind(addr).await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        // little of a flood may hide in the network
+        socket.set_send_buffer_size(65_536).unwrap();
+        socket.bind(addr).unwrap();
+        let listener = socket.listen(1024).unwrap();
         let addr = listener.local_addr().unwrap();
         let state = Arc::new(State::default());
         let (hang_up, hung_up) = watch::channel(0);
@@ -152,11 +157,11 @@ impl Upstream {
     /// An upstream that answers every request in one way.
     pub async fn always(reply: Reply) -> Self {
         let upstream = Self::start().await;
-        upstream.from_now_on(reply);
+        upstream.keeps_answering(reply);
         upstream
     }
 
-    pub fn from_now_on(&self, reply: Reply) {
+    pub fn keeps_answering(&self, reply: Reply) {
         *self.state.always.lock().unwrap() = Some(reply);
     }
 
@@ -205,9 +210,9 @@ impl Upstream {
         self.hang_up.send_modify(|round| *round += 1);
     }
 
-    /// From now on new connections are closed as soon as they are accepted.
-    pub fn slam_the_door(&self) {
-        self.slam.store(true, SeqCst);
+    /// Whether new connections are closed as soon as they are accepted.
+    pub fn slam_the_door(&self, slam: bool) {
+        self.slam.store(slam, SeqCst);
     }
 
     /// Stops listening: new connections are refused.

@@ -85,7 +85,7 @@ impl Fault {
             Self::Method => "`method` must be a string",
             Self::RequestAndResponse => "the body is a request and a response at once",
             Self::ResultAndError => "the response has both `result` and `error`",
-            Self::Id => "`id` must be a string or an integer",
+            Self::Id => "`id` must be a string or a number",
             Self::Params => "`params` and its `_meta` must be objects",
             Self::NoParams => "`params` of tools/call must be an object",
             Self::ToolName => "`params.name` of tools/call must be a string",

@@ -112,8 +112,7 @@ fn strings_and_integers_of_any_size_are_ids_and_keep_their_bytes() {
 fn other_types_are_no_ids() {
     for id in [
         "null",
-        "1.0",
-        "1e2",
+        "1e999",
         "true",
         "{}",
         "[1]",
@@ -125,6 +124,14 @@ fn other_types_are_no_ids() {
     }
     assert_eq!(refused(r#"{"jsonrpc":"2.0","id":null,"result":1}"#).0, Fault::Id);
     assert_eq!(refused(r#"{"jsonrpc":"2.0","result":1}"#).0, Fault::Id);
+}
+
+#[test]
+fn a_number_that_is_no_integer_is_an_id_as_it_came() {
+    for id in ["1.0", "1e2", "-0.50e1"] {
+        let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#);
+        assert_eq!(accepted(&body).id, Some(id));
+    }
 }
 
 #[test]
@@ -195,7 +202,8 @@ fn the_id_of_a_refused_message_is_known_where_every_reader_sees_the_same() {
         (r#"{"jsonrpc":"2.0","id":5,"id":5,"method":"a"}"#, None),
         (r#"{"jsonrpc":"2.0","id":5,"i\u0064":6,"method":"a"}"#, None),
         (r#"{"jsonrpc":"2.0","id":5,"ID":6,"method":"a"}"#, None),
-        (r#"{"jsonrpc":"2.0","id":1.5,"method":1}"#, None),
+        (r#"{"jsonrpc":"2.0","id":-0.50e1,"method":1}"#, Some("-0.50e1")),
+        (r#"{"jsonrpc":"2.0","id":true,"method":1}"#, None),
         (r#"{"jsonrpc":"2.0","id":5,"method":"a","params":{"#, None),
         (r#"{"jsonrpc":"2.0","id":5,"method":"a"} x"#, None),
         // The id of an answer is the server's: echoed, it could end a request of the client's own.

@@ -1,0 +1,164 @@
+//! Microseconds of Redis time per admission and denial, and bytes per key: `cargo bench --bench counters`.
+//!
+//! Starts a `redis-server` of its own. Times are `usec_per_call` of EVALSHA from `INFO commandstats`, so
+//! neither the network nor this program is in them. Needs `taskset` for nothing; pin it for quiet figures.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "a measuring program: what fails must stop it, and its table goes to stdout"
+)]
+
+#[path = "../tests/support/redis.rs"]
+mod redis_server;
+
+use redis::{Connection, Script};
+use redis_server::RedisServer;
+use toolgate::counters::CallId;
+use toolgate::counters::command::{Bound, Command, KeyCharge, Span};
+use toolgate::counters::wire;
+
+/// Calls measured for one figure, and rounds of which the median is shown.
+const CALLS: u64 = 20_000;
+const ROUNDS: usize = 5;
+const MINUTE: u64 = 60_000;
+
+fn main() {
+    let server = RedisServer::start();
+    let mut connection = server.connection();
+    println!("| Redis time per call | µs |\n| --- | --- |");
+    println!("| a script that does nothing | {:.1} |", noop(&mut connection));
+    for keys in [1, 3] {
+        let admitted = median(&mut connection, &|turn| command(turn, keys, 10, turn / 5, false));
+        println!("| admission, {keys} limit(s), at most 10 entries | {admitted:.1} |");
+    }
+    for keys in [1, 3] {
+        let denied = median(&mut connection, &|turn| {
+            command(turn, keys, 10, 1_u64 << 60, false)
+        });
+        println!("| denial, {keys} limit(s) | {denied:.1} |");
+    }
+    let many = median(&mut connection, &|turn| {
+        command(turn, 1, 1_000_000, 1 << 61, false)
+    });
+    println!("| admission, 1 limit, max 1 000 000 | {many:.1} |");
+    let bounded = median(&mut connection, &|turn| command(turn, 1, 10, turn / 5, true));
+    println!("| admission, 1 session limit | {bounded:.1} |");
+    println!("\n| bytes per key | at the end of a full window | at most on the way |\n| --- | --- | --- |");
+    for max in [10, 1_000, 1_000_000] {
+        let (fresh, worst) = bytes(&mut connection, max);
+        println!("| max {max} | {fresh} | {worst} |");
+    }
+}
+
+/// A command like the proxy's, on keys as long as real ones. `spread` picks the keys.
+fn command(turn: u64, keys: u64, max: u64, spread: u64, bounded: bool) -> Command {
+    let name = |key: u64| format!("toolgate:1:{{{spread:032x}}}:{key:_>22}");
+    let charges = (0..keys).map(|key| KeyCharge {
+        key: name(key),
+        span: Span::Window { window: MINUTE },
+        weight: 1,
+        max,
+        advisory: false,
+        bound: bounded.then(|| Bound {
+            overflow: name(100),
+            index: name(101),
+            max_values: 1_000,
+        }),
+    });
+    let id = CallId((turn + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+    Command {
+        id,
+        deadline: (1 << 48) - 1,
+        first_sent: 0,
+        peek: false,
+        charges: charges.collect(),
+    }
+}
+
+fn noop(connection: &mut Connection) -> f64 {
+    let script = Script::new("#!lua\nreturn 1");
+    let _: i64 = script.invoke(connection).unwrap();
+    reset(connection);
+    for _ in 0..CALLS {
+        let _: i64 = script.invoke(connection).unwrap();
+    }
+    usec_per_call(connection)
+}
+
+fn median(connection: &mut Connection, of: &dyn Fn(u64) -> Command) -> f64 {
+    let script = Script::new(wire::ADMIT);
+    let mut rounds: Vec<f64> = (0..ROUNDS as u64)
+        .map(|round| {
+            send(connection, &script, &of(round * CALLS));
+            reset(connection);
+            (0..CALLS).for_each(|turn| send(connection, &script, &of(round * CALLS + turn)));
+            usec_per_call(connection)
+        })
+        .collect();
+    rounds.sort_by(f64::total_cmp);
+    rounds[ROUNDS / 2]
+}
+
+fn send(connection: &mut Connection, script: &Script, command: &Command) {
+    let mut call = script.prepare_invoke();
+    wire::keys(command).into_iter().for_each(|key| {
+        call.key(key);
+    });
+    wire::argv(command, None).into_iter().for_each(|arg| {
+        call.arg(arg);
+    });
+    let _: Vec<i64> = call.invoke(connection).unwrap();
+}
+
+fn reset(connection: &mut Connection) {
+    redis::cmd("CONFIG").arg("RESETSTAT").exec(connection).unwrap();
+}
+
+fn usec_per_call(connection: &mut Connection) -> f64 {
+    let info: String = redis::cmd("INFO").arg("commandstats").query(connection).unwrap();
+    let line = info
+        .lines()
+        .find(|line| line.starts_with("cmdstat_evalsha:"))
+        .unwrap();
+    line.split(',')
+        .find_map(|field| field.strip_prefix("usec_per_call="))
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
+/// `MEMORY USAGE` with `max` charges (at most 100 000) at even steps over one window: at its largest, and
+/// at the end.
+fn bytes(connection: &mut Connection, max: u64) -> (u64, u64) {
+    let script = Script::new(wire::ADMIT);
+    let charges = max.min(100_000);
+    let mut key = String::new();
+    let (mut most, mut last) = (0, 0);
+    for turn in 0..charges {
+        let command = command(turn, 1, max, (1 << 62) + max, false);
+        let mut call = script.prepare_invoke();
+        call.key(wire::keys(&command)[0]);
+        let now = 1_700_000_000_000 + turn * MINUTE / charges;
+        wire::argv(&command, Some(now)).into_iter().for_each(|arg| {
+            call.arg(arg);
+        });
+        let _: Vec<i64> = call.invoke(connection).unwrap();
+        key.clone_from(&command.charges[0].key);
+        if turn % (charges / 500).max(1) == 0 || turn + 1 == charges {
+            last = usage(connection, &key);
+            most = most.max(last);
+        }
+    }
+    (last, most)
+}
+
+fn usage(connection: &mut Connection, key: &str) -> u64 {
+    redis::cmd("MEMORY")
+        .arg("USAGE")
+        .arg(key)
+        .query(connection)
+        .unwrap()
+}
