@@ -67,6 +67,7 @@ const PURE_CRATES: &[&str] = &[
     "bytes",
     "data_encoding",
     "granit_parser",
+    "jsonschema",
     "memchr",
     "regex",
     "regex_automata",

@@ -1,6 +1,14 @@
 //! The policy language from outside: samples, properties, schema, documentation.
 #![cfg(test)]
 
+#[path = "policy/amounts.rs"]
+mod amounts;
+#[path = "policy/asked.rs"]
+mod asked;
+#[path = "policy/conditions.rs"]
+mod conditions;
+#[path = "policy/known_faults.rs"]
+mod known_faults;
 #[path = "policy/model.rs"]
 mod model;
 #[path = "policy/properties.rs"]
@@ -9,5 +17,9 @@ mod properties;
 mod samples;
 #[path = "policy/schema.rs"]
 mod schema;
+#[path = "policy/schemas.rs"]
+mod schemas;
+#[path = "policy/truth.rs"]
+mod truth;
 #[path = "policy/written_examples.rs"]
 mod written_examples;

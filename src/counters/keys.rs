@@ -27,7 +27,10 @@ impl SlotGroup {
     /// The slot group in which a subject is counted.
     pub fn of(subject: &Subject) -> Self {
         match subject {
-            Subject::Grant { grant } | Subject::Session { grant, .. } => Self::Grant(grant.clone()),
+            Subject::Grant { grant }
+            | Subject::Session { grant, .. }
+            | Subject::Argument { grant, .. }
+            | Subject::Arguments { grant, .. } => Self::Grant(grant.clone()),
             Subject::Server { server } => Self::Server(server.clone()),
             Subject::Global => Self::Global,
         }
@@ -72,8 +75,16 @@ pub fn names(prefix: &str, charge: &Charge) -> Names {
         } => (name(&["session", "of", server, session]), true),
         Subject::Server { .. } => (name(&["server"]), false),
         Subject::Global => (name(&["global"]), false),
+        Subject::Argument { path, digest, .. } => (name(&["argument", "of", path, digest]), true),
+        Subject::Arguments { digest, .. } => (name(&["arguments", "of", digest]), true),
     };
-    let bound = bounded.then(|| (name(&["session", "overflow"]), name(&["session", "index"])));
+    let companions: &[&str] = match &charge.subject {
+        Subject::Argument { path, .. } => &["argument", path],
+        Subject::Arguments { .. } => &["arguments"],
+        _ => &["session"],
+    };
+    let companion = |what: &'static str| name(&[companions, &[what]].concat());
+    let bound = bounded.then(|| (companion("overflow"), companion("index")));
     Names { key, bound }
 }
 
@@ -95,6 +106,8 @@ fn fields(limit: &Limit, value: &[&str]) -> Vec<String> {
         Scope::Session => "session",
         Scope::Server => "server",
         Scope::Global => "global",
+        Scope::Argument => "argument",
+        Scope::Arguments => "arguments",
     };
     let mut fields = vec![scope.to_owned(), value.len().to_string()];
     fields.extend(value.iter().map(|&part| part.to_owned()));

@@ -1,12 +1,20 @@
 //! As written → compiled: what the shapes cannot say. Every problem is reported, not the first.
 
+mod amounts;
+pub(super) mod arguments;
+mod blocks;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::compiled::{Action, Entry, Fallback, Policy, Rated, Rule};
+pub(super) use amounts::is_chosen;
+use amounts::{max_values, scaled_max, scope_value, weight};
+
+use super::compiled::{Action, Entry, Fallback, Policy, Rated, Rule, Weight};
 use super::glob::Glob;
 use super::language::DEFAULT_MAX_VALUES;
 use super::names::Names;
+use super::path::Path;
 use super::shape::Report;
 use super::spelling::{check_counter_name, check_tool_name};
 use super::together::{Applies, Usage, check_within};
@@ -43,6 +51,7 @@ pub(super) fn compile(
         report,
         usages: Vec::new(),
     };
+    let all_blocks = compiler.blocks("/all_tools", &written.all_blocks);
     let all_tools = compiler.list("/all_tools", &written.all_tools, Some(&Applies::Everywhere));
     let tools: Vec<_> = written
         .tools
@@ -59,6 +68,7 @@ pub(super) fn compile(
         hide: Names::new(written.hide.iter().map(|name| (name.value.to_owned(), ()))),
         tools: Names::new(tools),
         all_tools,
+        all_blocks,
         usages,
     }
 }
@@ -108,6 +118,11 @@ impl Compiler<'_, '_> {
         } else {
             Action::Allow
         };
+        let arguments = tool.arguments.and_then(|schema| {
+            let rule = Rule::new(self.policy, format!("{base}/arguments"));
+            Some((rule, self.arguments(schema)?))
+        });
+        let blocks = self.blocks(&base, &tool.blocks);
         let applies = (!tool.denied).then(|| Applies::of(key));
         let mut limits = self.list(&base, &tool.limits, applies.as_ref());
         let rate = tool
@@ -118,6 +133,8 @@ impl Compiler<'_, '_> {
         Entry {
             key: key.to_owned(),
             action,
+            arguments,
+            blocks,
             limits,
         }
     }
@@ -147,30 +164,21 @@ impl Compiler<'_, '_> {
 
     fn limit(&mut self, rule: String, written: &WrittenLimit<'_>) -> Option<Rated> {
         check_counter_name(written.counter, self.report);
-        let weight = written.weight.map_or(1, |weight| weight.value);
-        if let Some(Located { place, .. }) = written.weight
-            && weight > written.max
-        {
-            let message = format!(
-                "every call charges {weight}, more than `max` ({}): none could ever pass",
-                written.max
-            );
-            self.report
-                .add_with_help(place, message, "raise `max`, or write `\"action\": \"deny\"`");
-        }
-        let max_values = written
-            .max_values
-            .map_or(DEFAULT_MAX_VALUES, |values| values.value);
+        let scaled = scaled_max(written, self.report);
+        let weight = weight(written, scaled.map_or(0, |(_, scale)| scale), self.report);
+        let value = scope_value(written, self.report);
+        let window = self.window(written.window, written.calendar);
+        let (max, scale) = scaled?;
         let limit = Limit {
             rule,
             counter: written.counter.value.to_owned(),
-            window: self.window(written.window, written.calendar)?,
-            max: written.max,
+            window: window?,
+            max,
             scope: written.scope,
-            scale: 0,
-            max_values: (written.scope == Scope::Session).then_some(max_values),
+            scale,
+            max_values: max_values(written),
         };
-        Some(self.rated(limit, weight))
+        Some(self.rated(limit, weight?, value.ok()?))
     }
 
     fn rate(
@@ -189,7 +197,7 @@ impl Compiler<'_, '_> {
             scale: 0,
             max_values: Some(DEFAULT_MAX_VALUES),
         };
-        let rated = self.rated(limit, 1);
+        let rated = self.rated(limit, Weight::Fixed(1), None);
         self.used(&rated, applies, written.place);
         Some(rated)
     }
@@ -212,7 +220,7 @@ impl Compiler<'_, '_> {
         window
     }
 
-    fn rated(&self, limit: Limit, weight: u64) -> Rated {
+    fn rated(&self, limit: Limit, weight: Weight, value: Option<Path>) -> Rated {
         let rule = Rule::new(self.policy, limit.rule.clone()).among_several;
         let among_several = Limit {
             rule,
@@ -223,15 +231,16 @@ impl Compiler<'_, '_> {
             among_several: Arc::new(among_several),
             alone: Arc::new(limit),
             weight,
+            value,
         }
     }
 
     fn used(&mut self, rated: &Rated, applies: Option<&Applies>, place: Place) {
         if let Some(applies) = applies {
-            let (limit, weight) = (Arc::clone(&rated.alone), rated.weight);
             self.usages.push(Usage {
-                limit,
-                weight,
+                limit: Arc::clone(&rated.alone),
+                weight: rated.weight.clone(),
+                value: rated.value.clone(),
                 applies: applies.clone(),
                 place,
             });

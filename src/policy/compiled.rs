@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use super::arguments::Arguments;
+use super::condition::Condition;
 use super::names::Names;
+use super::path::Path;
 use super::types::Limit;
 
 /// A compiled policy. It can only be had through [`super::load`], and nothing after that may find it bad.
@@ -16,6 +19,8 @@ pub struct Policy {
     pub(super) tools: Names<Entry>,
     /// Limits that apply to every call that the policy allows.
     pub(super) all_tools: Vec<Rated>,
+    /// Blocks that apply to every call, after those of the tool's own entry.
+    pub(super) all_blocks: Blocks,
     /// What [`super::check_together`] compares: every limit with its place in the file.
     pub(super) usages: Vec<super::together::Usage>,
 }
@@ -33,7 +38,24 @@ pub(super) struct Entry {
     /// Its key, as written.
     pub(super) key: String,
     pub(super) action: Action,
+    pub(super) arguments: Option<(Rule, Arguments)>,
+    pub(super) blocks: Blocks,
     pub(super) limits: Vec<Rated>,
+}
+
+/// What is asked about the arguments of a call, in the order written.
+#[derive(Debug, Default)]
+pub(super) struct Blocks {
+    pub(super) require: Vec<Block>,
+    pub(super) deny_if: Vec<Block>,
+}
+
+/// Conditions that belong together.
+#[derive(Debug)]
+pub(super) struct Block {
+    pub(super) rule: Rule,
+    pub(super) conditions: Vec<Condition>,
+    pub(super) on_deny: Option<String>,
 }
 
 #[derive(Debug)]
@@ -64,8 +86,18 @@ pub(super) struct Rated {
     pub(super) alone: Arc<Limit>,
     /// The same limit, its rule with `policy#` in front. Made when the policy is compiled, so that no call pays for it.
     pub(super) among_several: Arc<Limit>,
-    /// What one call charges; 1 ..= `limit.max`.
-    pub(super) weight: u64,
+    pub(super) weight: Weight,
+    /// The argument by whose value the limit counts.
+    pub(super) value: Option<Path>,
+}
+
+/// What one call charges.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Weight {
+    /// In counted units; 1 ..= `limit.max`.
+    Fixed(u64),
+    /// The number at this path.
+    From(Path),
 }
 
 impl Policy {

@@ -45,6 +45,7 @@ fn required(record: &'static Record) -> impl Iterator<Item = (&'static str, &'st
 fn check(shape: &'static Shape, key: &str, node: &Node, report: &mut Report<'_>) {
     match (shape, &node.value) {
         (Shape::Anything, _) => {}
+        (Shape::Same(other), _) => check(other, key, node, report),
         (Shape::Text, Value::Text(text)) if !text.trim().is_empty() => {}
         (Shape::Text, _) => mismatch(key, "text that is not blank", node, report),
         (Shape::Whole(min, max), _) => check_whole(*min, *max, key, node, report),

@@ -3,18 +3,34 @@
 //! A grant may carry several policies: each must allow, stage by stage, so that a tool that one of
 //! them hides looks unknown whatever the others say.
 
+use std::fmt;
 use std::sync::Arc;
 
-use super::compiled::{Action, Entry, Fallback, Policy, Rated, Rule};
+use super::block::Fault;
+use super::charging::{Applied, charges};
+use super::compiled::{Action, Block, Blocks, Entry, Fallback, Policy, Rated, Rule};
+use super::facts::Facts;
 use super::methods::is_protocol_method;
 use super::refusal;
-use super::types::{Caller, Charge, Denial, Limit, Scope, Subject};
+use super::types::{Caller, Charge, Denial};
 
 /// What the policies look at in one `tools/call`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Call<'a> {
     /// `params.name`, decoded.
     pub tool: &'a str,
+    /// `params.arguments` as sent: the text of an object that was read strictly (no duplicate keys,
+    /// bounded depth). Absent ones count as `{}`.
+    pub arguments: Option<&'a str>,
+}
+
+/// Without the arguments: they stand in no log.
+impl fmt::Debug for Call<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("tool", &self.tool)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What is to be done with a call.
@@ -28,13 +44,45 @@ pub enum Plan {
 
 /// Decides a `tools/call`. Without any policy everything is refused.
 ///
-/// The order: hidden, default, `action: deny`, limits. The first denial wins; limits of all policies
-/// are charged together, the same usage once with its smallest `max`.
+/// The order: hidden, default, `action: deny`, `arguments`, `require`, `deny_if`, limits. The first denial wins;
+/// limits of all policies are charged together, the same usage once with its smallest `max`.
 pub fn plan_tool(policies: &[Arc<Policy>], caller: &Caller<'_>, call: &Call<'_>) -> Plan {
-    match judge(policies, call.tool) {
-        Err(denial) => Plan::Refuse(denial),
-        Ok(applying) => charges(&applying, caller, call.tool),
+    let facts = Facts::new(caller, call);
+    let plan = judge(policies, call.tool).and_then(|applying| {
+        ask(&applying, &facts, call.tool)?;
+        charges(
+            applying.iter().flat_map(Applying::limits),
+            caller,
+            &facts,
+            call.tool,
+        )
+    });
+    plan.unwrap_or_else(Plan::Refuse)
+}
+
+/// Asks every block that applies, stage by stage; within a stage a tool's own before `all_tools`.
+fn ask(applying: &[Applying<'_>], facts: &Facts<'_>, tool: &str) -> Result<(), Denial> {
+    for applies in applying {
+        if let Some((rule, arguments)) = applies.entry.and_then(|entry| entry.arguments.as_ref()) {
+            let refused = |misfit| refusal::arguments_denied(tool, pointer(rule, applies.several), &misfit);
+            arguments.check(facts).map_err(refused)?;
+        }
     }
+    for applies in applying {
+        for block in applies.blocks().flat_map(|blocks| &blocks.require) {
+            block
+                .require(facts)
+                .map_err(|fault| applies.refused(block, &fault, tool))?;
+        }
+    }
+    for applies in applying {
+        for block in applies.blocks().flat_map(|blocks| &blocks.deny_if) {
+            block
+                .deny_if(facts)
+                .map_err(|fault| applies.refused(block, &fault, tool))?;
+        }
+    }
+    Ok(())
 }
 
 /// Decides a method that is not `tools/call`. Methods of the protocol always pass, others follow
@@ -82,7 +130,17 @@ struct Applying<'p> {
 }
 
 impl<'p> Applying<'p> {
-    fn rated(&self) -> impl Iterator<Item = (&'p Arc<Limit>, u64)> + use<'p> {
+    fn blocks(&self) -> impl Iterator<Item = &'p Blocks> + use<'p> {
+        let own = self.entry.map(|entry| &entry.blocks);
+        own.into_iter().chain([&self.policy.all_blocks])
+    }
+
+    fn refused(&self, block: &Block, fault: &Fault<'_>, tool: &str) -> Denial {
+        let rule = pointer(&block.rule, self.several);
+        refusal::block_denied(tool, rule, block.on_deny.as_deref(), fault)
+    }
+
+    fn limits(&self) -> impl Iterator<Item = Applied<'p>> + use<'p> {
         let several = self.several;
         let own: &[Rated] = self.entry.map_or(&[], |entry| &entry.limits);
         own.iter().chain(&self.policy.all_tools).map(move |rated| {
@@ -91,7 +149,7 @@ impl<'p> Applying<'p> {
             } else {
                 &rated.alone
             };
-            (limit, rated.weight)
+            Applied { limit, rated }
         })
     }
 }
@@ -126,63 +184,6 @@ fn judge<'p>(policies: &'p [Arc<Policy>], tool: &str) -> Result<Vec<Applying<'p>
 
 fn pointer(rule: &Rule, several: bool) -> &str {
     if several { &rule.among_several } else { &rule.alone }
-}
-
-fn charges(applying: &[Applying<'_>], caller: &Caller<'_>, tool: &str) -> Plan {
-    let mut charges: Vec<Charge> = Vec::new();
-    for (limit, weight) in applying.iter().flat_map(Applying::rated) {
-        let subject = subject(limit.scope, caller);
-        match charges
-            .iter_mut()
-            .find(|charge| same_usage(charge, limit, &subject))
-        {
-            Some(charge) => merge(charge, limit, weight),
-            None => charges.push(Charge {
-                limit: Arc::clone(limit),
-                weight,
-                subject,
-            }),
-        }
-    }
-    match charges.iter().find(|charge| charge.weight > charge.limit.max) {
-        Some(charge) => Plan::Refuse(refusal::limited(charge, tool, None)),
-        None => Plan::Admit(charges),
-    }
-}
-
-fn same_usage(charge: &Charge, limit: &Limit, subject: &Subject) -> bool {
-    let known = &charge.limit;
-    known.counter == limit.counter
-        && known.window == limit.window
-        && known.scope == limit.scope
-        && known.scale == limit.scale
-        && charge.subject == *subject
-}
-
-/// The same usage twice in one call is charged once, against the smallest `max`. Two weights are an
-/// error that `check_together` reports; should it not have run, the larger one is the safe one.
-fn merge(charge: &mut Charge, limit: &Arc<Limit>, weight: u64) {
-    if limit.max < charge.limit.max {
-        charge.limit = Arc::clone(limit);
-    }
-    charge.weight = charge.weight.max(weight);
-}
-
-fn subject(scope: Scope, caller: &Caller<'_>) -> Subject {
-    match scope {
-        Scope::Grant => Subject::Grant {
-            grant: caller.grant.to_owned(),
-        },
-        Scope::Session => Subject::Session {
-            grant: caller.grant.to_owned(),
-            server: caller.server.to_owned(),
-            session: caller.session.map(str::to_owned),
-        },
-        Scope::Server => Subject::Server {
-            server: caller.server.to_owned(),
-        },
-        Scope::Global => Subject::Global,
-    }
 }
 
 #[cfg(test)]

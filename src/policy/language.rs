@@ -1,7 +1,11 @@
 //! The policy language, written down once: the check of a file and the JSON Schema are both made
 //! from these tables. Rows marked `Later` belong to the language but not to this version.
 
+mod blocks;
+
 use serde_json::json;
+
+use blocks::{BLOCK, BLOCKS, CONDITION, DENY_IF, REQUIRE, SCHEMA};
 
 use super::shape::{Form, Key, Need, Record, Shape, Word};
 use super::window::Length;
@@ -16,7 +20,15 @@ pub(super) const LARGEST: u64 = 1 << 53;
 pub(super) const DEFAULT_MAX_VALUES: u32 = 1_000;
 
 /// Every record, outermost first.
-pub(super) static RECORDS: [&Record; 5] = [&POLICY, &ALL_TOOLS, &TOOL, &LIMIT, &RATE_LIMIT];
+pub(super) static RECORDS: [&Record; 7] = [
+    &POLICY,
+    &ALL_TOOLS,
+    &TOOL,
+    &BLOCK,
+    &CONDITION,
+    &LIMIT,
+    &RATE_LIMIT,
+];
 
 pub(super) static POLICY: Record = Record {
     what: "a policy",
@@ -82,8 +94,8 @@ pub(super) static ALL_TOOLS: Record = Record {
             Optional,
             Shape::List(&Shape::Record(&LIMIT)),
         ),
-        key("require", "", Later, Shape::Anything),
-        key("deny_if", "", Later, Shape::Anything),
+        key("require", REQUIRE, Optional, Shape::Same(&BLOCKS)),
+        key("deny_if", DENY_IF, Optional, Shape::Same(&BLOCKS)),
         key("approve_if", "", Later, Shape::Anything),
     ],
 };
@@ -109,9 +121,14 @@ pub(super) static TOOL: Record = Record {
             Optional,
             Shape::Text,
         ),
-        key("arguments", "", Later, Shape::Anything),
-        key("require", "", Later, Shape::Anything),
-        key("deny_if", "", Later, Shape::Anything),
+        key(
+            "arguments",
+            "A JSON Schema (draft 2020-12) that the call's arguments must satisfy. References are `#/$defs/NAME`, patterns run in linear time.",
+            Optional,
+            Shape::Form(&SCHEMA),
+        ),
+        key("require", REQUIRE, Optional, Shape::Same(&BLOCKS)),
+        key("deny_if", DENY_IF, Optional, Shape::Same(&BLOCKS)),
         key("approve_if", "", Later, Shape::Anything),
         key("approvers", "", Later, Shape::Anything),
         key(
@@ -169,18 +186,34 @@ pub(super) static LIMIT: Record = Record {
                 word("server", "All grants that call the server share one count."),
                 word("global", "All grants on all servers share one count."),
                 later("claim:"),
-                later("arg:"),
-                later("arguments"),
+                word(
+                    "arg:",
+                    "`arg:customer.id`: within the grant, each value of that argument has its own count.",
+                ),
+                word(
+                    "arguments",
+                    "Within the grant, each set of equal arguments has its own count: a brake on loops.",
+                ),
             ]),
         ),
-        key("increment_from", "", Later, Shape::Anything),
+        key(
+            "increment_from",
+            "A path to a number that is charged instead of 1: `args.amount`. Negative, absent or more precise than `scale` refuses the call.",
+            Optional,
+            Shape::Form(&AMOUNT),
+        ),
         key(
             "weight",
             "What each call charges, in units of `max`; 1 unless written.",
             Optional,
             Shape::Whole(1, LARGEST),
         ),
-        key("scale", "", Later, Shape::Anything),
+        key(
+            "scale",
+            "Decimal places that are kept of what is charged; 0 unless written. `max` stays in whole units.",
+            Optional,
+            Shape::Whole(0, 15),
+        ),
         key(
             "mode",
             "How the window moves.",
@@ -208,7 +241,7 @@ pub(super) static LIMIT: Record = Record {
         ),
         key(
             "max_values",
-            "With scope `session`: how many live sessions of a grant have a count of their own; further ones share one. 1000 unless written.",
+            "With scope `session`, `arg:` or `arguments`: how many live values of a grant have a count of their own; further ones share one. 1000 unless written.",
             Optional,
             Shape::Whole(1, 1_000_000),
         ),
@@ -278,6 +311,14 @@ static COUNTER_NAME: Form = Form {
     help: None,
     accepts: |value| matches!(value, Value::Text(_)),
     schema: || json!({ "type": "string", "minLength": 1, "pattern": "^[^\\s`]+$" }),
+};
+
+/// Paths have a check of their own, which can say what is wrong.
+static AMOUNT: Form = Form {
+    expected: "a path such as `\"args.amount\"`",
+    help: None,
+    accepts: |value| matches!(value, Value::Text(_)),
+    schema: || json!({ "type": "string", "pattern": "^args(\\.|\\[)" }),
 };
 
 /// Tool names and globs in the schema: no blanks, back-ticks, brackets or braces.

@@ -1,7 +1,16 @@
 //! Lints: what a sound policy says that its author can hardly have meant.
 
+mod arguments;
+mod blocks;
+mod values;
+
 use std::collections::HashMap;
 
+use arguments::lint_schema;
+use blocks::{Sure, lint_blocks};
+use values::lint_values;
+
+use super::compile::is_chosen;
 use super::compiled::{Fallback, Policy};
 use super::glob::Glob;
 use super::shape::Report;
@@ -26,7 +35,17 @@ pub(super) fn lint(written: &WrittenPolicy<'_>, policy: &Policy, report: &mut Re
             continue;
         }
         lint_entry(tool, report);
+        if let (Some(entry), false) = (policy.tools.written(tool.name.value), tool.denied) {
+            let sure = Sure::new([&entry.blocks, &policy.all_blocks], tool.arguments);
+            lint_blocks(&tool.blocks, &entry.blocks, &sure, report);
+            lint_values(&tool.limits, &entry.limits, tool.arguments, &entry.blocks, report);
+            if let Some(schema) = tool.arguments {
+                lint_schema(schema, report);
+            }
+        }
     }
+    let sure = Sure::new([&policy.all_blocks], None);
+    lint_blocks(&written.all_blocks, &policy.all_blocks, &sure, report);
     lint_beaten_denials(&written.tools, report);
     lint_max_values(written, report);
     let by_entry = ByEntry::new(&policy.usages);
@@ -115,6 +134,11 @@ fn lint_entry(tool: &WrittenTool<'_>, report: &mut Report<'_>) {
         let message = format!("the limits of {name} never apply: its action is `deny`");
         report.add_with_help(place, message, "take the limits or the action out");
     }
+    let block = tool.blocks.require.iter().chain(&tool.blocks.deny_if).next();
+    if let (Some(block), true) = (block, tool.denied) {
+        let message = format!("the conditions of {name} never apply: its action is `deny`");
+        report.add_with_help(block.place, message, "take the conditions or the action out");
+    }
 }
 
 /// A denial by glob that a more specific glob opens again for some of its tools. Where the deny
@@ -146,7 +170,7 @@ fn lint_max_values(written: &WrittenPolicy<'_>, report: &mut Report<'_>) {
         .iter()
         .map(|tool| &tool.limits)
         .chain([&written.all_tools]);
-    for limit in lists.flatten().filter(|limit| limit.scope != Scope::Session) {
+    for limit in lists.flatten().filter(|limit| !is_chosen(limit.scope)) {
         if let Some(values) = limit.max_values {
             let message = "`max_values` has no effect: the caller does not choose the values of this scope";
             report.add_with_help(values.place, message, "take it out");
@@ -177,7 +201,10 @@ fn lint_sessions(
     by_entry: &ByEntry<'_>,
     report: &mut Report<'_>,
 ) {
-    let by_session = |usages: &[&Usage]| usages.iter().all(|usage| usage.limit.scope == Scope::Session);
+    let by_session = |usages: &[&Usage]| {
+        let escaped = |usage: &&Usage| matches!(usage.limit.scope, Scope::Session | Scope::Arguments);
+        usages.iter().all(escaped)
+    };
     let everywhere = by_entry.of(None);
     if !by_session(everywhere) {
         return;
@@ -190,8 +217,9 @@ fn lint_sessions(
             None => only_everywhere = true,
             Some(first) if by_session(own) => {
                 let message = format!(
-                    "{} is held only by limits of scope `session`: an agent starts anew by opening a new session",
-                    quoted(tool.name.value)
+                    "{} is held only by limits of {}",
+                    quoted(tool.name.value),
+                    escape(first.limit.scope)
                 );
                 report.add_with_help(first.place, message, HELP);
             }
@@ -199,9 +227,19 @@ fn lint_sessions(
         }
     }
     if let (Some(first), true) = (everywhere.first(), only_everywhere) {
-        let message = "tools without limits of their own are held only by limits of scope `session`: \
-                       an agent starts anew by opening a new session";
+        let message = format!(
+            "tools without limits of their own are held only by limits of {}",
+            escape(first.limit.scope)
+        );
         report.add_with_help(first.place, message, HELP);
+    }
+}
+
+/// How an agent gets round a limit whose value it chooses.
+fn escape(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Arguments => "scope `arguments`: an agent starts anew by changing any argument",
+        _ => "scope `session`: an agent starts anew by opening a new session",
     }
 }
 

@@ -4,16 +4,27 @@
 //! place. [`plan_tool`] turns a call into a refusal or a list of charges; the store answers; turning
 //! that answer into a [`Denial`] ([`limited`], [`store_unavailable`]) is pure again.
 
+mod arguments;
+mod block;
+mod charging;
 mod compile;
 mod compiled;
+mod condition;
 mod conform;
 mod decide;
+mod digest;
+mod facts;
+mod fold;
+mod folder;
 mod glob;
+mod json;
 mod language;
 mod lint;
 mod load;
 mod methods;
 mod names;
+mod number;
+mod path;
 mod refusal;
 mod schema;
 mod shape;

@@ -75,6 +75,23 @@ impl<T> Names<T> {
             .or_else(|| self.levels.iter().find_map(|level| level.get(name)))
     }
 
+    /// The value of the name or glob that is written like this.
+    pub(super) fn written(&self, key: &str) -> Option<&T> {
+        let of_glob = |glob: Glob| {
+            let prefix = glob.prefix();
+            let level = self.levels.iter().find(|level| level.length == prefix.len())?;
+            let globs = level.by_prefix.get(prefix)?;
+            globs
+                .iter()
+                .find(|(other, _)| other.text() == key)
+                .map(|(_, value)| value)
+        };
+        match Glob::new(key) {
+            Some(glob) => of_glob(glob),
+            None => self.exact.get(key),
+        }
+    }
+
     pub(super) fn exact_names(&self) -> impl Iterator<Item = &str> {
         self.exact.keys().map(AsRef::as_ref)
     }

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::types::{Charge, Denial, Outcome, Subject};
+use super::arguments::Misfit;
+use super::block::Fault;
+use super::types::{Charge, Denial, Limit, Outcome, Subject};
 use super::window::shown_window;
 
 pub(super) const NO_POLICY: &str = "(no policy)";
@@ -15,25 +17,48 @@ pub(super) const DEFAULT_DENY: &str = "(default deny)";
 /// will be, or nobody knows. Seconds round up: an agent that waits as told is admitted.
 pub fn limited(charge: &Charge, tool: &str, retry_after_ms: Option<u64>) -> Denial {
     let limit = &charge.limit;
-    let max = limit.max;
+    if charge.weight > limit.max {
+        return above_max(limit, &charge.subject, tool);
+    }
+    let max = whole(limit);
     let unit = match (charge.weight, max) {
-        (1, 1) => "call",
-        (1, _) => "calls",
+        (1, 1) if limit.scale == 0 => "call",
+        (1, _) if limit.scale == 0 => "calls",
         (_, 1) => "unit",
         _ => "units",
     };
     let window = shown_window(limit.window);
     let whose = whose(&charge.subject);
-    let text = if charge.weight > max {
-        format!(
-            "this call counts {}, more than the {max} {unit} per {window} {whose}",
-            charge.weight
-        )
-    } else {
-        let verb = if max == 1 { "is" } else { "are" };
-        format!("{max} {unit} per {window} {whose} {verb} used up")
-    };
+    let verb = if max == 1 { "is" } else { "are" };
+    let text = format!("{max} {unit} per {window} {whose} {verb} used up");
     refuse(Outcome::Limited, tool, &limit.rule, &text, retry_after_ms)
+}
+
+/// The refusal of a call that no state of its counter admits. What it counts may be an argument's
+/// value, and is not told.
+pub(super) fn above_max(limit: &Limit, subject: &Subject, tool: &str) -> Denial {
+    let max = whole(limit);
+    let unit = if max == 1 { "unit" } else { "units" };
+    let (window, whose) = (shown_window(limit.window), whose(subject));
+    let text = format!("this call alone counts more than the {max} {unit} per {window} {whose}");
+    refuse(Outcome::Limited, tool, &limit.rule, &text, None)
+}
+
+/// `max` as its author wrote it.
+fn whole(limit: &Limit) -> u64 {
+    let scale = 10_u64.checked_pow(u32::from(limit.scale)).unwrap_or(1);
+    limit.max.checked_div(scale).unwrap_or(limit.max)
+}
+
+/// The refusal of a call whose amount or value cannot be read.
+pub(super) fn uncountable(tool: &str, rule: &str, why: &str) -> Denial {
+    refuse(
+        Outcome::Denied,
+        tool,
+        rule,
+        &format!("it could not be counted: {why}"),
+        None,
+    )
 }
 
 /// The refusal of a limited call whose charges could not be checked. `rule` is that of a limit that
@@ -73,6 +98,34 @@ pub(super) fn denied(tool: &str, rule: &str, reason: Option<&str>) -> Denial {
     )
 }
 
+pub(super) fn arguments_denied(tool: &str, rule: &str, misfit: &Misfit) -> Denial {
+    refuse(Outcome::Denied, tool, rule, &misfit.to_string(), None)
+}
+
+/// The refusal of a block. `on_deny` is its author's reason.
+pub(super) fn block_denied(tool: &str, rule: &str, on_deny: Option<&str>, fault: &Fault<'_>) -> Denial {
+    let why = match fault {
+        Fault::Unmet(condition) => format!("the policy requires `{}`", condition.text),
+        Fault::Met([]) => "the policy denies this tool".to_owned(),
+        Fault::Met(conditions) => {
+            let texts: Vec<String> = conditions
+                .iter()
+                .map(|condition| format!("`{}`", condition.text))
+                .collect();
+            format!("the policy denies calls with {}", texts.join(" and "))
+        }
+        Fault::Doubtful(condition, doubt) => {
+            format!("`{}` could not be evaluated: {}", condition.text, doubt.as_str())
+        }
+    };
+    let text = match (on_deny, fault) {
+        (Some(reason), Fault::Doubtful(..)) => format!("{} ({why})", reason.trim_end_matches('.')),
+        (Some(reason), _) => reason.to_owned(),
+        (None, _) => why,
+    };
+    refuse(Outcome::Denied, tool, rule, &text, None)
+}
+
 pub(super) fn method_denied(method: &str, policy: &str) -> Denial {
     let text = format!(
         "methods other than tools/call follow the `default` of policy `{}`, which is \"deny\". \
@@ -105,6 +158,8 @@ fn whose(subject: &Subject) -> &'static str {
         Subject::Session { .. } => "for this session",
         Subject::Server { .. } => "for this server",
         Subject::Global => "for all grants together",
+        Subject::Argument { .. } => "for this value of the argument",
+        Subject::Arguments { .. } => "for these arguments",
     }
 }
 

@@ -66,6 +66,7 @@ fn shape(shape_of: &Shape) -> Value {
         Shape::Record(record) => reference(record),
         Shape::Short(record, form) => json!({ "anyOf": [reference(record), (form.schema)()] }),
         Shape::List(element) => json!({ "type": "array", "items": shape(element) }),
+        Shape::Same(other) => shape(other),
         Shape::Named(record) => json!({
             "type": "object",
             "propertyNames": { "pattern": TOOL_NAME_PATTERN },
@@ -75,6 +76,10 @@ fn shape(shape_of: &Shape) -> Value {
 }
 
 fn constant(word: &Word) -> Value {
+    // A word that ends with a colon stands for all that begin with it.
+    if word.text.ends_with(':') {
+        return json!({ "type": "string", "pattern": format!("^{}", word.text), "description": word.about });
+    }
     json!({ "const": word.text, "description": word.about })
 }
 

@@ -49,6 +49,8 @@ pub(super) enum Shape {
     /// The record, or the scalar that stands for it.
     Short(&'static Record, &'static Form),
     List(&'static Shape),
+    /// A shape that is written down elsewhere.
+    Same(&'static Shape),
     /// Names of the author's own → values.
     Named(&'static Record),
 }

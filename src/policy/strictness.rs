@@ -1,5 +1,6 @@
 //! When one limit can never be what stops a call, because another one always stops it before.
 
+use super::compiled::Weight;
 use super::together::Usage;
 use super::types::{Scope, Unit, Window};
 use super::window::unit_ms;
@@ -8,12 +9,27 @@ use super::window::unit_ms;
 /// to `other` too. Errs on the side of `false`.
 pub(super) fn never_binds(usage: &Usage, other: &Usage) -> bool {
     let (limit, held_by) = (&usage.limit, &other.limit);
-    let calls = |usage: &Usage| usage.limit.max.checked_div(usage.weight).unwrap_or(0);
-    let same_sessions = limit.window == held_by.window && limit.max_values == held_by.max_values;
+    let same_values = limit.window == held_by.window
+        && limit.max_values == held_by.max_values
+        && usage.value == other.value;
     !std::ptr::eq(usage, other)
-        && calls(other) <= calls(usage)
+        && fills_first(other, usage)
         && window_within(limit.window, held_by.window)
-        && scope_within(limit.scope, held_by.scope, same_sessions)
+        && scope_within(limit.scope, held_by.scope, same_values)
+}
+
+/// Whether `one` is full no later than `other`, if both start empty and count the same calls.
+fn fills_first(one: &Usage, other: &Usage) -> bool {
+    match (&one.weight, &other.weight) {
+        (Weight::Fixed(a), Weight::Fixed(b)) => {
+            let calls = |max: u64, weight: u64| max.checked_div(weight).unwrap_or(0);
+            calls(one.limit.max, *a) <= calls(other.limit.max, *b)
+        }
+        (Weight::From(a), Weight::From(b)) => {
+            a == b && one.limit.scale == other.limit.scale && one.limit.max <= other.limit.max
+        }
+        (Weight::Fixed(_), Weight::From(_)) | (Weight::From(_), Weight::Fixed(_)) => false,
+    }
 }
 
 /// Whether every `inner` window lies within some `outer` window.
@@ -37,10 +53,13 @@ fn nests(inner: Unit, outer: Unit) -> bool {
 }
 
 /// Whether all that `inner` counts is counted together by `outer`.
-fn scope_within(inner: Scope, outer: Scope, same_sessions: bool) -> bool {
+fn scope_within(inner: Scope, outer: Scope, same_values: bool) -> bool {
     match (inner, outer) {
-        // Which sessions share the overflow count is each limit's own affair, unless they are alike.
-        (Scope::Session, Scope::Session) => same_sessions,
+        // Which values share the overflow count is each limit's own affair, unless they are alike.
+        (Scope::Session, Scope::Session)
+        | (Scope::Argument, Scope::Argument)
+        | (Scope::Arguments, Scope::Arguments) => same_values,
+        (Scope::Argument | Scope::Arguments, Scope::Grant) => true,
         (_, Scope::Global) | (Scope::Session, Scope::Grant | Scope::Server) => true,
         (inner, outer) => inner == outer,
     }

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 use std::sync::Arc;
 
-use super::compiled::Policy;
+use super::compiled::{Policy, Weight};
 use super::glob::Glob;
+use super::path::Path;
 use super::shape::Report;
 use super::types::{Limit, Scope, Window};
 use super::window::unit_ms;
@@ -16,7 +17,9 @@ use crate::document::{Place, Problem, quoted};
 #[derive(Debug)]
 pub(super) struct Usage {
     pub(super) limit: Arc<Limit>,
-    pub(super) weight: u64,
+    pub(super) weight: Weight,
+    /// The argument by whose value it counts.
+    pub(super) value: Option<Path>,
     pub(super) applies: Applies,
     pub(super) place: Place,
 }
@@ -44,8 +47,8 @@ impl Applies {
     }
 }
 
-/// Counter, scope, and the window's length: `None` for a month.
-pub(super) type Key<'u> = (&'u str, Scope, Option<u64>);
+/// Counter, scope (with the argument that it counts by), and the window's length: `None` for a month.
+pub(super) type Key<'u> = (&'u str, Scope, Option<&'u str>, Option<u64>);
 
 impl Usage {
     pub(super) fn key(&self) -> Key<'_> {
@@ -53,7 +56,8 @@ impl Usage {
             Window::Sliding { ms } => Some(ms),
             Window::Calendar(unit) => unit_ms(unit),
         };
-        (&self.limit.counter, self.limit.scope, length)
+        let value = self.value.as_ref().map(|path| path.text.as_str());
+        (&self.limit.counter, self.limit.scope, value, length)
     }
 }
 
@@ -66,6 +70,13 @@ pub(super) fn check_within(usages: &[Usage], report: &mut Report<'_>) {
             && other.limit.window != usage.limit.window
         {
             report.add(usage.place, two_modes(usage, other.place.line, None));
+            continue;
+        }
+        if let Some(other) = modes
+            .get(&usage.key())
+            .filter(|other| other.limit.scale != usage.limit.scale)
+        {
+            report.add(usage.place, two_scales(usage, other, None));
             continue;
         }
         let everywhere = weights.get(&(usage.key(), None)).copied();
@@ -120,6 +131,8 @@ fn check_pair(earlier: &Policy, later: &Policy, problems: &mut Vec<Problem>) {
             .find(|other| other.limit.window != usage.limit.window)
         {
             two_modes(usage, other.place.line, file)
+        } else if let Some(other) = others.iter().find(|other| other.limit.scale != usage.limit.scale) {
+            two_scales(usage, other, file)
         } else if let Some(other) = others.iter().find(|other| {
             other.weight != usage.weight && meet(earlier, &other.applies, later, &usage.applies)
         }) {
@@ -156,9 +169,20 @@ fn two_modes(usage: &Usage, line: u32, file: Option<&str>) -> String {
 fn two_weights(usage: &Usage, line: u32, file: Option<&str>) -> String {
     let counter = quoted(&usage.limit.counter);
     let place = shown_place(line, file);
+    let weight = match &usage.weight {
+        Weight::Fixed(units) => (units / 10_u64.saturating_pow(u32::from(usage.limit.scale))).to_string(),
+        Weight::From(path) => quoted(&path.text),
+    };
+    format!("one call would charge the counter {counter} with two weights: {weight} here, another {place}")
+}
+
+fn two_scales(usage: &Usage, other: &Usage, file: Option<&str>) -> String {
     format!(
-        "one call would charge the counter {counter} with two weights: {} here, another {place}",
-        usage.weight
+        "the counter {} keeps {} decimal places here and {} {}, with the same window and scope",
+        quoted(&usage.limit.counter),
+        usage.limit.scale,
+        other.limit.scale,
+        shown_place(other.place.line, file)
     )
 }
 

@@ -48,6 +48,10 @@ pub enum Scope {
     Session,
     Server,
     Global,
+    /// `arg:PATH`: per value of one argument, within the grant.
+    Argument,
+    /// Per digest of all arguments, within the grant.
+    Arguments,
 }
 
 /// Calendar units; UTC, weeks start on Monday.
@@ -113,6 +117,16 @@ pub enum Subject {
         server: String,
     },
     Global,
+    /// `digest` stands for the value, which goes no further.
+    Argument {
+        grant: String,
+        path: String,
+        digest: String,
+    },
+    Arguments {
+        grant: String,
+        digest: String,
+    },
 }
 
 /// Why a call is refused, as told to the agent, the log and the metrics.

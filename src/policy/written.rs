@@ -5,7 +5,7 @@ use super::compiled::Fallback;
 use super::language::rate;
 use super::types::Scope;
 use super::window::Length;
-use crate::document::{Node, Place};
+use crate::document::{Node, Place, Value};
 
 /// A part of the file and where it stands.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +19,7 @@ pub(super) struct WrittenPolicy<'n> {
     pub(super) default: Option<Fallback>,
     pub(super) hide: Vec<Located<&'n str>>,
     pub(super) all_tools: Vec<WrittenLimit<'n>>,
+    pub(super) all_blocks: WrittenBlocks<'n>,
     pub(super) tools: Vec<WrittenTool<'n>>,
 }
 
@@ -27,8 +28,33 @@ pub(super) struct WrittenTool<'n> {
     pub(super) name: Located<&'n str>,
     pub(super) denied: bool,
     pub(super) reason: Option<Located<&'n str>>,
+    /// An object.
+    pub(super) arguments: Option<&'n Node>,
+    pub(super) blocks: WrittenBlocks<'n>,
     pub(super) limits: Vec<WrittenLimit<'n>>,
     pub(super) rate_limit: Option<WrittenRate>,
+}
+
+/// `require` and `deny_if` of one entry.
+#[derive(Debug, Default)]
+pub(super) struct WrittenBlocks<'n> {
+    pub(super) require: Vec<WrittenBlock<'n>>,
+    pub(super) deny_if: Vec<WrittenBlock<'n>>,
+}
+
+#[derive(Debug)]
+pub(super) struct WrittenBlock<'n> {
+    pub(super) place: Place,
+    pub(super) conditions: Vec<WrittenCondition<'n>>,
+    pub(super) on_deny: Option<&'n str>,
+}
+
+#[derive(Debug)]
+pub(super) struct WrittenCondition<'n> {
+    pub(super) place: Place,
+    pub(super) path: Located<&'n str>,
+    pub(super) op: Located<&'n str>,
+    pub(super) value: Option<&'n Node>,
 }
 
 #[derive(Debug)]
@@ -40,6 +66,10 @@ pub(super) struct WrittenLimit<'n> {
     pub(super) window: Located<Length>,
     pub(super) max: u64,
     pub(super) scope: Scope,
+    /// What follows `arg:`.
+    pub(super) scope_path: Option<Located<&'n str>>,
+    pub(super) increment_from: Option<Located<&'n str>>,
+    pub(super) scale: Option<Located<u64>>,
     pub(super) calendar: bool,
     pub(super) weight: Option<Located<u64>>,
     pub(super) max_values: Option<Located<u32>>,
@@ -64,6 +94,7 @@ pub(super) fn read(root: &Node) -> WrittenPolicy<'_> {
         default,
         hide: hide.iter().filter_map(text).collect(),
         all_tools: root.get("all_tools").map(limits).unwrap_or_default(),
+        all_blocks: root.get("all_tools").map(blocks).unwrap_or_default(),
         tools: tools
             .iter()
             .map(|entry| {
@@ -84,9 +115,42 @@ fn tool<'n>(name: Located<&'n str>, node: &'n Node) -> WrittenTool<'n> {
         name,
         denied: node.get("action").and_then(Node::text) == Some("deny"),
         reason: node.get("reason").and_then(text),
+        arguments: node
+            .get("arguments")
+            .filter(|schema| matches!(schema.value, Value::Object(_))),
+        blocks: blocks(node),
         limits: limits(node),
         rate_limit: node.get("rate_limit").and_then(rate_limit),
     }
+}
+
+fn blocks(node: &Node) -> WrittenBlocks<'_> {
+    let list = |key| {
+        let items = node.get(key).map(Node::items).unwrap_or_default();
+        items.iter().map(block).collect()
+    };
+    WrittenBlocks {
+        require: list("require"),
+        deny_if: list("deny_if"),
+    }
+}
+
+fn block(node: &Node) -> WrittenBlock<'_> {
+    let conditions = node.get("conditions").map(Node::items).unwrap_or_default();
+    WrittenBlock {
+        place: node.place,
+        conditions: conditions.iter().filter_map(condition).collect(),
+        on_deny: node.get("on_deny").and_then(Node::text),
+    }
+}
+
+fn condition(node: &Node) -> Option<WrittenCondition<'_>> {
+    Some(WrittenCondition {
+        place: node.place,
+        path: node.get("path").and_then(text)?,
+        op: node.get("op").and_then(text)?,
+        value: node.get("value"),
+    })
 }
 
 fn limits(node: &Node) -> Vec<WrittenLimit<'_>> {
@@ -111,6 +175,15 @@ fn limit(index: usize, node: &Node) -> Option<WrittenLimit<'_>> {
         window: node.get("window").and_then(window)?,
         max: node.get("max").and_then(Node::whole)?,
         scope,
+        scope_path: node
+            .get("scope")
+            .and_then(text)
+            .and_then(|Located { place, value }| {
+                let value = value.strip_prefix("arg:")?;
+                Some(Located { place, value })
+            }),
+        increment_from: node.get("increment_from").and_then(text),
+        scale: node.get("scale").and_then(whole),
         calendar: node.get("mode").and_then(Node::text) == Some("calendar"),
         weight: node.get("weight").and_then(whole),
         max_values: max_values.and_then(|Located { place, value }| {
@@ -144,6 +217,8 @@ fn scope_named(word: &str) -> Option<Scope> {
         "session" => Some(Scope::Session),
         "server" => Some(Scope::Server),
         "global" => Some(Scope::Global),
+        "arguments" => Some(Scope::Arguments),
+        _ if word.starts_with("arg:") => Some(Scope::Argument),
         _ => None,
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::grants::Grant;
-use crate::mcp::envelope::{Envelope, Kind, Unreadable};
+use crate::mcp::envelope::{Envelope, Kind, ToolCall, Unreadable};
 use crate::policy::{self, Call, Caller, Charge, Denial, Outcome, Plan};
 
 /// One message of a grant on its way to a server.
@@ -51,7 +51,7 @@ pub enum Judged<'m> {
 pub fn judge<'m>(exchange: &Exchange<'m>) -> Judged<'m> {
     match exchange.message.tool_call() {
         Err(unreadable) => return Judged::Unreadable(unreadable),
-        Ok(Some(call)) => return judge_call(exchange, call.name, call.task),
+        Ok(Some(call)) => return judge_call(exchange, &call),
         Ok(None) => {}
     }
     let Some(method) = exchange.message.method.as_deref() else {
@@ -69,7 +69,8 @@ pub fn judge<'m>(exchange: &Exchange<'m>) -> Judged<'m> {
     }
 }
 
-fn judge_call<'m>(exchange: &Exchange<'m>, tool: &'m str, task: bool) -> Judged<'m> {
+fn judge_call<'m>(exchange: &Exchange<'m>, call: &ToolCall<'m>) -> Judged<'m> {
+    let tool = call.name;
     if exchange.message.kind == Kind::Notification {
         // servers ran some of these; nobody could be told what became of them
         let message = format!("[POLICY DENIED] {tool}: a tools/call without an id is never forwarded.");
@@ -89,10 +90,14 @@ fn judge_call<'m>(exchange: &Exchange<'m>, tool: &'m str, task: bool) -> Judged<
         server: exchange.server,
         session: exchange.session,
     };
-    match policy::plan_tool(&exchange.grant.policies, &caller, &Call { tool }) {
+    let asked = Call {
+        tool,
+        arguments: call.arguments,
+    };
+    match policy::plan_tool(&exchange.grant.policies, &caller, &asked) {
         Plan::Admit(charges) => Judged::Call { tool, charges },
         Plan::Refuse(denial) => {
-            let form = form_of(&denial, task);
+            let form = form_of(&denial, call.task);
             Judged::Refuse { denial, form }
         }
     }

@@ -225,7 +225,14 @@ pub fn plan(policies: &[Arc<Policy>], tool: &str) -> Plan {
         server: "s",
         session: Some("1"),
     };
-    plan_tool(policies, &caller, &Call { tool })
+    plan_tool(
+        policies,
+        &caller,
+        &Call {
+            tool,
+            arguments: None,
+        },
+    )
 }
 
 /// What is decided for every probe, in a form that can be compared.

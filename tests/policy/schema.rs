@@ -131,10 +131,15 @@ fn scrap() -> impl Strategy<Value = Value> {
         json!({"limits": []}),
         json!({"max": 3, "window": 60}),
         json!([{"counter": "c", "window": "hour", "max": 9}]),
+        json!("args.b"),
+        json!("exists"),
+        json!([{"conditions": []}]),
+        json!([{"conditions": [{"path": "tool.name", "op": "eq", "value": 1}]}]),
+        json!([{"path": "args.a", "op": "nothing"}]),
     ])
 }
 
-const KEYS: [&str; 26] = [
+const KEYS: [&str; 32] = [
     "$schema",
     "version",
     "default",
@@ -146,6 +151,12 @@ const KEYS: [&str; 26] = [
     "record",
     "limits",
     "require",
+    "deny_if",
+    "conditions",
+    "on_deny",
+    "path",
+    "op",
+    "value",
     "action",
     "reason",
     "rate_limit",
@@ -171,6 +182,8 @@ fn broken() -> impl Strategy<Value = Value> {
         "/tools/t",
         "/tools/t/limits/0",
         "/tools/t/rate_limit",
+        "/tools/t/require/0",
+        "/tools/t/require/0/conditions/0",
     ]);
     let change = (
         places,
@@ -182,7 +195,8 @@ fn broken() -> impl Strategy<Value = Value> {
             "version": "1", "default": "deny", "all_tools": {"limits": []},
             "tools": {"t": {
                 "limits": [{"counter": "c", "window": "hour", "max": 9}],
-                "rate_limit": {"max": 3, "window": 60}
+                "rate_limit": {"max": 3, "window": 60},
+                "require": [{"conditions": [{"path": "args.a", "op": "exists"}]}]
             }}
         });
         for (place, key, value) in changes {
@@ -211,7 +225,9 @@ fn the_reader_and_the_schema_refuse_the_same_shapes() {
             .filter(|problem| of_shape(&problem.message))
             .collect();
         // An empty name is a matter of spelling to the reader and of shape to the schema.
-        let spelling = found.iter().any(|problem| problem.message.contains("name \"\""));
+        let spelling = found
+            .iter()
+            .any(|problem| problem.message.contains("name \"\"") || problem.message.contains("the path "));
         assert_eq!(
             validator.is_valid(&value),
             wrong.is_empty() && !spelling,

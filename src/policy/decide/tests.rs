@@ -1,4 +1,5 @@
 use super::*;
+use crate::policy::types::Subject;
 use crate::policy::{Outcome, Window, load};
 
 fn policy(name: &str, text: &str) -> Arc<Policy> {
@@ -19,7 +20,14 @@ const CALLER: Caller<'_> = Caller {
 };
 
 fn plan(policies: &[Arc<Policy>], tool: &str) -> Plan {
-    plan_tool(policies, &CALLER, &Call { tool })
+    plan_tool(
+        policies,
+        &CALLER,
+        &Call {
+            tool,
+            arguments: None,
+        },
+    )
 }
 
 fn admitted(policies: &[Arc<Policy>], tool: &str) -> Vec<Charge> {
@@ -155,7 +163,14 @@ fn every_scope_charges_its_own_subject() {
         session: None,
         ..CALLER
     };
-    let Plan::Admit(charges) = plan_tool(&policies, &caller, &Call { tool: "t" }) else {
+    let Plan::Admit(charges) = plan_tool(
+        &policies,
+        &caller,
+        &Call {
+            tool: "t",
+            arguments: None,
+        },
+    ) else {
         panic!("refused");
     };
     assert_eq!(charges[1].subject, session(None));

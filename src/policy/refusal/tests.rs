@@ -57,7 +57,7 @@ fn a_charge_that_never_fits_is_told_so_and_no_time() {
     let denial = limited(&charge(3, 5, MINUTE, grant()), "t", None);
     assert_eq!(
         denial.message,
-        "[POLICY DENIED] t: this call counts 5, more than the 3 units per minute for this grant. \
+        "[POLICY DENIED] t: this call alone counts more than the 3 units per minute for this grant. \
          The call was not executed."
     );
 }
