@@ -86,6 +86,23 @@ fn session(id: &str, max: u64, max_values: u32) -> Charge {
     }
 }
 
+fn customer(digest: &str, max: u64) -> Charge {
+    let limit = Limit {
+        max_values: Some(9),
+        ..limit("refunds", max, HOUR, Scope::Argument)
+    };
+    let subject = Subject::Argument {
+        grant: "ci".into(),
+        path: "customer.id".into(),
+        digest: digest.into(),
+    };
+    Charge {
+        limit: Arc::new(limit),
+        weight: 1,
+        subject,
+    }
+}
+
 fn call(charges: &[Charge]) -> Admission {
     Admission {
         id: CallId::random().unwrap(),
@@ -341,6 +358,16 @@ async fn sessions_beyond_max_values_share_one_overflow_counter() {
         assert_eq!(admit(&store, &[session("e", 2, 2)]).await, Err(0));
         assert_eq!(admit(&store, &[session("a", 2, 2)]).await, Ok(vec![0]));
         assert_eq!(admit(&store, &[session("a", 2, 2)]).await, Err(0));
+    }
+}
+
+#[tokio::test]
+async fn each_value_of_an_argument_has_a_counter_of_its_own() {
+    let (stores, _server) = stores();
+    for store in stores {
+        assert_eq!(admit(&store, &[customer("a", 1)]).await, Ok(vec![0]));
+        assert_eq!(admit(&store, &[customer("a", 1)]).await, Err(0));
+        assert_eq!(admit(&store, &[customer("b", 1)]).await, Ok(vec![0]));
     }
 }
 
