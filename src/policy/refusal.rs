@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::arguments::Misfit;
 use super::block::Fault;
-use super::types::{Charge, Denial, Limit, Outcome, Subject};
+use super::types::{Charge, Denial, Limit, Outcome, Subject, Window};
 use super::window::shown_window;
 
 pub(super) const NO_POLICY: &str = "(no policy)";
@@ -21,6 +21,19 @@ pub fn limited(charge: &Charge, tool: &str, retry_after_ms: Option<u64>) -> Deni
         return above_max(limit, &charge.subject, tool);
     }
     let max = whole(limit);
+    if let Window::Lease { .. } = limit.window {
+        let text = match max {
+            1 => format!(
+                "1 call {} is running, and no other may run beside it",
+                whose(&charge.subject)
+            ),
+            _ => format!(
+                "{max} calls {} are running, and no more may run at once",
+                whose(&charge.subject)
+            ),
+        };
+        return refuse(Outcome::Limited, tool, &limit.rule, &text, retry_after_ms);
+    }
     let unit = match (charge.weight, max) {
         (1, 1) if limit.scale == 0 => "call",
         (1, _) if limit.scale == 0 => "calls",

@@ -2,7 +2,7 @@
 //! fit the language are left out; [`super::shape`] has reported them, so no such policy is ever compiled.
 
 use super::compiled::Fallback;
-use super::language::rate;
+use super::language::{DEFAULT_LEASE_MS, lease_ms, rate};
 use super::types::Scope;
 use super::window::Length;
 use crate::document::{Node, Place, Value};
@@ -33,6 +33,8 @@ pub(super) struct WrittenTool<'n> {
     pub(super) blocks: WrittenBlocks<'n>,
     pub(super) limits: Vec<WrittenLimit<'n>>,
     pub(super) rate_limit: Option<WrittenRate>,
+    /// A limit whose window is a lease.
+    pub(super) concurrency: Option<WrittenLimit<'n>>,
 }
 
 /// `require` and `deny_if` of one entry.
@@ -70,9 +72,18 @@ pub(super) struct WrittenLimit<'n> {
     pub(super) scope_path: Option<Located<&'n str>>,
     pub(super) increment_from: Option<Located<&'n str>>,
     pub(super) scale: Option<Located<u64>>,
-    pub(super) calendar: bool,
+    pub(super) mode: Mode,
     pub(super) weight: Option<Located<u64>>,
     pub(super) max_values: Option<Located<u32>>,
+}
+
+/// What becomes of the length of a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    Sliding,
+    Calendar,
+    /// The length is that of a lease: what is counted are calls in flight.
+    Lease,
 }
 
 #[derive(Debug)]
@@ -121,6 +132,7 @@ fn tool<'n>(name: Located<&'n str>, node: &'n Node) -> WrittenTool<'n> {
         blocks: blocks(node),
         limits: limits(node),
         rate_limit: node.get("rate_limit").and_then(rate_limit),
+        concurrency: node.get("concurrency").and_then(concurrency),
     }
 }
 
@@ -163,6 +175,35 @@ fn limits(node: &Node) -> Vec<WrittenLimit<'_>> {
 }
 
 fn limit(index: usize, node: &Node) -> Option<WrittenLimit<'_>> {
+    let mode = match node.get("mode").and_then(Node::text) {
+        Some("calendar") => Mode::Calendar,
+        _ => Mode::Sliding,
+    };
+    limit_of(index, node, node.get("window").and_then(window)?, mode)
+}
+
+fn concurrency(node: &Node) -> Option<WrittenLimit<'_>> {
+    let lease = match node.get("lease") {
+        None => Located {
+            place: node.place,
+            value: Length::Exact(DEFAULT_LEASE_MS),
+        },
+        Some(lease) => Located {
+            place: lease.place,
+            value: Length::Exact(lease_ms(&lease.value)?),
+        },
+    };
+    // What only a limit may say has been reported and is not looked at again.
+    Some(WrittenLimit {
+        increment_from: None,
+        scale: None,
+        weight: None,
+        max_values: None,
+        ..limit_of(0, node, lease, Mode::Lease)?
+    })
+}
+
+fn limit_of(index: usize, node: &Node, window: Located<Length>, mode: Mode) -> Option<WrittenLimit<'_>> {
     let scope = match node.get("scope") {
         None => Scope::Grant,
         Some(scope) => scope_named(scope.text()?)?,
@@ -172,7 +213,7 @@ fn limit(index: usize, node: &Node) -> Option<WrittenLimit<'_>> {
         place: node.place,
         index,
         counter: node.get("counter").and_then(text)?,
-        window: node.get("window").and_then(window)?,
+        window,
         max: node.get("max").and_then(Node::whole)?,
         scope,
         scope_path: node
@@ -184,7 +225,7 @@ fn limit(index: usize, node: &Node) -> Option<WrittenLimit<'_>> {
             }),
         increment_from: node.get("increment_from").and_then(text),
         scale: node.get("scale").and_then(whole),
-        calendar: node.get("mode").and_then(Node::text) == Some("calendar"),
+        mode,
         weight: node.get("weight").and_then(whole),
         max_values: max_values.and_then(|Located { place, value }| {
             Some(Located {
