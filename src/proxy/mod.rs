@@ -10,6 +10,7 @@ mod exchange;
 mod front;
 mod handle;
 mod headers;
+mod held;
 mod ledger;
 mod ratelimit;
 mod respond;
