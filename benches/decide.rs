@@ -20,8 +20,8 @@ use toolgate::grants::{Grant, Grants, TokenHash};
 use toolgate::policy::{Call, Caller, Plan, Policy, load, plan_tool, visible};
 
 /// Decisions measured at once, and rounds of which the median is shown.
-const CALLS: u32 = 2_000;
-const ROUNDS: usize = 301;
+const CALLS: u32 = 1_000;
+const ROUNDS: usize = 101;
 
 const CALLER: Caller<'_> = Caller {
     grant: "ci",
@@ -148,6 +148,13 @@ fn main() {
         pair(|| unknown(&small), || unknown(&large)),
     );
     let (few, many) = (grants(10), grants(100_000));
+    let compiled = format!(r#"{{"version":"1","default":"deny","tools":{{{ASKING}}}}}"#);
+    let compile = || drop(black_box(load("p", "p.json", black_box(&compiled)).unwrap()));
+    let (compiling, deciding) = pair(compile, || decides(&small, "asking"));
+    println!(
+        "\n| schema, regexes and spend cap, in ns | compiling the policy | one decision |\n| --- | --- | --- |"
+    );
+    println!("| | {compiling:.0} | {deciding:.0} |");
     let round = |count: usize| {
         let mut tokens = named("token-", "", count, 1).into_iter().cycle();
         move |grants: &Grants| {
