@@ -10,7 +10,7 @@ use std::time::Duration;
 use redis_server::RedisServer;
 use tokio::time::{Instant, sleep_until};
 use toolgate::counters::{Admission, CallId, Receipt, RedisOptions, Store, Verdict};
-use toolgate::policy::{Charge, Limit, Scope, Subject, Window};
+use toolgate::policy::{Charge, Limit, OnStoreError, Scope, Subject, Window};
 
 /// Tests of exactness do not depend on how busy the machine is.
 const PATIENT: Duration = Duration::from_secs(5);
@@ -48,6 +48,9 @@ fn charge(max: u64, window: Window, subject: Subject) -> Charge {
         scope,
         scale: 0,
         max_values,
+        shadow: false,
+        on_deny: None,
+        on_store_error: OnStoreError::Deny,
     };
     Charge {
         limit: Arc::new(limit),

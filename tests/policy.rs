@@ -9,6 +9,8 @@ mod asked;
 mod conditions;
 #[path = "policy/known_faults.rs"]
 mod known_faults;
+#[path = "policy/known_faults_counted.rs"]
+mod known_faults_counted;
 #[path = "policy/model.rs"]
 mod model;
 #[path = "policy/properties.rs"]
@@ -19,6 +21,8 @@ mod samples;
 mod schema;
 #[path = "policy/schemas.rs"]
 mod schemas;
+#[path = "policy/shadow.rs"]
+mod shadow;
 #[path = "policy/truth.rs"]
 mod truth;
 #[path = "policy/written_examples.rs"]

@@ -20,6 +20,7 @@ use std::fmt;
 
 use data_encoding::HEXLOWER;
 
+pub use command::Fit;
 pub use memory::MemoryStore;
 pub use redis::{RedisOptions, RedisStore, StoreSetupError};
 pub use store::{Receipt, Store};
@@ -82,6 +83,8 @@ pub struct ChargeState {
     /// Milliseconds until the next unit frees; 0 where nothing is held. A call in flight frees when it ends,
     /// so that of these it is only a guess.
     pub frees_ms: u64,
+    /// Whether the charge fits. One of a limit in shadow that does not was not made, and denied nothing.
+    pub fit: Fit,
 }
 
 /// The store's answer to one call.

@@ -324,7 +324,14 @@ struct Answers {
 
 impl Answers {
     fn new(charges: usize) -> Self {
-        let states = vec![ChargeState { left: 0, frees_ms: 0 }; charges];
+        let states = vec![
+            ChargeState {
+                left: 0,
+                frees_ms: 0,
+                fit: Fit::Now,
+            };
+            charges
+        ];
         Self {
             states,
             first: None,
@@ -352,12 +359,17 @@ impl Answers {
     }
 
     fn note_key(&mut self, prepared: &Prepared, state: KeyState) {
-        let denies = state.fit != Fit::Now && !prepared.charge.advisory;
+        let fit = match (prepared.charge.span, state.fit) {
+            (Span::Lease { .. }, Fit::After(ms)) => Fit::After(ms.min(LEASE_RETRY_MS)),
+            (_, fit) => fit,
+        };
+        let denies = fit != Fit::Now && !prepared.charge.advisory;
         for source in &prepared.sources {
             if let Some(slot) = self.states.get_mut(source.index) {
                 *slot = ChargeState {
                     left: state.left,
                     frees_ms: state.frees_ms,
+                    fit,
                 };
             }
             // Of charges that were merged, the one with the smallest `max` is the one that denied.
@@ -366,11 +378,8 @@ impl Answers {
             }
         }
         if denies {
-            let soon = matches!(prepared.charge.span, Span::Lease { .. });
-            self.retry_after_ms = match (self.retry_after_ms, state.fit) {
-                (Some(known), Fit::After(ms)) => {
-                    Some(known.max(if soon { ms.min(LEASE_RETRY_MS) } else { ms }))
-                }
+            self.retry_after_ms = match (self.retry_after_ms, fit) {
+                (Some(known), Fit::After(ms)) => Some(known.max(ms)),
                 _ => None,
             };
         }

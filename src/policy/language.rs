@@ -3,12 +3,14 @@
 
 mod blocks;
 mod concurrency;
+mod scope;
 
 use serde_json::json;
 
-use blocks::{BLOCK, BLOCKS, CONDITION, DENY_IF, REQUIRE, SCHEMA};
+use blocks::{BLOCK, BLOCKS, CONDITION, DENY_IF, REQUIRE, SCHEMA, SHADOW};
 use concurrency::CONCURRENCY;
 pub(super) use concurrency::{DEFAULT_LEASE_MS, lease_ms};
+use scope::SCOPE;
 
 use super::shape::{Form, Key, Need, Record, Shape, Word};
 use super::window::Length;
@@ -63,7 +65,18 @@ pub(super) static POLICY: Record = Record {
                 ),
             ]),
         ),
-        key("mode", "", Later, Shape::Anything),
+        key(
+            "mode",
+            "Whether the policy is in force.",
+            Optional,
+            Shape::Words(&[
+                word("enforce", "It is. The default."),
+                word(
+                    "shadow",
+                    "It decides and is recorded, and blocks nothing: a policy on trial.",
+                ),
+            ]),
+        ),
         key(
             "hide",
             "Tools that look as if they did not exist: names or globs. They are taken out of tools/list and refused on call as unknown. `*` stands for any run of characters, `?` for one.",
@@ -82,8 +95,18 @@ pub(super) static POLICY: Record = Record {
             Optional,
             Shape::Named(&TOOL),
         ),
-        key("methods", "", Later, Shape::Anything),
-        key("record", "", Later, Shape::Anything),
+        key(
+            "methods",
+            "Method → whether it passes: for methods other than tools/call that reach server code, such as `resources/read`. What is not named follows `default`.",
+            Optional,
+            Shape::NamedWords(&[word("allow", "It passes."), word("deny", "It is refused.")]),
+        ),
+        key(
+            "record",
+            "Paths of arguments whose values go to the decision log: `args.amount`. Values longer than 1024 bytes are left out.",
+            Optional,
+            Shape::List(&Shape::Form(&AMOUNT)),
+        ),
     ],
 };
 
@@ -224,8 +247,11 @@ pub(super) static LIMIT: Record = Record {
             Optional,
             Shape::Words(&[
                 word("deny", "The call is refused. The default."),
-                later("allow"),
-                later("local"),
+                word("allow", "It passes uncounted, and the record says so."),
+                word(
+                    "local",
+                    "This replica counts it in memory, against its share of `max`.",
+                ),
             ]),
         ),
         key(
@@ -234,32 +260,15 @@ pub(super) static LIMIT: Record = Record {
             Optional,
             Shape::Whole(1, 1_000_000),
         ),
-        key("shadow", "", Later, Shape::Anything),
-        key("on_deny", "", Later, Shape::Anything),
+        key("shadow", SHADOW, Optional, Shape::Flag),
+        key(
+            "on_deny",
+            "Told to the agent where the limit refuses its call.",
+            Optional,
+            Shape::Text,
+        ),
     ],
 };
-
-pub(super) static SCOPE: Shape = Shape::Words(&[
-    word(
-        "grant",
-        "Each grant has its own count, over all its sessions. The default.",
-    ),
-    word(
-        "session",
-        "Each MCP session has its own count; the grant where there is none.",
-    ),
-    word("server", "All grants that call the server share one count."),
-    word("global", "All grants on all servers share one count."),
-    later("claim:"),
-    word(
-        "arg:",
-        "`arg:customer.id`: within the grant, each value of that argument has its own count.",
-    ),
-    word(
-        "arguments",
-        "Within the grant, each set of equal arguments has its own count: a brake on loops.",
-    ),
-]);
 
 pub(super) static RATE_LIMIT: Record = Record {
     what: "`rate_limit`",

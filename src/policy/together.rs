@@ -18,8 +18,10 @@ use crate::document::{Place, Problem, quoted};
 pub(super) struct Usage {
     pub(super) limit: Arc<Limit>,
     pub(super) weight: Weight,
-    /// The argument by whose value it counts.
+    /// The argument or claim by whose value it counts.
     pub(super) value: Option<Path>,
+    /// Whether it is in shadow by itself, whatever the policy's mode.
+    pub(super) shadow: bool,
     pub(super) applies: Applies,
     pub(super) place: Place,
 }
@@ -47,8 +49,8 @@ impl Applies {
     }
 }
 
-/// Counter, scope (with the argument that it counts by), and what is counted.
-pub(super) type Key<'u> = (&'u str, Scope, Option<&'u str>, Counted);
+/// Counter, scope (with the argument or claim that it counts by), what is counted, and whether it is in shadow.
+pub(super) type Key<'u> = (&'u str, Scope, Option<&'u str>, Counted, bool);
 
 /// What of a window tells usages apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,7 +69,8 @@ impl Usage {
             Window::Lease { .. } => Counted::AtOnce,
         };
         let value = self.value.as_ref().map(|path| path.text.as_str());
-        (&self.limit.counter, self.limit.scope, value, counted)
+        let limit = &self.limit;
+        (&limit.counter, limit.scope, value, counted, limit.shadow)
     }
 }
 

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::Gate;
+use super::fallback::Without;
 use super::held::Held;
 use super::ledger::Ledger;
 use super::upstream::UpstreamError;
-use crate::counters::{Admission, Receipt, Store, StoreError, Verdict};
+use crate::counters::{Admission, ChargeState, Fit, Receipt, Store, StoreError, Verdict};
 use crate::policy::{self, Charge, Denial};
 
 /// How long an agent is asked to wait for a store that did not answer.
@@ -24,6 +25,8 @@ struct Standing {
     receipt: Option<Receipt>,
     /// None where the call takes no place among those that may run at once.
     held: Option<Held>,
+    /// Charged to the fallback's counters, because the store did not answer.
+    degraded: bool,
 }
 
 /// Admitted: what was charged stands until it is sent or refunded. Empty once it was sent.
@@ -74,15 +77,16 @@ async fn charge(
     let asked = Instant::now();
     let result = gate.store.admit(&admission).await;
     timer.end(result.as_ref().err().map(StoreError::code));
-    let charges = admission.charges;
     let denial = match result {
         Ok(Verdict::Admitted { receipt, states }) => {
-            ledger.charges(charges, states, Some(receipt.at_ms()));
+            ledger.noted(not_held(&admission.charges, &states, &tool));
+            ledger.charges(admission.charges, states, Some(receipt.at_ms()));
             let held = Held::start(&gate, &receipt, asked);
             return Ok(Charged(Some(Standing {
                 ledger,
                 receipt: Some(receipt),
                 held,
+                degraded: false,
             })));
         }
         Ok(Verdict::Limited {
@@ -90,16 +94,38 @@ async fn charge(
             retry_after_ms,
             states,
         }) => {
-            let denial = match charges.get(charge) {
+            let denial = match admission.charges.get(charge) {
                 Some(charge) => policy::limited(charge, &tool, retry_after_ms),
-                None => store_failed(&tool, &charges),
+                None => store_failed(&tool, &admission.charges),
             };
-            ledger.charges(charges, states, None);
+            ledger.charges(admission.charges, states, None);
             denial
         }
         Err(error) => {
             tracing::warn!(%error, error.code = error.code(), "the store did not admit a call");
-            let denial = store_failed(&tool, &charges);
+            let without = gate.fallback.judge(&admission, &error).await;
+            let charges = admission.charges;
+            let denial = match without {
+                Without::Pass(receipt) => {
+                    ledger.degraded();
+                    ledger.charges(charges, Vec::new(), None);
+                    return Ok(Charged(Some(Standing {
+                        ledger,
+                        receipt,
+                        // a place among calls at once is never taken without the store
+                        held: None,
+                        degraded: true,
+                    })));
+                }
+                Without::Limited {
+                    charge,
+                    retry_after_ms,
+                } => {
+                    ledger.degraded();
+                    policy::limited(&charge, &tool, retry_after_ms)
+                }
+                Without::Refuse => store_failed(&tool, &charges),
+            };
             ledger.charges(charges, Vec::new(), None);
             denial
         }
@@ -110,10 +136,24 @@ async fn charge(
     }))
 }
 
+/// What limits in shadow would have refused.
+fn not_held(charges: &[Charge], states: &[ChargeState], tool: &str) -> Vec<Denial> {
+    let shadow = charges
+        .iter()
+        .zip(states)
+        .filter(|(charge, _)| charge.limit.shadow);
+    shadow
+        .filter_map(|(charge, state)| match state.fit {
+            Fit::Now => None,
+            Fit::After(ms) => Some(policy::limited(charge, tool, Some(ms))),
+            Fit::Never => Some(policy::limited(charge, tool, None)),
+        })
+        .collect()
+}
+
 fn store_failed(tool: &str, charges: &[Charge]) -> Denial {
-    let rule = charges
-        .first()
-        .map_or("(store)", |charge| charge.limit.rule.as_str());
+    let in_force = charges.iter().find(|charge| !charge.limit.shadow);
+    let rule = in_force.map_or("(store)", |charge| charge.limit.rule.as_str());
     policy::store_unavailable(tool, rule, Some(STORE_RETRY_MS))
 }
 
@@ -124,6 +164,7 @@ impl Charged {
             ledger,
             receipt: None,
             held: None,
+            degraded: false,
         }))
     }
 
@@ -194,6 +235,7 @@ impl Standing {
             ledger,
             receipt,
             held,
+            degraded,
         } = self;
         held.into_iter().for_each(Held::refunded);
         let (Some(receipt), Ok(runtime)) = (receipt, tokio::runtime::Handle::try_current()) else {
@@ -204,7 +246,12 @@ impl Standing {
         runtime.spawn(async move {
             let gate = Arc::clone(ledger.gate());
             let timer = gate.recorder.metrics.store("refund");
-            let result = gate.store.refund(&receipt).await;
+            let store = if degraded {
+                gate.fallback.store()
+            } else {
+                &gate.store
+            };
+            let result = store.refund(&receipt).await;
             timer.end(result.as_ref().err().map(StoreError::code));
             let refunded = matches!(result, Ok(true));
             gate.recorder

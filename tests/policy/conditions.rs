@@ -107,7 +107,7 @@ fn the_first_denial_wins_in_the_order_of_the_language() {
         tool: "gone",
         arguments: None,
     };
-    let Plan::Refuse(denial) = plan_tool(std::slice::from_ref(&policy), &CALLER, &gone) else {
+    let Plan::Refuse(denial) = plan_tool(std::slice::from_ref(&policy), &CALLER, &gone).plan else {
         panic!()
     };
     assert_eq!(denial.rule, "/tools/gone/action");
@@ -130,7 +130,7 @@ fn of_several_policies_the_rule_names_its_own() {
             tool: "t",
             arguments: Some(arguments),
         };
-        match plan_tool(&policies, &CALLER, &call) {
+        match plan_tool(&policies, &CALLER, &call).plan {
             Plan::Refuse(denial) => denial.rule,
             Plan::Admit(_) => "admitted".to_owned(),
         }
@@ -255,7 +255,7 @@ fn json() -> impl Strategy<Value = String> {
     })
 }
 
-fn arguments() -> impl Strategy<Value = String> {
+pub fn arguments() -> impl Strategy<Value = String> {
     prop::collection::btree_map(prop::sample::select(vec!["a", "b", "A"]), json(), 0..3).prop_map(|entries| {
         let entries: Vec<_> = entries
             .iter()
@@ -299,12 +299,12 @@ fn any_condition() -> impl Strategy<Value = String> {
     (path, asked).prop_map(|(path, (op, value))| condition(path, op, &value))
 }
 
-fn block() -> impl Strategy<Value = String> {
+pub fn block() -> impl Strategy<Value = String> {
     prop::collection::vec(any_condition(), 1..3)
         .prop_map(|all| format!(r#"{{"conditions": [{}]}}"#, all.join(", ")))
 }
 
-fn blocks() -> impl Strategy<Value = Vec<String>> {
+pub fn blocks() -> impl Strategy<Value = Vec<String>> {
     prop::collection::vec(block(), 0..4)
 }
 
@@ -316,7 +316,7 @@ fn of(require: &[String], deny_if: &[String]) -> Arc<Policy> {
     ))
 }
 
-fn config() -> ProptestConfig {
+pub fn config() -> ProptestConfig {
     ProptestConfig {
         cases: 512,
         failure_persistence: None,

@@ -223,6 +223,45 @@ async fn a_task_holds_its_place_as_long_as_the_request_that_started_it() {
 }
 
 #[tokio::test]
+async fn in_shadow_no_call_is_refused_and_what_would_have_been_is_noted() {
+    let policy = at_once(1, "").policy.replacen('{', r#"{"mode":"shadow","#, 1);
+    let (gate, upstream) = open(Setup::policy(&policy)).await;
+    let (mut client, latch) = running(&gate, &upstream).await;
+    assert!(gate.ask(&call("again")).await.ran());
+    latch.open();
+    assert!(client.answer().await.ran());
+    let records = gate.ended().await;
+    assert_eq!(records[0]["shadow"][0]["rule"], "/tools/again/concurrency");
+    assert!(
+        records[0]["shadow"][0]["message"]
+            .as_str()
+            .unwrap()
+            .contains("1 call for this grant is running")
+    );
+    assert_eq!(records[1]["shadow"], json!(null));
+}
+
+#[tokio::test]
+async fn a_shadow_lease_that_cannot_be_renewed_cuts_nothing() {
+    let (_redis, store) = redis().await;
+    let relay = Relay::to(store).await;
+    let upstream = Upstream::start().await;
+    let policy = at_once(1, r#","lease":1"#)
+        .policy
+        .replacen('{', r#"{"mode":"shadow","#, 1);
+    let gate = Setup::policy(&policy)
+        .redis(relay.addr, 100)
+        .before(upstream.addr)
+        .await;
+    let (mut client, latch) = running(&gate, &upstream).await;
+    relay.stall();
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert_eq!(upstream.aborted(), 0);
+    latch.open();
+    assert!(client.answer().await.ran());
+}
+
+#[tokio::test]
 async fn a_call_that_runs_longer_than_its_lease_keeps_its_place() {
     let (_redis, store) = redis().await;
     let upstream = Upstream::start().await;
