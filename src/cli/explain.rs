@@ -13,7 +13,7 @@ use anyhow::bail;
 use clap::{ArgGroup, Args, ValueEnum};
 
 use self::caller::Asker;
-use crate::document::{Level, Problem, render};
+use crate::document::{Level, Problem, quoted, render};
 use crate::mcp::envelope::{self, Envelope, Kind, Unreadable};
 use crate::policy::{
     self, Call, Decision, Denial, Explanation, Outcome, Plan, check_together, explain_method, explain_tool,
@@ -148,7 +148,7 @@ pub fn run(options: &Options, out: &mut dyn Write) -> anyhow::Result<u8> {
         asker: &asker,
         method,
         tool: tool.as_deref(),
-        notes: notes(&asker, read.as_ref().ok()),
+        notes: notes(&asker, &sources, read.as_ref().ok()),
         values: options.show_values,
     };
     match options.format {
@@ -204,8 +204,12 @@ fn of(plan: Plan) -> Explanation {
     }
 }
 
-fn notes(asker: &Asker, envelope: Option<&Envelope<'_>>) -> Vec<String> {
+fn notes(asker: &Asker, sources: &Sources, envelope: Option<&Envelope<'_>>) -> Vec<String> {
     let mut notes = asker.notes.clone();
+    for (source, _) in sources.iter().filter(|(_, policy)| policy.is_shadow()) {
+        let name = quoted(&source.name);
+        notes.push(format!("the policy {name} is in shadow: it blocks nothing"));
+    }
     let Some(envelope) = envelope else { return notes };
     match envelope.method.as_deref() {
         None => notes.push("a client's answer to the server is forwarded and not judged".to_owned()),

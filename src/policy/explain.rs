@@ -147,6 +147,3 @@ pub fn explain_method(policies: &[Arc<Policy>], method: &str) -> Explanation {
     let decision = decide_method(policies, method, &mut steps);
     steps.end(decision)
 }
-
-#[cfg(test)]
-mod tests;

@@ -230,7 +230,7 @@ fn shadow(it: &Shown<'_>, out: &mut dyn Write) -> io::Result<()> {
 fn charges(it: &Shown<'_>, out: &mut dyn Write) -> io::Result<()> {
     let charges = match &it.explanation.decision.plan {
         Plan::Admit(charges) if charges.is_empty() => {
-            return writeln!(out, "\nCharged: nothing; no limit applies.");
+            return writeln!(out, "\nCharged: nothing.");
         }
         Plan::Refuse(_) => {
             return writeln!(out, "\nCharged: nothing; a call that is refused costs nothing.");
