@@ -7,6 +7,8 @@ mod amounts;
 mod asked;
 #[path = "policy/conditions.rs"]
 mod conditions;
+#[path = "policy/cookbook.rs"]
+mod cookbook;
 #[path = "policy/explained.rs"]
 mod explained;
 #[path = "policy/explained_always.rs"]
