@@ -15,6 +15,8 @@ mod explained;
 mod explained_always;
 #[path = "policy/known_faults.rs"]
 mod known_faults;
+#[path = "policy/known_faults_counted.rs"]
+mod known_faults_counted;
 #[path = "policy/model.rs"]
 mod model;
 #[path = "policy/properties.rs"]
