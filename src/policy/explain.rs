@@ -15,7 +15,7 @@ use super::types::{Caller, Charge, Denial, Limit};
 pub use place::place_of;
 pub use seen::{Answer, Leaf, Led, Read};
 use steps::Steps;
-pub use words::{scope_as_written, subject_in_words, units_in_whole, window_in_words};
+pub use words::{counting_in_words, scope_as_written, subject_in_words, units_in_whole, window_in_words};
 
 /// A decision and how it came about.
 #[derive(Debug)]

@@ -45,8 +45,8 @@ pub use compiled::Policy;
 pub use decide::{Call, Decision, Plan, plan_method, plan_tool, visible};
 pub use explain::{
     Answer, Asked, Broken, Condition, Counting, Explanation, Fate, Heard, Known, Leaf, Led, Read, Step,
-    explain_method, explain_tool, place_of, scope_as_written, subject_in_words, units_in_whole,
-    window_in_words,
+    counting_in_words, explain_method, explain_tool, place_of, scope_as_written, subject_in_words,
+    units_in_whole, window_in_words,
 };
 pub use load::{Loaded, load};
 pub use methods::is_protocol_method;

@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use super::text::counting;
 use super::{Shown, outcome};
 use crate::policy::{
-    Answer, Asked, Broken, Charge, Condition, Counting, Denial, Fate, Heard, Known, Plan, Read, Step, Window,
-    scope_as_written, subject_in_words, units_in_whole, window_in_words,
+    Answer, Asked, Broken, Charge, Condition, Counting, Denial, Fate, Heard, Known, Plan, Read, Step,
+    counting_in_words, scope_as_written, subject_in_words, units_in_whole, window_in_words,
 };
 
 pub(super) fn write(it: &Shown<'_>, out: &mut dyn Write) -> io::Result<()> {
@@ -179,10 +179,7 @@ fn found(it: &Shown<'_>, read: &Read) -> Map<String, Value> {
 
 fn charged(it: &Shown<'_>, charge: &Charge) -> Value {
     let limit = &charge.limit;
-    let (mode, ms) = match limit.window {
-        Window::Sliding { ms } => ("sliding", Some(ms)),
-        Window::Calendar(_) => ("calendar", None),
-    };
+    let (mode, ms) = counting_in_words(limit.window);
     let scope = counting(it, charge)
         .map(|Counting { limit, reads }| scope_as_written(limit, reads))
         .unwrap_or_default();

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use super::{Shown, outcome};
 use crate::document::{excerpt, quoted, shown};
 use crate::policy::{
-    Answer, Asked, Broken, Charge, Condition, Counting, Fate, Heard, Known, Leaf, Plan, Read, Step, Window,
-    scope_as_written, subject_in_words, units_in_whole, window_in_words,
+    Answer, Asked, Broken, Charge, Condition, Counting, Fate, Heard, Known, Leaf, Plan, Read, Step,
+    counting_in_words, scope_as_written, subject_in_words, units_in_whole, window_in_words,
 };
 
 pub(super) fn write(it: &Shown<'_>, out: &mut dyn Write) -> io::Result<()> {
@@ -209,7 +209,7 @@ fn leaf(leaf: &Leaf, values: bool) -> String {
 fn amount(charge: &Charge) -> String {
     let limit = &charge.limit;
     format!(
-        "{} of {} per {}",
+        "{} of {} {}",
         units_in_whole(charge.weight, limit.scale),
         units_in_whole(limit.max, limit.scale),
         window_in_words(limit.window)
@@ -249,9 +249,9 @@ fn charges(it: &Shown<'_>, out: &mut dyn Write) -> io::Result<()> {
 
 fn write_charge(it: &Shown<'_>, charge: &Charge, out: &mut dyn Write) -> io::Result<()> {
     let limit = &charge.limit;
-    let mode = match limit.window {
-        Window::Sliding { .. } => "sliding",
-        Window::Calendar(_) => "calendar",
+    let mode = match counting_in_words(limit.window) {
+        ("lease", Some(ms)) => format!("lease of {} s", ms / 1_000),
+        (word, _) => format!("{word} window"),
     };
     let scope = counting(it, charge).map_or_else(String::new, |counting| {
         scope_as_written(&counting.limit, &counting.reads)
@@ -259,7 +259,7 @@ fn write_charge(it: &Shown<'_>, charge: &Charge, out: &mut dyn Write) -> io::Res
     writeln!(out, "  {}: {}", safe(&limit.counter), amount(charge))?;
     writeln!(
         out,
-        "    for {}; scope {}, {mode} window, on_store_error {}",
+        "    for {}; scope {}, {mode}, on_store_error {}",
         safe(&subject_in_words(&charge.subject)),
         safe(&scope),
         limit.on_store_error.as_str()

@@ -14,9 +14,21 @@ pub fn units_in_whole(units: u64, scale: u8) -> String {
     }
 }
 
-/// `minute`, `15 minutes`, `calendar day`: what follows `per`.
+/// `per minute`, `per calendar day`, `at once`: what follows an amount.
 pub fn window_in_words(window: Window) -> String {
-    shown_window(window)
+    match window {
+        Window::Sliding { .. } | Window::Calendar(_) => format!("per {}", shown_window(window)),
+        Window::Lease { .. } => "at once".to_owned(),
+    }
+}
+
+/// How a limit counts, and the milliseconds of its window or lease, where it has some.
+pub fn counting_in_words(window: Window) -> (&'static str, Option<u64>) {
+    match window {
+        Window::Sliding { ms } => ("sliding", Some(ms)),
+        Window::Calendar(_) => ("calendar", None),
+        Window::Lease { ms } => ("lease", Some(ms)),
+    }
 }
 
 /// A limit's scope as policies write it. `reads` are the values that the limit read.
