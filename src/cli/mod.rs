@@ -3,6 +3,7 @@
 pub mod check;
 mod check_config;
 mod demo;
+mod explain;
 mod grant;
 pub mod schema;
 mod serve;
@@ -27,6 +28,8 @@ const EXAMPLES: &str = "\
 Examples:
   toolgate demo                              see a policy at work; nothing else is needed
   toolgate check policies/*.json             look for mistakes before a policy is live
+  toolgate explain policies/team.json --tool push --arg branch=main
+                                             see which rule decides a call, and why
   toolgate grant new --id ci --server coalesce --policy coalesce-default --append grants.yaml
   toolgate serve --config toolgate.yaml      run the gate
 
@@ -71,6 +74,10 @@ enum Command {
         #[arg(long)]
         strict: bool,
     },
+    /// Explain what policies decide about one call, and why: each rule that was tried, and what is charged.
+    ///
+    /// Needs no server and no store.
+    Explain(Box<explain::Options>),
     /// Make tokens for grants.
     #[command(subcommand)]
     Grant(grant::Command),
@@ -112,6 +119,7 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
             config,
             strict,
         } => check_config::run(&policies, config.as_deref(), strict, out),
+        Command::Explain(options) => explain::run(&options, out),
         Command::Grant(command) => grant::run(&command, out),
         Command::ExampleServer { listen } => demo::example_server(listen, out),
         Command::Schema => schema::run(out).map(|()| 0).map_err(Into::into),

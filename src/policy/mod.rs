@@ -14,6 +14,7 @@ mod condition;
 mod conform;
 mod decide;
 mod digest;
+mod explain;
 mod facts;
 mod fold;
 mod folder;
@@ -42,10 +43,15 @@ mod written;
 pub use claims::Claims;
 pub use compiled::Policy;
 pub use decide::{Call, Decision, Plan, plan_method, plan_tool, visible};
+pub use explain::{
+    Answer, Asked, Broken, Condition, Counting, Explanation, Fate, Heard, Known, Leaf, Led, Read, Step,
+    counting_in_words, explain_method, explain_tool, place_of, scope_as_written, subject_in_words,
+    units_in_whole, window_in_words,
+};
 pub use load::{Loaded, load};
 pub use methods::is_protocol_method;
 pub use recorded::{RECORDED_AT_MOST, Recorded};
-pub use refusal::{limited, store_unavailable};
+pub use refusal::{limited, store_unavailable, without_id};
 pub use schema::{schema, schema_text};
 pub use together::check_together;
 pub use types::{Caller, Charge, Denial, Limit, OnStoreError, Outcome, Scope, Subject, Unit, Window};
