@@ -1,9 +1,11 @@
 //! The command line. One file per subcommand; exit codes are part of the contract.
 
+mod against;
 pub mod check;
 mod check_config;
 mod demo;
 mod grant;
+mod report;
 pub mod schema;
 mod serve;
 
@@ -57,20 +59,8 @@ enum Command {
     /// Check policies; every problem is told with its place.
     ///
     /// Exit code: 0 clean or warnings only, 1 errors (with --strict: warnings too), 2 unreadable.
-    #[command(
-        after_help = "Examples:\n  toolgate check policies/coalesce.json\n  toolgate check --strict --config toolgate.yaml"
-    )]
-    Check {
-        /// Policy files, JSON or YAML.
-        #[arg(value_name = "POLICY", required_unless_present = "config")]
-        policies: Vec<PathBuf>,
-        /// Check settings, grants and all policies that they name.
-        #[arg(long, value_name = "FILE")]
-        config: Option<PathBuf>,
-        /// Treat warnings as errors.
-        #[arg(long)]
-        strict: bool,
-    },
+    #[command(after_help = check_config::EXAMPLES)]
+    Check(check_config::Args),
     /// Make tokens for grants.
     #[command(subcommand)]
     Grant(grant::Command),
@@ -107,11 +97,7 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
     match command {
         Command::Serve { config } => serve::run(&config, out),
         Command::Demo { once } => demo::run(once, out),
-        Command::Check {
-            policies,
-            config,
-            strict,
-        } => check_config::run(&policies, config.as_deref(), strict, out),
+        Command::Check(args) => check_config::run(&args, out),
         Command::Grant(command) => grant::run(&command, out),
         Command::ExampleServer { listen } => demo::example_server(listen, out),
         Command::Schema => schema::run(out).map(|()| 0).map_err(Into::into),

@@ -4,6 +4,7 @@
 //! place. [`plan_tool`] turns a call into a refusal or a list of charges; the store answers; turning
 //! that answer into a [`Denial`] ([`limited`], [`store_unavailable`]) is pure again.
 
+mod against;
 mod arguments;
 mod block;
 mod charging;
@@ -38,7 +39,7 @@ mod written;
 
 pub use compiled::Policy;
 pub use decide::{Call, Plan, plan_method, plan_tool, visible};
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_against};
 pub use methods::is_protocol_method;
 pub use refusal::{limited, store_unavailable};
 pub use schema::{schema, schema_text};

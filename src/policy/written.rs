@@ -17,6 +17,7 @@ pub(super) struct Located<T> {
 #[derive(Debug)]
 pub(super) struct WrittenPolicy<'n> {
     pub(super) default: Option<Fallback>,
+    pub(super) default_place: Place,
     pub(super) hide: Vec<Located<&'n str>>,
     pub(super) all_tools: Vec<WrittenLimit<'n>>,
     pub(super) all_blocks: WrittenBlocks<'n>,
@@ -92,6 +93,7 @@ pub(super) fn read(root: &Node) -> WrittenPolicy<'_> {
     let tools = root.get("tools").map(Node::entries).unwrap_or_default();
     WrittenPolicy {
         default,
+        default_place: root.get("default").map_or(root.place, |node| node.place),
         hide: hide.iter().filter_map(text).collect(),
         all_tools: root.get("all_tools").map(limits).unwrap_or_default(),
         all_blocks: root.get("all_tools").map(blocks).unwrap_or_default(),
