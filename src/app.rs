@@ -18,7 +18,7 @@ use crate::counters::{RedisOptions, Store, StoreError};
 use crate::document::{self, Level};
 use crate::grants::{Grants, GrantsFile};
 use crate::policy::{self, Policy};
-use crate::proxy::{self, Gate, SessionKey, Snapshot, Upstream};
+use crate::proxy::{self, Fallback, Gate, SessionKey, Snapshot, Upstream};
 use crate::record::{Lines, Metrics, Recorder};
 use crate::settings::{Counters, Files, Secret, Settings};
 
@@ -67,6 +67,11 @@ pub fn load_files<'s>(files: &Files, servers: impl Iterator<Item = &'s str>) -> 
                         .iter()
                         .map(|problem| document::render(problem, Level::Warning, Some(&text))),
                 );
+                if loaded.policy.is_shadow() {
+                    warnings.push(format!(
+                        "{shown}: the policy `{name}` is in shadow: it blocks nothing"
+                    ));
+                }
                 policies.insert(name.clone(), Arc::new(loaded.policy));
             }
             Err(found) => problems.extend(
@@ -145,6 +150,7 @@ impl App {
                 grants: loaded.grants,
             }),
             store: store(&settings.counters)?,
+            fallback: Fallback::new(expected_replicas(&settings.counters)),
             recorder: Recorder::new(metrics, lines),
             session_key,
             front: settings.front,
@@ -192,6 +198,15 @@ async fn listen(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     })
 }
 
+const fn expected_replicas(counters: &Counters) -> u64 {
+    match counters {
+        Counters::Memory => 1,
+        Counters::Redis {
+            expected_replicas, ..
+        } => *expected_replicas,
+    }
+}
+
 fn store(counters: &Counters) -> anyhow::Result<Store> {
     match counters {
         Counters::Memory => Ok(Store::memory()),
@@ -199,6 +214,7 @@ fn store(counters: &Counters) -> anyhow::Result<Store> {
             url,
             prefix,
             deadline,
+            ..
         } => Ok(Store::redis(RedisOptions {
             url: url.expose().clone(),
             prefix: prefix.clone(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use redis_server::RedisServer;
 use toolgate::counters::history::{self, Admitted};
-use toolgate::counters::{Admission, CallId, ChargeState, RedisOptions, Store, Verdict};
+use toolgate::counters::{Admission, CallId, ChargeState, Fit, RedisOptions, Store, Verdict};
 use toolgate::policy::{Charge, Limit, Scope, Subject, Unit, Window};
 
 /// Tests of exactness do not depend on how busy the machine is.
@@ -42,6 +42,9 @@ fn limit(counter: &str, max: u64, window: Window, scope: Scope) -> Limit {
         scope,
         scale: 0,
         max_values: None,
+        shadow: false,
+        on_deny: None,
+        on_store_error: toolgate::policy::OnStoreError::Deny,
     }
 }
 
@@ -339,7 +342,8 @@ async fn calendar_limits_count_in_every_unit_and_free_at_its_end() {
                 states,
                 [ChargeState {
                     left: 1,
-                    frees_ms: end - at
+                    frees_ms: end - at,
+                    fit: Fit::Now,
                 }],
                 "{unit:?}"
             );

@@ -49,6 +49,9 @@ fn call() -> Admission {
         scope: Scope::Grant,
         scale: 0,
         max_values: None,
+        shadow: false,
+        on_deny: None,
+        on_store_error: toolgate::policy::OnStoreError::Deny,
     };
     let subject = Subject::Grant { grant: "ci".into() };
     let charge = Charge {

@@ -137,6 +137,9 @@ async fn the_memory_store_forgets_keys_whose_windows_are_over() {
             scope: Scope::Grant,
             scale: 0,
             max_values: None,
+            shadow: false,
+            on_deny: None,
+            on_store_error: toolgate::policy::OnStoreError::Deny,
         };
         let subject = Subject::Grant {
             grant: turn.to_string(),

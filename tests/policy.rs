@@ -19,6 +19,8 @@ mod samples;
 mod schema;
 #[path = "policy/schemas.rs"]
 mod schemas;
+#[path = "policy/shadow.rs"]
+mod shadow;
 #[path = "policy/truth.rs"]
 mod truth;
 #[path = "policy/written_examples.rs"]

@@ -16,6 +16,8 @@ mod answered;
 mod bytes;
 #[path = "wire/charging.rs"]
 mod charging;
+#[path = "wire/degraded.rs"]
+mod degraded;
 #[path = "wire/ending.rs"]
 mod ending;
 #[path = "wire/framing.rs"]
@@ -34,6 +36,8 @@ mod robust;
 mod sessions;
 #[path = "wire/store.rs"]
 mod store;
+#[path = "wire/trial.rs"]
+mod trial;
 #[path = "wire/upstreams.rs"]
 mod upstreams;
 #[path = "wire/ways_round.rs"]

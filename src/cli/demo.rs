@@ -104,6 +104,7 @@ fn files(driving: &str, yours: &str) -> anyhow::Result<Loaded> {
             servers: vec!["demo".to_owned()],
             policies,
             expires: None,
+            claims: None,
         };
         (TokenHash::of(token.as_bytes()), Arc::new(grant))
     };

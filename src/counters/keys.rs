@@ -19,6 +19,8 @@ const LAYOUT: &str = "1";
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SlotGroup {
     Grant(String),
+    /// The claim's name and the digest of its value.
+    Claim(String, String),
     Server(String),
     Global,
 }
@@ -31,6 +33,7 @@ impl SlotGroup {
             | Subject::Session { grant, .. }
             | Subject::Argument { grant, .. }
             | Subject::Arguments { grant, .. } => Self::Grant(grant.clone()),
+            Subject::Claim { name, digest } => Self::Claim(name.clone(), digest.clone()),
             Subject::Server { server } => Self::Server(server.clone()),
             Subject::Global => Self::Global,
         }
@@ -39,6 +42,7 @@ impl SlotGroup {
     fn tag(&self) -> String {
         let fields: &[&str] = match self {
             Self::Grant(grant) => &["grant", grant],
+            Self::Claim(name, digest) => &["claim", name, digest],
             Self::Server(server) => &["server", server],
             Self::Global => &["global"],
         };
@@ -75,6 +79,7 @@ pub fn names(prefix: &str, charge: &Charge) -> Names {
         } => (name(&["session", "of", server, session]), true),
         Subject::Server { .. } => (name(&["server"]), false),
         Subject::Global => (name(&["global"]), false),
+        Subject::Claim { name: claim, digest } => (name(&["claim", "of", claim, digest]), false),
         Subject::Argument { path, digest, .. } => (name(&["argument", "of", path, digest]), true),
         Subject::Arguments { digest, .. } => (name(&["arguments", "of", digest]), true),
     };
@@ -106,6 +111,7 @@ fn fields(limit: &Limit, value: &[&str]) -> Vec<String> {
         Scope::Session => "session",
         Scope::Server => "server",
         Scope::Global => "global",
+        Scope::Claim => "claim",
         Scope::Argument => "argument",
         Scope::Arguments => "arguments",
     };
@@ -117,6 +123,9 @@ fn fields(limit: &Limit, value: &[&str]) -> Vec<String> {
         mode.to_owned(),
         limit.scale.to_string(),
     ]);
+    if limit.shadow {
+        fields.push("shadow".to_owned());
+    }
     fields
 }
 

@@ -20,6 +20,7 @@ use std::fmt;
 
 use data_encoding::HEXLOWER;
 
+pub use command::Fit;
 pub use memory::MemoryStore;
 pub use redis::{RedisOptions, RedisStore, StoreSetupError};
 pub use store::{Receipt, Store};
@@ -81,6 +82,8 @@ pub struct ChargeState {
     pub left: u64,
     /// Milliseconds until the next unit frees; 0 where nothing is held.
     pub frees_ms: u64,
+    /// Whether the charge fits. One of a limit in shadow that does not was not made, and denied nothing.
+    pub fit: Fit,
 }
 
 /// The store's answer to one call.

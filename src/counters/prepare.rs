@@ -102,7 +102,7 @@ fn prepare(prefix: &str, charge: &Charge) -> Result<Prepared, StoreError> {
         span,
         weight: charge.weight,
         max: limit.max,
-        advisory: false,
+        advisory: limit.shadow,
         bound,
     };
     Ok(Prepared {

@@ -246,7 +246,14 @@ struct Answers {
 
 impl Answers {
     fn new(charges: usize) -> Self {
-        let states = vec![ChargeState { left: 0, frees_ms: 0 }; charges];
+        let states = vec![
+            ChargeState {
+                left: 0,
+                frees_ms: 0,
+                fit: Fit::Now,
+            };
+            charges
+        ];
         Self {
             states,
             first: None,
@@ -280,6 +287,7 @@ impl Answers {
                 *slot = ChargeState {
                     left: state.left,
                     frees_ms: state.frees_ms,
+                    fit: state.fit,
                 };
             }
             // Of charges that were merged, the one with the smallest `max` is the one that denied.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{Grant, Grants, TokenHash};
-use crate::policy::Policy;
+use crate::policy::{Claims, Policy};
 
 /// What is wrong with the grants: one line a problem, each with file, place and remedy.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +35,7 @@ struct GrantEntry {
     server: OneOrMany,
     policy: Option<OneOrMany>,
     expires: Option<String>,
+    claims: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -146,6 +147,10 @@ impl Check<'_> {
             .expires
             .as_deref()
             .and_then(|text| self.expires(place, text));
+        let claims = entry
+            .claims
+            .as_ref()
+            .and_then(|claims| self.claims(place, claims));
         let Some(hash) = TokenHash::from_hex(&entry.token_sha256) else {
             self.problem(
                 place,
@@ -167,6 +172,7 @@ impl Check<'_> {
                 servers,
                 policies,
                 expires,
+                claims,
             }),
         ))
     }
@@ -183,6 +189,23 @@ impl Check<'_> {
         found.cloned()
     }
 
+    fn claims(&mut self, place: &str, claims: &serde_json::Map<String, serde_json::Value>) -> Option<Claims> {
+        if let Some(name) = slashed(claims) {
+            let message = format!(
+                "the claim `{name}` holds a `/`, which separates levels: write `{}` as levels of their own",
+                name.replace('/', "` and `")
+            );
+            self.problem(place, message);
+        }
+        let read = serde_json::to_string(claims)
+            .ok()
+            .and_then(|json| Claims::read(&json));
+        if read.is_none() {
+            self.problem(place, "the claims cannot be read");
+        }
+        read
+    }
+
     fn expires(&mut self, place: &str, text: &str) -> Option<Timestamp> {
         let parsed = text.parse();
         if parsed.is_err() {
@@ -193,4 +216,14 @@ impl Check<'_> {
         }
         parsed.ok()
     }
+}
+
+/// The first name with a slash in it, at any level of objects.
+fn slashed(claims: &serde_json::Map<String, serde_json::Value>) -> Option<&str> {
+    claims.iter().find_map(|(name, value)| {
+        if name.contains('/') {
+            return Some(name.as_str());
+        }
+        value.as_object().and_then(slashed)
+    })
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::policy::Policy;
+use crate::policy::{Claims, Policy};
 
 /// A caller that may reach some servers under some policies.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub struct Grant {
     /// Each must allow a call; without any, every call is denied.
     pub policies: Vec<Arc<Policy>>,
     pub expires: Option<Timestamp>,
+    /// What is known of it beside its id.
+    pub claims: Option<Claims>,
 }
 
 impl Grant {

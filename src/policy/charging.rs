@@ -3,61 +3,74 @@
 use std::sync::Arc;
 
 use super::compiled::{Rated, Weight};
-use super::decide::Plan;
 use super::digest::{digest_of_all, digest_of_value};
 use super::facts::Facts;
 use super::json::Json;
 use super::number::{Decimal, Units, is_exact};
-use super::path::Path;
+use super::path::{Path, Root};
 use super::refusal;
 use super::types::{Caller, Charge, Denial, Limit, Scope, Subject};
 
-/// One limit that applies, with its rule as this grant sees it.
-pub(super) struct Applied<'p> {
-    pub(super) limit: &'p Arc<Limit>,
-    pub(super) rated: &'p Rated,
-}
-
-/// The charges of a call: the same usage once, against its smallest `max`.
+/// What a limit charges for a call; `None` where that is nothing.
 ///
 /// # Errors
-/// Where an amount or a value cannot be read from the arguments, or a charge could never fit.
-pub(super) fn charges<'p>(
-    applied: impl Iterator<Item = Applied<'p>>,
+/// Where an amount or a value cannot be read, or the charge could never fit.
+pub(super) fn charge_of(
+    limit: &Arc<Limit>,
+    rated: &Rated,
     caller: &Caller<'_>,
     facts: &Facts<'_>,
     tool: &str,
-) -> Result<Plan, Denial> {
-    let mut charges: Vec<Charge> = Vec::new();
-    for Applied { limit, rated } in applied {
-        let refused = |why: &str| refusal::uncountable(tool, &limit.rule, why);
-        let subject =
-            subject(limit.scope, rated.value.as_ref(), caller, facts).map_err(|why| refused(&why))?;
-        let weight = match &rated.weight {
-            Weight::Fixed(weight) => *weight,
-            Weight::From(path) => match amount(path, limit.scale, facts).map_err(|why| refused(&why))? {
-                Units::Exactly(0) => continue,
-                Units::Exactly(units) if units <= limit.max => units,
-                // The amount is the caller's: it stands in no message.
-                Units::Exactly(_) | Units::TooLarge => return Err(refusal::above_max(limit, &subject, tool)),
-                Units::TooPrecise | Units::Negative => return Err(refused("its amount cannot be charged")),
-            },
-        };
-        match charges
-            .iter_mut()
-            .find(|charge| same_usage(charge, limit, &subject))
-        {
-            Some(charge) => merge(charge, limit, weight),
-            None => charges.push(Charge {
-                limit: Arc::clone(limit),
-                weight,
-                subject,
-            }),
+) -> Result<Option<Charge>, Denial> {
+    let refused = |why: &str| refusal::uncountable(tool, limit, why);
+    let subject = subject(limit.scope, rated.value.as_ref(), caller, facts).map_err(|why| refused(&why))?;
+    let weight = match &rated.weight {
+        Weight::Fixed(weight) => *weight,
+        Weight::From(path) => match amount(path, limit.scale, facts).map_err(|why| refused(&why))? {
+            Units::Exactly(0) => return Ok(None),
+            Units::Exactly(units) if units <= limit.max => units,
+            // The amount is the caller's: it stands in no message.
+            Units::Exactly(_) | Units::TooLarge => return Err(refusal::above_max(limit, &subject, tool)),
+            Units::TooPrecise | Units::Negative => return Err(refused("its amount cannot be charged")),
+        },
+    };
+    Ok(Some(Charge {
+        limit: Arc::clone(limit),
+        weight,
+        subject,
+    }))
+}
+
+/// The charges of a call: the same usage once, against its smallest `max`.
+#[derive(Default)]
+pub(super) struct Charges(Vec<Charge>);
+
+impl Charges {
+    pub(super) fn add(&mut self, charges: Vec<Charge>) {
+        if self.0.is_empty() && charges.len() < 2 {
+            self.0 = charges;
+            return;
+        }
+        for charge in charges {
+            match self.0.iter_mut().find(|known| same_usage(known, &charge)) {
+                Some(known) => merge(known, charge),
+                None => self.0.push(charge),
+            }
         }
     }
-    match charges.iter().find(|charge| charge.weight > charge.limit.max) {
-        Some(charge) => Err(refusal::above_max(&charge.limit, &charge.subject, tool)),
-        None => Ok(Plan::Admit(charges)),
+
+    /// The charges that can fit, and the denials of those that never can since they were merged, with whether
+    /// they are in shadow.
+    pub(super) fn end(self, tool: &str) -> (Vec<Charge>, Vec<(bool, Denial)>) {
+        let (fit, beyond): (Vec<_>, Vec<_>) = self
+            .0
+            .into_iter()
+            .partition(|charge| charge.weight <= charge.limit.max);
+        let denials = beyond
+            .iter()
+            .map(|Charge { limit, subject, .. }| (limit.shadow, refusal::above_max(limit, subject, tool)));
+        let denials = denials.collect();
+        (fit, denials)
     }
 }
 
@@ -87,22 +100,35 @@ fn amount(path: &Path, scale: u8, facts: &Facts<'_>) -> Result<Units, String> {
     }
 }
 
-fn same_usage(charge: &Charge, limit: &Limit, subject: &Subject) -> bool {
-    let known = &charge.limit;
-    known.counter == limit.counter
-        && known.window == limit.window
-        && known.scope == limit.scope
-        && known.scale == limit.scale
-        && charge.subject == *subject
+fn same_usage(known: &Charge, charge: &Charge) -> bool {
+    let (one, other) = (&known.limit, &charge.limit);
+    one.counter == other.counter
+        && one.window == other.window
+        && one.scope == other.scope
+        && one.scale == other.scale
+        && one.shadow == other.shadow
+        && known.subject == charge.subject
 }
 
-/// The same usage twice in one call is charged once, against the smallest `max`. Two weights are an
+/// The same usage twice in one call is charged once, against the smallest `max` and with the strictest
+/// `on_store_error`. Two weights are an
 /// error that `check_together` reports; should it not have run, the larger one is the safe one.
-fn merge(charge: &mut Charge, limit: &Arc<Limit>, weight: u64) {
-    if limit.max < charge.limit.max {
-        charge.limit = Arc::clone(limit);
+fn merge(known: &mut Charge, charge: Charge) {
+    known.weight = known.weight.max(charge.weight);
+    let strictest = known.limit.on_store_error.max(charge.limit.on_store_error);
+    if charge.limit.max < known.limit.max {
+        known.limit = charge.limit;
     }
-    charge.weight = charge.weight.max(weight);
+    if known.limit.on_store_error != strictest {
+        let limit = &known.limit;
+        known.limit = Arc::new(Limit {
+            rule: limit.rule.clone(),
+            counter: limit.counter.clone(),
+            on_deny: limit.on_deny.clone(),
+            on_store_error: strictest,
+            ..**limit
+        });
+    }
 }
 
 fn subject(
@@ -136,8 +162,19 @@ fn subject(
                 digest,
             }
         }
+        (Scope::Claim, Some(path)) => {
+            let Root::Claim(name) = &path.root else {
+                return Err("its limit names no claim".to_owned());
+            };
+            let digest = digest_of_value(value(path, facts)?)
+                .ok_or_else(|| format!("`{}` is no text, boolean or number", path.text))?;
+            Subject::Claim {
+                name: name.clone(),
+                digest,
+            }
+        }
         // Compiling gives every such limit its path.
-        (Scope::Argument, None) => return Err("its limit names no argument".to_owned()),
+        (Scope::Argument | Scope::Claim, None) => return Err("its limit names no value".to_owned()),
         (Scope::Arguments, _) => {
             let arguments = facts.arguments().ok_or("the arguments cannot be read")?;
             let digest = digest_of_all(arguments);

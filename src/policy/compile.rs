@@ -3,14 +3,15 @@
 mod amounts;
 pub(super) mod arguments;
 mod blocks;
+pub(super) mod methods;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 pub(super) use amounts::is_chosen;
-use amounts::{max_values, scaled_max, scope_value, weight};
+use amounts::{max_values, scaled_max, scope_value, single_argument, weight};
 
-use super::compiled::{Action, Entry, Fallback, Policy, Rated, Rule, Weight};
+use super::compiled::{Action, Entry, Fallback, Mode, Policy, Rated, Rule, Weight};
 use super::glob::Glob;
 use super::language::DEFAULT_MAX_VALUES;
 use super::names::Names;
@@ -18,7 +19,7 @@ use super::path::Path;
 use super::shape::Report;
 use super::spelling::{check_counter_name, check_tool_name};
 use super::together::{Applies, Usage, check_within};
-use super::types::{Limit, Scope};
+use super::types::{Limit, OnStoreError, Scope};
 use super::window::Length;
 use super::written::{Located, WrittenLimit, WrittenPolicy, WrittenRate, WrittenTool};
 use crate::document::{Place, quoted};
@@ -46,8 +47,15 @@ pub(super) fn compile(
         .iter()
         .for_each(|tool| check_tool_name(tool.name, report));
     check_ties(&written.tools, report);
+    let methods = methods::compile(identity.name, &written.methods, report);
+    let record = written.record.iter().filter_map(|path| {
+        let read = single_argument(Path::read(path.value), path.place, path.value, report)?;
+        Some((Arc::from(path.value), read))
+    });
+    let record = record.collect();
     let mut compiler = Compiler {
         policy: identity.name,
+        mode: written.mode,
         report,
         usages: Vec::new(),
     };
@@ -65,10 +73,18 @@ pub(super) fn compile(
         file: identity.file.to_owned(),
         digest: identity.digest.to_owned(),
         default: written.default.unwrap_or(Fallback::Deny),
-        hide: Names::new(written.hide.iter().map(|name| (name.value.to_owned(), ()))),
+        mode: written.mode,
+        hide: Names::new(
+            written
+                .hide
+                .iter()
+                .map(|name| (name.value.to_owned(), Box::from(name.value))),
+        ),
         tools: Names::new(tools),
         all_tools,
         all_blocks,
+        methods,
+        record,
         usages,
     }
 }
@@ -101,6 +117,7 @@ fn check_ties(tools: &[WrittenTool<'_>], report: &mut Report<'_>) {
 
 struct Compiler<'c, 'f> {
     policy: &'c str,
+    mode: Mode,
     report: &'c mut Report<'f>,
     usages: Vec<Usage>,
 }
@@ -177,8 +194,15 @@ impl Compiler<'_, '_> {
             scope: written.scope,
             scale,
             max_values: max_values(written),
+            shadow: written.shadow || self.mode == Mode::Shadow,
+            on_deny: written.on_deny.map(str::to_owned),
+            on_store_error: written.on_store_error,
         };
-        Some(self.rated(limit, weight?, value.ok()?))
+        let rated = self.rated(limit, weight?, value.ok()?);
+        Some(Rated {
+            shadow: written.shadow,
+            ..rated
+        })
     }
 
     fn rate(
@@ -196,6 +220,9 @@ impl Compiler<'_, '_> {
             scope: Scope::Session,
             scale: 0,
             max_values: Some(DEFAULT_MAX_VALUES),
+            shadow: self.mode == Mode::Shadow,
+            on_deny: None,
+            on_store_error: OnStoreError::Deny,
         };
         let rated = self.rated(limit, Weight::Fixed(1), None);
         self.used(&rated, applies, written.place);
@@ -225,6 +252,7 @@ impl Compiler<'_, '_> {
         let among_several = Limit {
             rule,
             counter: limit.counter.clone(),
+            on_deny: limit.on_deny.clone(),
             ..limit
         };
         Rated {
@@ -232,6 +260,7 @@ impl Compiler<'_, '_> {
             alone: Arc::new(limit),
             weight,
             value,
+            shadow: false,
         }
     }
 
@@ -241,6 +270,7 @@ impl Compiler<'_, '_> {
                 limit: Arc::clone(&rated.alone),
                 weight: rated.weight.clone(),
                 value: rated.value.clone(),
+                shadow: rated.shadow,
                 applies: applies.clone(),
                 place,
             });

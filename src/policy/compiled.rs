@@ -1,5 +1,6 @@
 //! A policy after compiling: sealed. Whoever holds one knows that every rule in it is sound.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::arguments::Arguments;
@@ -15,12 +16,18 @@ pub struct Policy {
     pub(super) file: String,
     pub(super) digest: String,
     pub(super) default: Fallback,
-    pub(super) hide: Names<()>,
+    pub(super) mode: Mode,
+    /// Name or glob as written.
+    pub(super) hide: Names<Box<str>>,
     pub(super) tools: Names<Entry>,
     /// Limits that apply to every call that the policy allows.
     pub(super) all_tools: Vec<Rated>,
     /// Blocks that apply to every call, after those of the tool's own entry.
     pub(super) all_blocks: Blocks,
+    /// Methods other than `tools/call` that the policy opens or closes.
+    pub(super) methods: HashMap<Box<str>, Method>,
+    /// Arguments whose values are recorded.
+    pub(super) record: Vec<(Arc<str>, Path)>,
     /// What [`super::check_together`] compares: every limit with its place in the file.
     pub(super) usages: Vec<super::together::Usage>,
 }
@@ -30,6 +37,21 @@ pub struct Policy {
 pub(super) enum Fallback {
     Allow,
     Deny,
+}
+
+/// Whether a policy is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    Enforce,
+    /// Decides and is recorded, and blocks nothing.
+    Shadow,
+}
+
+/// What a policy says about one method.
+#[derive(Debug)]
+pub(super) struct Method {
+    pub(super) rule: Rule,
+    pub(super) allowed: bool,
 }
 
 /// What a policy says about one tool or glob.
@@ -56,6 +78,8 @@ pub(super) struct Block {
     pub(super) rule: Rule,
     pub(super) conditions: Vec<Condition>,
     pub(super) on_deny: Option<String>,
+    /// Noted and never in force.
+    pub(super) shadow: bool,
 }
 
 #[derive(Debug)]
@@ -87,8 +111,10 @@ pub(super) struct Rated {
     /// The same limit, its rule with `policy#` in front. Made when the policy is compiled, so that no call pays for it.
     pub(super) among_several: Arc<Limit>,
     pub(super) weight: Weight,
-    /// The argument by whose value the limit counts.
+    /// The argument or claim by whose value the limit counts.
     pub(super) value: Option<Path>,
+    /// Whether it is in shadow by itself, whatever the policy's mode.
+    pub(super) shadow: bool,
 }
 
 /// What one call charges.
@@ -114,6 +140,11 @@ impl Policy {
     /// The key of the entry that applies to a tool.
     pub(super) fn entry_key(&self, tool: &str) -> Option<&str> {
         self.tools.get(tool).map(|entry| entry.key.as_str())
+    }
+
+    /// Whether the policy blocks nothing.
+    pub fn is_shadow(&self) -> bool {
+        self.mode == Mode::Shadow
     }
 
     /// The tools that the policy names exactly: a bounded set, fit for metric labels.

@@ -48,6 +48,8 @@ fn check(shape: &'static Shape, key: &str, node: &Node, report: &mut Report<'_>)
         (Shape::Same(other), _) => check(other, key, node, report),
         (Shape::Text, Value::Text(text)) if !text.trim().is_empty() => {}
         (Shape::Text, _) => mismatch(key, "text that is not blank", node, report),
+        (Shape::Flag, Value::Bool(_)) => {}
+        (Shape::Flag, _) => mismatch(key, "true or false", node, report),
         (Shape::Whole(min, max), _) => check_whole(*min, *max, key, node, report),
         (Shape::Words(words), _) => check_word(words, key, node, report),
         (Shape::Short(record, _), Value::Object(_)) => check_record(record, node, report),
@@ -62,7 +64,12 @@ fn check(shape: &'static Shape, key: &str, node: &Node, report: &mut Report<'_>)
                 .iter()
                 .for_each(|entry| check_record(record, &entry.value, report));
         }
-        (Shape::Named(_), _) => mismatch(key, "an object", node, report),
+        (Shape::NamedWords(words), Value::Object(entries)) => {
+            entries
+                .iter()
+                .for_each(|entry| check_word(words, &entry.key.text, &entry.value, report));
+        }
+        (Shape::Named(_) | Shape::NamedWords(_), _) => mismatch(key, "an object", node, report),
     }
 }
 
@@ -95,6 +102,7 @@ fn check_form(form: &Form, key: &str, node: &Node, report: &mut Report<'_>) {
 }
 
 fn check_word(words: &'static [Word], key: &str, node: &Node, report: &mut Report<'_>) {
+    let key = &shown(key);
     let text = match &node.value {
         Value::Text(text) => text,
         Value::Number(text) if words.iter().any(|word| word.text == text) => {

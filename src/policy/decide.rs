@@ -7,12 +7,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::block::Fault;
-use super::charging::{Applied, charges};
-use super::compiled::{Action, Block, Blocks, Entry, Fallback, Policy, Rated, Rule};
+use super::charging::{Charges, charge_of};
+use super::compiled::{Action, Block, Blocks, Entry, Fallback, Mode, Policy, Rated, Rule};
 use super::facts::Facts;
 use super::methods::is_protocol_method;
+use super::recorded::{Recorded, recorded};
 use super::refusal;
-use super::types::{Caller, Charge, Denial};
+use super::types::{Caller, Charge, Denial, Limit};
+use super::watch::{Said, Tried, Unwatched, Watch};
 
 /// What the policies look at in one `tools/call`.
 #[derive(Clone, Copy)]
@@ -33,6 +35,27 @@ impl fmt::Debug for Call<'_> {
     }
 }
 
+/// What the policies make of a call.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    pub plan: Plan,
+    /// What rules and policies in shadow would have refused, in the order in which they were tried. A limit in
+    /// shadow is charged like others; whether it would have held is in the store's answer.
+    pub shadow: Vec<Denial>,
+    /// The values of arguments that the policies want on record.
+    pub recorded: Vec<Recorded>,
+}
+
+impl Decision {
+    /// Why the call is refused, if it is.
+    pub fn denial(&self) -> Option<&Denial> {
+        match &self.plan {
+            Plan::Refuse(denial) => Some(denial),
+            Plan::Admit(_) => None,
+        }
+    }
+}
+
 /// What is to be done with a call.
 #[derive(Clone, Debug)]
 pub enum Plan {
@@ -45,68 +68,66 @@ pub enum Plan {
 /// Decides a `tools/call`. Without any policy everything is refused.
 ///
 /// The order: hidden, default, `action: deny`, `arguments`, `require`, `deny_if`, limits. The first denial wins;
-/// limits of all policies are charged together, the same usage once with its smallest `max`.
-pub fn plan_tool(policies: &[Arc<Policy>], caller: &Caller<'_>, call: &Call<'_>) -> Plan {
+/// limits of all policies are charged together, the same usage once with its smallest `max`. What a rule in
+/// shadow says is noted and changes nothing; a policy in shadow is asked up to its first denial.
+pub fn plan_tool(policies: &[Arc<Policy>], caller: &Caller<'_>, call: &Call<'_>) -> Decision {
+    decide(policies, caller, call, &mut Unwatched)
+}
+
+/// [`plan_tool`], seen by `watch`.
+pub(super) fn decide<'p>(
+    policies: &'p [Arc<Policy>],
+    caller: &Caller<'_>,
+    call: &Call<'_>,
+    watch: &mut impl Watch<'p>,
+) -> Decision {
     let facts = Facts::new(caller, call);
-    let plan = judge(policies, call.tool).and_then(|applying| {
-        ask(&applying, &facts, call.tool)?;
-        charges(
-            applying.iter().flat_map(Applying::limits),
-            caller,
-            &facts,
-            call.tool,
-        )
-    });
-    plan.unwrap_or_else(Plan::Refuse)
-}
-
-/// Asks every block that applies, stage by stage; within a stage a tool's own before `all_tools`.
-fn ask(applying: &[Applying<'_>], facts: &Facts<'_>, tool: &str) -> Result<(), Denial> {
-    for applies in applying {
-        if let Some((rule, arguments)) = applies.entry.and_then(|entry| entry.arguments.as_ref()) {
-            let refused = |misfit| refusal::arguments_denied(tool, pointer(rule, applies.several), &misfit);
-            arguments.check(facts).map_err(refused)?;
-        }
-    }
-    for applies in applying {
-        for block in applies.blocks().flat_map(|blocks| &blocks.require) {
-            block
-                .require(facts)
-                .map_err(|fault| applies.refused(block, &fault, tool))?;
-        }
-    }
-    for applies in applying {
-        for block in applies.blocks().flat_map(|blocks| &blocks.deny_if) {
-            block
-                .deny_if(facts)
-                .map_err(|fault| applies.refused(block, &fault, tool))?;
-        }
-    }
-    Ok(())
-}
-
-/// Decides a method that is not `tools/call`. Methods of the protocol always pass, others follow
-/// the `default` of every policy.
-///
-/// # Errors
-/// The refusal, which says which key of the policy to write.
-pub fn plan_method(policies: &[Arc<Policy>], method: &str) -> Result<(), Denial> {
-    if is_protocol_method(method) {
-        return Ok(());
-    }
-    if policies.is_empty() {
-        return Err(refusal::no_policy(method));
-    }
-    match policies.iter().find(|policy| policy.default == Fallback::Deny) {
-        Some(policy) => Err(refusal::method_denied(method, policy.name())),
-        None => Ok(()),
+    let mut trial = Trial {
+        tool: call.tool,
+        facts: &facts,
+        shadow: Vec::new(),
+        watch,
+    };
+    let plan = trial.judge(policies, caller).unwrap_or_else(Plan::Refuse);
+    Decision {
+        plan,
+        shadow: trial.shadow,
+        recorded: recorded(policies, &facts),
     }
 }
 
-/// Whether `tools/list` shows the tool: no policy hides it, and each names it or allows by default.
+/// Decides a method that is not `tools/call`. Methods of the protocol always pass, others follow `methods` and
+/// the `default` of every policy. The plan charges nothing.
+pub fn plan_method(policies: &[Arc<Policy>], method: &str) -> Decision {
+    let mut shadow = Vec::new();
+    let mut judge = || {
+        if is_protocol_method(method) {
+            return Ok(());
+        }
+        if policies.is_empty() {
+            return Err(refusal::no_policy(method));
+        }
+        for policy in policies {
+            match policy.opens(method, policies.len() > 1) {
+                Err(denial) if policy.is_shadow() => shadow.push(denial),
+                answer => answer?,
+            }
+        }
+        Ok(())
+    };
+    let plan = judge().map_or_else(Plan::Refuse, |()| Plan::Admit(Vec::new()));
+    Decision {
+        plan,
+        shadow,
+        recorded: Vec::new(),
+    }
+}
+
+/// Whether `tools/list` shows the tool: no policy in force hides it, and each names it or allows by default.
 /// A tool that is not visible is refused by [`plan_tool`].
 pub fn visible(policies: &[Arc<Policy>], tool: &str) -> bool {
-    !policies.is_empty() && policies.iter().all(|policy| policy.knows(tool).is_ok())
+    let shown = |policy: &Arc<Policy>| policy.is_shadow() || policy.knows(tool).is_ok();
+    !policies.is_empty() && policies.iter().all(shown)
 }
 
 impl Policy {
@@ -120,13 +141,24 @@ impl Policy {
             (entry, _) => Ok(entry),
         }
     }
+
+    fn opens(&self, method: &str, several: bool) -> Result<(), Denial> {
+        match (self.methods.get(method), self.default) {
+            (Some(written), _) if written.allowed => Ok(()),
+            (Some(written), _) => Err(refusal::method_closed(method, pointer(&written.rule, several))),
+            (None, Fallback::Allow) => Ok(()),
+            (None, Fallback::Deny) => Err(refusal::method_denied(method, self.name())),
+        }
+    }
 }
 
-/// One policy that has not refused the call, with the entry that applies.
+/// One policy, with the entry that applies.
 struct Applying<'p> {
     policy: &'p Policy,
     entry: Option<&'p Entry>,
     several: bool,
+    /// A policy in shadow that has refused the call.
+    over: bool,
 }
 
 impl<'p> Applying<'p> {
@@ -140,7 +172,7 @@ impl<'p> Applying<'p> {
         refusal::block_denied(tool, rule, block.on_deny.as_deref(), fault)
     }
 
-    fn limits(&self) -> impl Iterator<Item = Applied<'p>> + use<'p> {
+    fn limits(&self) -> impl Iterator<Item = (&'p Arc<Limit>, &'p Rated)> + use<'p> {
         let several = self.several;
         let own: &[Rated] = self.entry.map_or(&[], |entry| &entry.limits);
         own.iter().chain(&self.policy.all_tools).map(move |rated| {
@@ -149,37 +181,165 @@ impl<'p> Applying<'p> {
             } else {
                 &rated.alone
             };
-            Applied { limit, rated }
+            (limit, rated)
         })
     }
 }
 
-fn judge<'p>(policies: &'p [Arc<Policy>], tool: &str) -> Result<Vec<Applying<'p>>, Denial> {
-    if policies.is_empty() {
-        return Err(refusal::no_policy(tool));
-    }
-    let several = policies.len() > 1;
-    let mut applying = Vec::with_capacity(policies.len());
-    for policy in policies {
-        let entry = policy
-            .knows(tool)
-            .map_err(|rule| refusal::unknown_tool(tool, rule))?;
-        applying.push(Applying {
-            policy,
-            entry,
-            several,
-        });
-    }
-    for Applying { entry, .. } in &applying {
-        if let Some(Entry {
-            action: Action::Deny { rule, reason },
-            ..
-        }) = entry
-        {
-            return Err(refusal::denied(tool, pointer(rule, several), reason.as_deref()));
+/// One call before all policies of its grant, stage by stage.
+struct Trial<'t, 'c, W> {
+    tool: &'t str,
+    facts: &'t Facts<'c>,
+    shadow: Vec<Denial>,
+    watch: &'t mut W,
+}
+
+impl<'p, W: Watch<'p>> Trial<'_, '_, W> {
+    fn judge(&mut self, policies: &'p [Arc<Policy>], caller: &Caller<'_>) -> Result<Plan, Denial> {
+        if policies.is_empty() {
+            return Err(refusal::no_policy(self.tool));
         }
+        let mut applying = self.known(policies)?;
+        self.actions(&mut applying)?;
+        self.arguments(&mut applying)?;
+        self.blocks(&mut applying)?;
+        self.limits(&mut applying, caller)
     }
-    Ok(applying)
+
+    /// Hears one rule. A denial of what is in force ends the trial.
+    fn hear(
+        &mut self,
+        applies: &mut Applying<'p>,
+        tried: Tried<'p>,
+        rule_in_shadow: bool,
+        said: Result<(), Denial>,
+    ) -> Result<(), Denial> {
+        let policy = applies.policy;
+        let Err(denial) = said else {
+            self.watch.tried(policy, tried, Said::Passed);
+            return Ok(());
+        };
+        if policy.mode == Mode::Enforce && !rule_in_shadow {
+            self.watch.tried(policy, tried, Said::Refused(&denial));
+            return Err(denial);
+        }
+        self.watch.tried(policy, tried, Said::Noted(&denial));
+        self.shadow.push(denial);
+        applies.over = !rule_in_shadow;
+        Ok(())
+    }
+
+    fn known(&mut self, policies: &'p [Arc<Policy>]) -> Result<Vec<Applying<'p>>, Denial> {
+        let mut applying = Vec::with_capacity(policies.len());
+        for policy in policies {
+            let known = policy.knows(self.tool);
+            let mut applies = Applying {
+                policy,
+                entry: known.unwrap_or_default(),
+                several: policies.len() > 1,
+                over: false,
+            };
+            let said = known
+                .map(|_| ())
+                .map_err(|rule| refusal::unknown_tool(self.tool, rule));
+            self.hear(&mut applies, Tried::Known(known.unwrap_or_default()), false, said)?;
+            applying.push(applies);
+        }
+        Ok(applying)
+    }
+
+    fn actions(&mut self, applying: &mut [Applying<'p>]) -> Result<(), Denial> {
+        for applies in applying.iter_mut().filter(|applies| !applies.over) {
+            let Some(entry) = applies.entry else { continue };
+            let said = match &entry.action {
+                Action::Allow => Ok(()),
+                Action::Deny { rule, reason } => {
+                    let rule = pointer(rule, applies.several);
+                    Err(refusal::denied(self.tool, rule, reason.as_deref()))
+                }
+            };
+            self.hear(applies, Tried::Action(entry), false, said)?;
+        }
+        Ok(())
+    }
+
+    fn arguments(&mut self, applying: &mut [Applying<'p>]) -> Result<(), Denial> {
+        for applies in applying.iter_mut().filter(|applies| !applies.over) {
+            if let Some((rule, arguments)) = applies.entry.and_then(|entry| entry.arguments.as_ref()) {
+                let shown = pointer(rule, applies.several);
+                let said = arguments
+                    .check(self.facts)
+                    .map_err(|misfit| refusal::arguments_denied(self.tool, shown, &misfit));
+                self.hear(applies, Tried::Arguments(rule), false, said)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every `require` before any `deny_if`; within each a tool's own before `all_tools`.
+    fn blocks(&mut self, applying: &mut [Applying<'p>]) -> Result<(), Denial> {
+        for applies in applying.iter_mut() {
+            for block in applies.blocks().flat_map(|blocks| &blocks.require) {
+                let said = block.require(self.facts);
+                self.block(applies, Tried::Require(block), block, said)?;
+            }
+        }
+        for applies in applying.iter_mut() {
+            for block in applies.blocks().flat_map(|blocks| &blocks.deny_if) {
+                let said = block.deny_if(self.facts);
+                self.block(applies, Tried::DenyIf(block), block, said)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn block(
+        &mut self,
+        applies: &mut Applying<'p>,
+        tried: Tried<'p>,
+        block: &'p Block,
+        said: Result<(), Fault<'_>>,
+    ) -> Result<(), Denial> {
+        if applies.over {
+            return Ok(());
+        }
+        let said = said.map_err(|fault| applies.refused(block, &fault, self.tool));
+        self.hear(applies, tried, block.shadow, said)
+    }
+
+    fn limits(&mut self, applying: &mut [Applying<'p>], caller: &Caller<'_>) -> Result<Plan, Denial> {
+        let mut charges = Charges::default();
+        for applies in applying.iter_mut().filter(|applies| !applies.over) {
+            let mut own = Vec::new();
+            for (limit, rated) in applies.limits() {
+                match charge_of(limit, rated, caller, self.facts, self.tool) {
+                    Ok(Some(charge)) => {
+                        let said = Said::Charges(&charge);
+                        self.watch.tried(applies.policy, Tried::Limit(rated), said);
+                        own.push(charge);
+                    }
+                    Ok(None) => self
+                        .watch
+                        .tried(applies.policy, Tried::Limit(rated), Said::Passed),
+                    Err(denial) => self.hear(applies, Tried::Limit(rated), rated.shadow, Err(denial))?,
+                }
+                if applies.over {
+                    break;
+                }
+            }
+            if !applies.over {
+                charges.add(own);
+            }
+        }
+        let (charges, beyond) = charges.end(self.tool);
+        for (shadow, denial) in beyond {
+            if !shadow {
+                return Err(denial);
+            }
+            self.shadow.push(denial);
+        }
+        Ok(Plan::Admit(charges))
+    }
 }
 
 fn pointer(rule: &Rule, several: bool) -> &str {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
+use super::claims::Claims;
 use super::decide::Call;
 use super::json::Json;
 use super::types::Caller;
@@ -10,6 +11,7 @@ use super::types::Caller;
 pub(super) struct Facts<'c> {
     pub(super) tool: Json<'c>,
     pub(super) grant: Json<'c>,
+    pub(super) claims: Option<&'c Claims>,
     raw: Option<&'c str>,
     arguments: OnceCell<Option<Json<'c>>>,
 }
@@ -19,6 +21,7 @@ impl<'c> Facts<'c> {
         Self {
             tool: Json::Text(Cow::Borrowed(call.tool)),
             grant: Json::Text(Cow::Borrowed(caller.grant)),
+            claims: caller.claims,
             raw: call.arguments,
             arguments: OnceCell::new(),
         }

@@ -56,6 +56,60 @@ impl<'a> Json<'a> {
         }
     }
 
+    /// The same value without the text that it was read from.
+    pub(super) fn into_owned(self) -> Json<'static> {
+        match self {
+            Self::Null => Json::Null,
+            Self::Bool(value) => Json::Bool(value),
+            Self::Number(text) => Json::Number(Cow::Owned(text.into_owned())),
+            Self::Text(text) => Json::Text(Cow::Owned(text.into_owned())),
+            Self::List(items) => Json::List(items.into_iter().map(Json::into_owned).collect()),
+            Self::Object(entries) => Json::Object(
+                entries
+                    .into_iter()
+                    .map(|(key, value)| (Cow::Owned(key.into_owned()), value.into_owned()))
+                    .collect(),
+            ),
+        }
+    }
+
+    /// Writes it as JSON, numbers as they were written. `None` where that takes more than `most` bytes.
+    pub(super) fn text(&self, most: usize) -> Option<String> {
+        let mut text = String::new();
+        self.write(&mut text, most)?;
+        (text.len() <= most).then_some(text)
+    }
+
+    fn write(&self, out: &mut String, most: usize) -> Option<()> {
+        if out.len() > most {
+            return None;
+        }
+        match self {
+            Self::Null => out.push_str("null"),
+            Self::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+            Self::Number(text) => out.push_str(text),
+            Self::Text(text) if text.len() > most => return None,
+            Self::Text(text) => out.push_str(&serde_json::to_string(text).ok()?),
+            Self::List(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    out.push(if index == 0 { '[' } else { ',' });
+                    item.write(out, most)?;
+                }
+                out.push_str(if items.is_empty() { "[]" } else { "]" });
+            }
+            Self::Object(entries) => {
+                for (index, (key, value)) in entries.iter().enumerate() {
+                    out.push(if index == 0 { '{' } else { ',' });
+                    out.push_str(&serde_json::to_string(key).ok()?);
+                    out.push(':');
+                    value.write(out, most)?;
+                }
+                out.push_str(if entries.is_empty() { "{}" } else { "}" });
+            }
+        }
+        Some(())
+    }
+
     /// Its JSON type.
     pub(super) fn kind(&self) -> &'static str {
         match self {
@@ -233,6 +287,15 @@ mod tests {
         }
         let many: Vec<String> = (0..40).map(|n| format!("\"k{}\":1", n % 39)).collect();
         assert!(Json::read(&format!("{{{}}}", many.join(","))).is_none());
+    }
+
+    #[test]
+    fn a_value_is_written_as_it_was_read_unless_it_is_too_long() {
+        let text = r#"{"a":[1.50,true,null,"x\"y",[],{}],"b":{"c":25e3}}"#;
+        let read = Json::read(text).unwrap();
+        assert_eq!(read.text(text.len()).as_deref(), Some(text));
+        assert_eq!(read.text(text.len() - 1), None);
+        assert!(read.clone().into_owned() == read);
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod blocks;
 
 use serde_json::json;
 
-use blocks::{BLOCK, BLOCKS, CONDITION, DENY_IF, REQUIRE, SCHEMA};
+use blocks::{BLOCK, BLOCKS, CONDITION, DENY_IF, REQUIRE, SCHEMA, SHADOW};
 
 use super::shape::{Form, Key, Need, Record, Shape, Word};
 use super::window::Length;
@@ -59,7 +59,18 @@ pub(super) static POLICY: Record = Record {
                 ),
             ]),
         ),
-        key("mode", "", Later, Shape::Anything),
+        key(
+            "mode",
+            "Whether the policy is in force.",
+            Optional,
+            Shape::Words(&[
+                word("enforce", "It is. The default."),
+                word(
+                    "shadow",
+                    "It decides and is recorded, and blocks nothing: a policy on trial.",
+                ),
+            ]),
+        ),
         key(
             "hide",
             "Tools that look as if they did not exist: names or globs. They are taken out of tools/list and refused on call as unknown. `*` stands for any run of characters, `?` for one.",
@@ -78,8 +89,18 @@ pub(super) static POLICY: Record = Record {
             Optional,
             Shape::Named(&TOOL),
         ),
-        key("methods", "", Later, Shape::Anything),
-        key("record", "", Later, Shape::Anything),
+        key(
+            "methods",
+            "Method → whether it passes: for methods other than tools/call that reach server code, such as `resources/read`. What is not named follows `default`.",
+            Optional,
+            Shape::NamedWords(&[word("allow", "It passes."), word("deny", "It is refused.")]),
+        ),
+        key(
+            "record",
+            "Paths of arguments whose values go to the decision log: `args.amount`. Values longer than 1024 bytes are left out.",
+            Optional,
+            Shape::List(&Shape::Form(&AMOUNT)),
+        ),
     ],
 };
 
@@ -185,7 +206,10 @@ pub(super) static LIMIT: Record = Record {
                 ),
                 word("server", "All grants that call the server share one count."),
                 word("global", "All grants on all servers share one count."),
-                later("claim:"),
+                word(
+                    "claim:",
+                    "`claim:team`: all grants whose claim has the same value share one count.",
+                ),
                 word(
                     "arg:",
                     "`arg:customer.id`: within the grant, each value of that argument has its own count.",
@@ -235,8 +259,11 @@ pub(super) static LIMIT: Record = Record {
             Optional,
             Shape::Words(&[
                 word("deny", "The call is refused. The default."),
-                later("allow"),
-                later("local"),
+                word("allow", "It passes uncounted, and the record says so."),
+                word(
+                    "local",
+                    "This replica counts it in memory, against its share of `max`.",
+                ),
             ]),
         ),
         key(
@@ -245,8 +272,13 @@ pub(super) static LIMIT: Record = Record {
             Optional,
             Shape::Whole(1, 1_000_000),
         ),
-        key("shadow", "", Later, Shape::Anything),
-        key("on_deny", "", Later, Shape::Anything),
+        key("shadow", SHADOW, Optional, Shape::Flag),
+        key(
+            "on_deny",
+            "Told to the agent where the limit refuses its call.",
+            Optional,
+            Shape::Text,
+        ),
     ],
 };
 

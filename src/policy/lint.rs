@@ -46,6 +46,7 @@ pub(super) fn lint(written: &WrittenPolicy<'_>, policy: &Policy, report: &mut Re
     }
     let sure = Sure::new([&policy.all_blocks], None);
     lint_blocks(&written.all_blocks, &policy.all_blocks, &sure, report);
+    super::compile::methods::lint(&written.methods, report);
     lint_beaten_denials(&written.tools, report);
     lint_max_values(written, report);
     let by_entry = ByEntry::new(&policy.usages);
@@ -184,7 +185,8 @@ struct ByEntry<'u>(HashMap<Option<&'u str>, Vec<&'u Usage>>);
 impl<'u> ByEntry<'u> {
     fn new(usages: &'u [Usage]) -> Self {
         let mut map: HashMap<_, Vec<_>> = HashMap::new();
-        for usage in usages {
+        // A limit in shadow holds nothing. That its whole policy may be on trial is no reason to say less.
+        for usage in usages.iter().filter(|usage| !usage.shadow) {
             map.entry(usage.applies.entry()).or_default().push(usage);
         }
         Self(map)
@@ -251,7 +253,7 @@ fn lint_never_binding(usages: &[Usage], by_entry: &ByEntry<'_>, report: &mut Rep
             entries.push(usage.applies.entry());
         }
     }
-    for usage in usages {
+    for usage in usages.iter().filter(|usage| !usage.shadow) {
         let entry = usage.applies.entry();
         // A counter that other entries charge too may fill up without this one's calls.
         if entries_of

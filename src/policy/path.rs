@@ -19,8 +19,8 @@ pub(super) enum Root {
     /// At least one step; the first is a key, since arguments are an object.
     Arguments(Vec<Step>),
     GrantId,
-    /// A claim of the grant. Grants carry none yet, so it is missing.
-    Claim,
+    /// The claim of this name; `/` separates levels.
+    Claim(String),
     ToolName,
 }
 
@@ -78,11 +78,12 @@ impl Path {
             "tool.name" => Root::ToolName,
             _ => match (text.strip_prefix("args"), text.strip_prefix("grant.claims")) {
                 (_, Some(rest)) => {
-                    let steps = read_steps(rest)?;
-                    if !matches!(steps.as_slice(), [Step::Key(_)]) {
-                        return Err("names no claim: write `grant.claims.NAME`");
+                    const FORM: &str = "names no claim: write `grant.claims.NAME`";
+                    let mut steps = read_steps(rest)?;
+                    match (steps.pop(), steps.is_empty()) {
+                        (Some(Step::Key(name)), true) => Root::Claim(name),
+                        _ => return Err(FORM),
                     }
-                    Root::Claim
                 }
                 (Some(rest), None) => Root::Arguments(read_arguments(rest)?),
                 (None, None) => {
@@ -105,11 +106,26 @@ impl Path {
         Self::read(&format!("args{dot}{text}"))
     }
 
+    /// The claim of this name.
+    ///
+    /// # Errors
+    /// As [`Path::read`].
+    pub(super) fn of_claim(name: &str) -> Result<Self, &'static str> {
+        let odd = |c: char| c.is_whitespace() || c.is_control();
+        if name.split('/').any(str::is_empty) || name.contains(odd) {
+            return Err("names no claim: write `claim:NAME`, with `/` between levels");
+        }
+        Ok(Self {
+            text: format!("grant.claims.{name}"),
+            root: Root::Claim(name.to_owned()),
+        })
+    }
+
     /// The steps into the arguments; `None` for what is no argument.
     pub(super) fn steps(&self) -> Option<&[Step]> {
         match &self.root {
             Root::Arguments(steps) => Some(steps),
-            Root::GrantId | Root::Claim | Root::ToolName => None,
+            Root::GrantId | Root::Claim(_) | Root::ToolName => None,
         }
     }
 
@@ -126,7 +142,10 @@ impl Path {
         match &self.root {
             Root::GrantId => Ok(vec![Some(&facts.grant)]),
             Root::ToolName => Ok(vec![Some(&facts.tool)]),
-            Root::Claim => Ok(vec![None]),
+            Root::Claim(name) => {
+                let found = facts.claims.map(|claims| claims.get(name)).transpose()?;
+                Ok(vec![found.flatten()])
+            }
             Root::Arguments(steps) => {
                 let mut leaves = Vec::with_capacity(1);
                 walk(facts.arguments().ok_or(Doubt::Unread)?, steps, &mut leaves)?;

@@ -20,6 +20,9 @@ pub fn limited(charge: &Charge, tool: &str, retry_after_ms: Option<u64>) -> Deni
     if charge.weight > limit.max {
         return above_max(limit, &charge.subject, tool);
     }
+    if let Some(reason) = &limit.on_deny {
+        return refuse(Outcome::Limited, tool, &limit.rule, reason, retry_after_ms);
+    }
     let max = whole(limit);
     let unit = match (charge.weight, max) {
         (1, 1) if limit.scale == 0 => "call",
@@ -37,6 +40,9 @@ pub fn limited(charge: &Charge, tool: &str, retry_after_ms: Option<u64>) -> Deni
 /// The refusal of a call that no state of its counter admits. What it counts may be an argument's
 /// value, and is not told.
 pub(super) fn above_max(limit: &Limit, subject: &Subject, tool: &str) -> Denial {
+    if let Some(reason) = &limit.on_deny {
+        return refuse(Outcome::Limited, tool, &limit.rule, reason, None);
+    }
     let max = whole(limit);
     let unit = if max == 1 { "unit" } else { "units" };
     let (window, whose) = (shown_window(limit.window), whose(subject));
@@ -51,14 +57,15 @@ fn whole(limit: &Limit) -> u64 {
 }
 
 /// The refusal of a call whose amount or value cannot be read.
-pub(super) fn uncountable(tool: &str, rule: &str, why: &str) -> Denial {
-    refuse(
-        Outcome::Denied,
-        tool,
-        rule,
-        &format!("it could not be counted: {why}"),
-        None,
-    )
+pub(super) fn uncountable(tool: &str, limit: &Limit, why: &str) -> Denial {
+    let text = match &limit.on_deny {
+        Some(reason) => format!(
+            "{} (it could not be counted: {why})",
+            reason.trim_end_matches('.')
+        ),
+        None => format!("it could not be counted: {why}"),
+    };
+    refuse(Outcome::Denied, tool, &limit.rule, &text, None)
 }
 
 /// The refusal of a limited call whose charges could not be checked. `rule` is that of a limit that
@@ -129,10 +136,16 @@ pub(super) fn block_denied(tool: &str, rule: &str, on_deny: Option<&str>, fault:
 pub(super) fn method_denied(method: &str, policy: &str) -> Denial {
     let text = format!(
         "methods other than tools/call follow the `default` of policy `{}`, which is \"deny\". \
-         Write `\"default\": \"allow\"` there to open them",
-        shown(policy)
+         Write `\"methods\": {{\"{}\": \"allow\"}}` there to open this one",
+        shown(policy),
+        shown(method)
     );
     refuse(Outcome::Denied, method, DEFAULT_DENY, &text, None)
+}
+
+pub(super) fn method_closed(method: &str, rule: &str) -> Denial {
+    let text = "the policy closes this method";
+    refuse(Outcome::Denied, method, rule, text, None)
 }
 
 fn refuse(outcome: Outcome, what: &str, rule: &str, text: &str, retry_after_ms: Option<u64>) -> Denial {
@@ -158,6 +171,7 @@ fn whose(subject: &Subject) -> &'static str {
         Subject::Session { .. } => "for this session",
         Subject::Server { .. } => "for this server",
         Subject::Global => "for all grants together",
+        Subject::Claim { .. } => "for all grants with this claim",
         Subject::Argument { .. } => "for this value of the argument",
         Subject::Arguments { .. } => "for these arguments",
     }

@@ -58,10 +58,9 @@ fn shape(shape_of: &Shape) -> Value {
     match shape_of {
         Shape::Anything => json!({}),
         Shape::Text => json!({ "type": "string", "pattern": "\\S" }),
+        Shape::Flag => json!({ "type": "boolean" }),
         Shape::Whole(min, max) => json!({ "type": "integer", "minimum": min, "maximum": max }),
-        Shape::Words(words) => {
-            json!({ "anyOf": words.iter().filter(|word| !word.later).map(constant).collect::<Vec<_>>() })
-        }
+        Shape::Words(words) => one_of(words),
         Shape::Form(form) => (form.schema)(),
         Shape::Record(record) => reference(record),
         Shape::Short(record, form) => json!({ "anyOf": [reference(record), (form.schema)()] }),
@@ -72,7 +71,12 @@ fn shape(shape_of: &Shape) -> Value {
             "propertyNames": { "pattern": TOOL_NAME_PATTERN },
             "additionalProperties": reference(record),
         }),
+        Shape::NamedWords(words) => json!({ "type": "object", "additionalProperties": one_of(words) }),
     }
+}
+
+fn one_of(words: &[Word]) -> Value {
+    json!({ "anyOf": words.iter().filter(|word| !word.later).map(constant).collect::<Vec<_>>() })
 }
 
 fn constant(word: &Word) -> Value {

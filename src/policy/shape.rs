@@ -39,6 +39,8 @@ pub(super) enum Shape {
     Anything,
     /// Any text, not blank.
     Text,
+    /// True or false.
+    Flag,
     /// A whole number between these two, both included.
     Whole(u64, u64),
     /// One of these words.
@@ -53,6 +55,8 @@ pub(super) enum Shape {
     Same(&'static Shape),
     /// Names of the author's own → values.
     Named(&'static Record),
+    /// Names of the author's own → one of these words.
+    NamedWords(&'static [Word]),
 }
 
 #[derive(Debug)]

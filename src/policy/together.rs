@@ -18,8 +18,10 @@ use crate::document::{Place, Problem, quoted};
 pub(super) struct Usage {
     pub(super) limit: Arc<Limit>,
     pub(super) weight: Weight,
-    /// The argument by whose value it counts.
+    /// The argument or claim by whose value it counts.
     pub(super) value: Option<Path>,
+    /// Whether it is in shadow by itself, whatever the policy's mode.
+    pub(super) shadow: bool,
     pub(super) applies: Applies,
     pub(super) place: Place,
 }
@@ -47,8 +49,9 @@ impl Applies {
     }
 }
 
-/// Counter, scope (with the argument that it counts by), and the window's length: `None` for a month.
-pub(super) type Key<'u> = (&'u str, Scope, Option<&'u str>, Option<u64>);
+/// Counter, scope (with the argument or claim that it counts by), the window's length (`None` for a month), and
+/// whether it is in shadow.
+pub(super) type Key<'u> = (&'u str, Scope, Option<&'u str>, Option<u64>, bool);
 
 impl Usage {
     pub(super) fn key(&self) -> Key<'_> {
@@ -57,7 +60,8 @@ impl Usage {
             Window::Calendar(unit) => unit_ms(unit),
         };
         let value = self.value.as_ref().map(|path| path.text.as_str());
-        (&self.limit.counter, self.limit.scope, value, length)
+        let limit = &self.limit;
+        (&limit.counter, limit.scope, value, length, limit.shadow)
     }
 }
 

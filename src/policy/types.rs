@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::claims::Claims;
+
 /// The closed set of outcomes, the same in `_meta`, log, audit and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
@@ -39,6 +41,8 @@ pub struct Caller<'a> {
     pub server: &'a str,
     /// The upstream's session id, present only where its signature was verified.
     pub session: Option<&'a str>,
+    /// What is known of the grant beside its id.
+    pub claims: Option<&'a Claims>,
 }
 
 /// Over what a limit counts.
@@ -48,6 +52,8 @@ pub enum Scope {
     Session,
     Server,
     Global,
+    /// `claim:NAME`: per value of one claim, over all grants that carry it.
+    Claim,
     /// `arg:PATH`: per value of one argument, within the grant.
     Argument,
     /// Per digest of all arguments, within the grant.
@@ -89,6 +95,23 @@ pub struct Limit {
     /// Live values of a caller-chosen scope that have a key of their own (default 1 000);
     /// `None` for scopes that the caller does not choose.
     pub max_values: Option<u32>,
+    /// Noted and never in force: it has a counter of its own, and is charged only where it would have admitted.
+    pub shadow: bool,
+    /// What a refused call is told instead of what is used up.
+    pub on_deny: Option<String>,
+    pub on_store_error: OnStoreError,
+}
+
+/// What becomes of a call whose limit cannot be checked because the store does not answer. In order of strictness.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OnStoreError {
+    /// It passes uncounted.
+    Allow,
+    /// This replica counts it against its share of `max`.
+    Local,
+    /// It is refused.
+    #[default]
+    Deny,
 }
 
 /// What one call adds to one counter: the output of [`super::plan_tool`], the input of the counters.
@@ -101,7 +124,7 @@ pub struct Charge {
     pub subject: Subject,
 }
 
-/// The scope's value of one charge. Everything but `Server` and `Global` lives in the grant's slot group.
+/// The scope's value of one charge. Everything but `Claim`, `Server` and `Global` lives in the grant's slot group.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Subject {
     Grant {
@@ -117,6 +140,11 @@ pub enum Subject {
         server: String,
     },
     Global,
+    /// `name` is that of the claim; `digest` stands for its value.
+    Claim {
+        name: String,
+        digest: String,
+    },
     /// `digest` stands for the value, which goes no further.
     Argument {
         grant: String,

@@ -1,11 +1,11 @@
 //! The policy as written: typed, each part with its place. Nothing is judged here. Parts that do not
 //! fit the language are left out; [`super::shape`] has reported them, so no such policy is ever compiled.
 
-use super::compiled::Fallback;
+use super::compiled::{Fallback, Mode};
 use super::language::rate;
-use super::types::Scope;
+use super::types::{OnStoreError, Scope};
 use super::window::Length;
-use crate::document::{Node, Place, Value};
+use crate::document::{Entry, Node, Place, Value};
 
 /// A part of the file and where it stands.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +18,10 @@ pub(super) struct Located<T> {
 pub(super) struct WrittenPolicy<'n> {
     pub(super) default: Option<Fallback>,
     pub(super) default_place: Place,
+    pub(super) mode: Mode,
+    /// Name → whether it is allowed.
+    pub(super) methods: Vec<(Located<&'n str>, bool)>,
+    pub(super) record: Vec<Located<&'n str>>,
     pub(super) hide: Vec<Located<&'n str>>,
     pub(super) all_tools: Vec<WrittenLimit<'n>>,
     pub(super) all_blocks: WrittenBlocks<'n>,
@@ -48,6 +52,7 @@ pub(super) struct WrittenBlock<'n> {
     pub(super) place: Place,
     pub(super) conditions: Vec<WrittenCondition<'n>>,
     pub(super) on_deny: Option<&'n str>,
+    pub(super) shadow: bool,
 }
 
 #[derive(Debug)]
@@ -67,13 +72,16 @@ pub(super) struct WrittenLimit<'n> {
     pub(super) window: Located<Length>,
     pub(super) max: u64,
     pub(super) scope: Scope,
-    /// What follows `arg:`.
+    /// What follows `arg:` or `claim:`.
     pub(super) scope_path: Option<Located<&'n str>>,
     pub(super) increment_from: Option<Located<&'n str>>,
     pub(super) scale: Option<Located<u64>>,
     pub(super) calendar: bool,
     pub(super) weight: Option<Located<u64>>,
     pub(super) max_values: Option<Located<u32>>,
+    pub(super) shadow: bool,
+    pub(super) on_deny: Option<&'n str>,
+    pub(super) on_store_error: OnStoreError,
 }
 
 #[derive(Debug)]
@@ -89,27 +97,50 @@ pub(super) fn read(root: &Node) -> WrittenPolicy<'_> {
         Some("deny") => Some(Fallback::Deny),
         _ => None,
     };
+    let mode = match root.get("mode").and_then(Node::text) {
+        Some("shadow") => Mode::Shadow,
+        _ => Mode::Enforce,
+    };
     let hide = root.get("hide").map(Node::items).unwrap_or_default();
     let tools = root.get("tools").map(Node::entries).unwrap_or_default();
     WrittenPolicy {
         default,
         default_place: root.get("default").map_or(root.place, |node| node.place),
+        mode,
+        methods: root.get("methods").map(methods).unwrap_or_default(),
+        record: root
+            .get("record")
+            .map(Node::items)
+            .unwrap_or_default()
+            .iter()
+            .filter_map(text)
+            .collect(),
         hide: hide.iter().filter_map(text).collect(),
         all_tools: root.get("all_tools").map(limits).unwrap_or_default(),
         all_blocks: root.get("all_tools").map(blocks).unwrap_or_default(),
         tools: tools
             .iter()
-            .map(|entry| {
-                tool(
-                    Located {
-                        place: entry.key.place,
-                        value: &entry.key.text,
-                    },
-                    &entry.value,
-                )
-            })
+            .map(|entry| tool(name(entry), &entry.value))
             .collect(),
     }
+}
+
+fn name(entry: &Entry) -> Located<&str> {
+    Located {
+        place: entry.key.place,
+        value: &entry.key.text,
+    }
+}
+
+fn methods(node: &Node) -> Vec<(Located<&str>, bool)> {
+    let entries = node.entries().iter();
+    entries
+        .filter_map(|entry| match entry.value.text()? {
+            "allow" => Some((name(entry), true)),
+            "deny" => Some((name(entry), false)),
+            _ => None,
+        })
+        .collect()
 }
 
 fn tool<'n>(name: Located<&'n str>, node: &'n Node) -> WrittenTool<'n> {
@@ -143,7 +174,12 @@ fn block(node: &Node) -> WrittenBlock<'_> {
         place: node.place,
         conditions: conditions.iter().filter_map(condition).collect(),
         on_deny: node.get("on_deny").and_then(Node::text),
+        shadow: flag(node, "shadow"),
     }
+}
+
+fn flag(node: &Node, key: &str) -> bool {
+    matches!(node.get(key).map(|node| &node.value), Some(Value::Bool(true)))
 }
 
 fn condition(node: &Node) -> Option<WrittenCondition<'_>> {
@@ -181,7 +217,9 @@ fn limit(index: usize, node: &Node) -> Option<WrittenLimit<'_>> {
             .get("scope")
             .and_then(text)
             .and_then(|Located { place, value }| {
-                let value = value.strip_prefix("arg:")?;
+                let value = value
+                    .strip_prefix("arg:")
+                    .or_else(|| value.strip_prefix("claim:"))?;
                 Some(Located { place, value })
             }),
         increment_from: node.get("increment_from").and_then(text),
@@ -194,6 +232,13 @@ fn limit(index: usize, node: &Node) -> Option<WrittenLimit<'_>> {
                 value: u32::try_from(value).ok()?,
             })
         }),
+        shadow: flag(node, "shadow"),
+        on_deny: node.get("on_deny").and_then(Node::text),
+        on_store_error: match node.get("on_store_error").and_then(Node::text) {
+            Some("allow") => OnStoreError::Allow,
+            Some("local") => OnStoreError::Local,
+            _ => OnStoreError::Deny,
+        },
     })
 }
 
@@ -221,6 +266,7 @@ fn scope_named(word: &str) -> Option<Scope> {
         "global" => Some(Scope::Global),
         "arguments" => Some(Scope::Arguments),
         _ if word.starts_with("arg:") => Some(Scope::Argument),
+        _ if word.starts_with("claim:") => Some(Scope::Claim),
         _ => None,
     }
 }

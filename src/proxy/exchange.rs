@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::grants::Grant;
 use crate::mcp::envelope::{Envelope, Kind, ToolCall, Unreadable};
-use crate::policy::{self, Call, Caller, Charge, Denial, Outcome, Plan};
+use crate::policy::{self, Call, Caller, Charge, Denial, Outcome, Plan, Recorded};
 
 /// One message of a grant on its way to a server.
 pub struct Exchange<'m> {
@@ -30,6 +30,14 @@ pub enum Form {
     Silent,
 }
 
+/// What is to be done with a message, and what goes on record beside that.
+pub struct Judgement<'m> {
+    pub judged: Judged<'m>,
+    /// What rules in shadow would have refused.
+    pub shadow: Vec<Denial>,
+    pub recorded: Vec<Recorded>,
+}
+
 /// What is to be done with a message.
 pub enum Judged<'m> {
     /// Forward it; nothing is charged.
@@ -47,29 +55,45 @@ pub enum Judged<'m> {
     Unreadable(Unreadable<'m>),
 }
 
+impl<'m> From<Judged<'m>> for Judgement<'m> {
+    fn from(judged: Judged<'m>) -> Self {
+        Self {
+            judged,
+            shadow: Vec::new(),
+            recorded: Vec::new(),
+        }
+    }
+}
+
 /// Decides. No I/O, no clock: the same message, grant and policies give the same decision.
-pub fn judge<'m>(exchange: &Exchange<'m>) -> Judged<'m> {
+pub fn judge<'m>(exchange: &Exchange<'m>) -> Judgement<'m> {
     match exchange.message.tool_call() {
-        Err(unreadable) => return Judged::Unreadable(unreadable),
+        Err(unreadable) => return Judged::Unreadable(unreadable).into(),
         Ok(Some(call)) => return judge_call(exchange, &call),
         Ok(None) => {}
     }
     let Some(method) = exchange.message.method.as_deref() else {
-        return Judged::Pass;
+        return Judged::Pass.into();
     };
-    match policy::plan_method(&exchange.grant.policies, method) {
-        Ok(()) => Judged::Pass,
-        Err(denial) => {
+    let decision = policy::plan_method(&exchange.grant.policies, method);
+    let judged = match decision.plan {
+        Plan::Admit(_) => Judged::Pass,
+        Plan::Refuse(denial) => {
             let silent = exchange.message.kind == Kind::Notification;
             Judged::Refuse {
                 denial,
                 form: if silent { Form::Silent } else { Form::RpcError },
             }
         }
+    };
+    Judgement {
+        judged,
+        shadow: decision.shadow,
+        recorded: decision.recorded,
     }
 }
 
-fn judge_call<'m>(exchange: &Exchange<'m>, call: &ToolCall<'m>) -> Judged<'m> {
+fn judge_call<'m>(exchange: &Exchange<'m>, call: &ToolCall<'m>) -> Judgement<'m> {
     let tool = call.name;
     if exchange.message.kind == Kind::Notification {
         // servers ran some of these; nobody could be told what became of them
@@ -80,26 +104,31 @@ fn judge_call<'m>(exchange: &Exchange<'m>, call: &ToolCall<'m>) -> Judged<'m> {
             message,
             retry_after_ms: None,
         };
-        return Judged::Refuse {
-            denial,
-            form: Form::Silent,
-        };
+        let form = Form::Silent;
+        return Judged::Refuse { denial, form }.into();
     }
     let caller = Caller {
         grant: &exchange.grant.id,
         server: exchange.server,
         session: exchange.session,
+        claims: exchange.grant.claims.as_ref(),
     };
     let asked = Call {
         tool,
         arguments: call.arguments,
     };
-    match policy::plan_tool(&exchange.grant.policies, &caller, &asked) {
+    let decision = policy::plan_tool(&exchange.grant.policies, &caller, &asked);
+    let judged = match decision.plan {
         Plan::Admit(charges) => Judged::Call { tool, charges },
         Plan::Refuse(denial) => {
             let form = form_of(&denial, call.task);
             Judged::Refuse { denial, form }
         }
+    };
+    Judgement {
+        judged,
+        shadow: decision.shadow,
+        recorded: decision.recorded,
     }
 }
 

@@ -211,7 +211,10 @@ impl Known<'_> {
             }
             _ => false,
         };
-        let (tool, charges) = match judge(exchange) {
+        let judgement = judge(exchange);
+        ledger.noted(judgement.shadow);
+        ledger.recorded(judgement.recorded);
+        let (tool, charges) = match judgement.judged {
             Judged::Unreadable(unreadable) => return unreadable_in(ledger, &unreadable),
             Judged::Refuse { denial, form } => return denied(exchange, Some(ledger), &denial, form),
             Judged::Pass => ("", Vec::new()),

@@ -8,11 +8,12 @@ use jiff::Timestamp;
 
 use super::Gate;
 use super::session;
-use crate::counters::{CallId, ChargeState};
+use crate::counters::{CallId, ChargeState, Fit};
 use crate::grants::Grant;
-use crate::policy::{Charge, Denial, Outcome};
+use crate::policy::{Charge, Denial, Outcome, Recorded};
 use crate::record::{
-    ChargeRecord, DecisionRecord, Pending, PolicyRecord, UpstreamRecord, shown_message, shown_name,
+    ChargeRecord, DecisionRecord, Pending, PolicyRecord, RecordedValues, ShadowRecord, UpstreamRecord,
+    shown_message, shown_name,
 };
 
 /// The facts of one message. Dropped unfinished, it records that the client left.
@@ -29,6 +30,9 @@ pub struct Ledger {
     charges: Vec<Charge>,
     states: Vec<ChargeState>,
     store_ms: Option<u64>,
+    shadow: Vec<Denial>,
+    recorded: Vec<Recorded>,
+    degraded: bool,
     sent: Option<Instant>,
     written: bool,
     // the end of the process waits for it
@@ -51,6 +55,9 @@ impl Ledger {
             charges: Vec::new(),
             states: Vec::new(),
             store_ms: None,
+            shadow: Vec::new(),
+            recorded: Vec::new(),
+            degraded: false,
             sent: None,
             written: false,
             _pending: gate.recorder.begin(),
@@ -83,6 +90,21 @@ impl Ledger {
         self.charges = charges;
         self.states = states;
         self.store_ms = store_ms;
+    }
+
+    /// What rules in shadow would have refused.
+    pub fn noted(&mut self, shadow: Vec<Denial>) {
+        self.shadow.extend(shadow);
+    }
+
+    /// Values that the policies want on record.
+    pub fn recorded(&mut self, recorded: Vec<Recorded>) {
+        self.recorded = recorded;
+    }
+
+    /// The call went on although the store did not answer.
+    pub fn degraded(&mut self) {
+        self.degraded = true;
     }
 
     pub fn charged(&self) -> impl Iterator<Item = (&Charge, &ChargeState)> {
@@ -166,7 +188,9 @@ impl Ledger {
             message: why.map(|(_, message)| shown_message(message)),
             charges: self.charge_records(),
             upstream,
-            degraded: false,
+            recorded: RecordedValues(&self.recorded),
+            shadow: self.shadow.iter().map(ShadowRecord::of).collect(),
+            degraded: self.degraded,
             replica: &self.gate.replica,
         };
         self.gate.recorder.decision(&record);
@@ -183,7 +207,11 @@ impl Ledger {
                 weight: charge.weight,
                 max: charge.limit.max,
                 left: state.map(|state| state.left),
-                store_ms: self.store_ms,
+                // one in shadow that did not fit was not charged
+                store_ms: self
+                    .store_ms
+                    .filter(|_| state.is_some_and(|state| state.fit == Fit::Now)),
+                shadow: charge.limit.shadow,
             })
             .collect()
     }

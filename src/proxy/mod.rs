@@ -7,6 +7,7 @@ mod accept;
 mod answer;
 mod body;
 mod exchange;
+mod fallback;
 mod front;
 mod handle;
 mod headers;
@@ -21,6 +22,7 @@ mod upstream;
 mod written;
 
 pub use accept::{Shutdown, accept};
+pub use fallback::Fallback;
 pub use session::SessionKey;
 pub use upstream::Upstream;
 
@@ -44,6 +46,7 @@ pub struct Snapshot {
 pub struct Gate {
     pub snapshot: ArcSwap<Snapshot>,
     pub store: Store,
+    pub fallback: Fallback,
     pub recorder: Recorder,
     pub session_key: SessionKey,
     pub front: Front,

@@ -10,13 +10,17 @@ use crate::policy::{Charge, Subject, Unit, Window};
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// Adds one item for each limit within the grant. What is left of a `server` or `global` counter would tell
-/// one grant about another.
+/// Adds one item for each limit in force within the grant. What is left of a `claim:`, `server` or `global`
+/// counter would tell one grant about another.
 pub fn add<'c>(headers: &mut HeaderMap, charges: impl Iterator<Item = (&'c Charge, &'c ChargeState)>) {
     let mut policies = String::new();
     let mut limits = String::new();
     for (charge, state) in charges {
-        if matches!(charge.subject, Subject::Server { .. } | Subject::Global) {
+        let shared = matches!(
+            charge.subject,
+            Subject::Claim { .. } | Subject::Server { .. } | Subject::Global
+        );
+        if shared || charge.limit.shadow {
             continue;
         }
         let limit = &charge.limit;
@@ -78,8 +82,8 @@ mod tests {
     use http::HeaderMap;
 
     use super::add;
-    use crate::counters::ChargeState;
-    use crate::policy::{Charge, Limit, Scope, Subject, Window};
+    use crate::counters::{ChargeState, Fit};
+    use crate::policy::{Charge, Limit, OnStoreError, Scope, Subject, Window};
 
     fn charge(counter: &str, scope: Scope, subject: Subject) -> Charge {
         let limit = Limit {
@@ -90,6 +94,9 @@ mod tests {
             scope,
             scale: 0,
             max_values: None,
+            shadow: false,
+            on_deny: None,
+            on_store_error: OnStoreError::Deny,
         };
         Charge {
             limit: Arc::new(limit),
@@ -103,6 +110,7 @@ mod tests {
         let state = ChargeState {
             left: 3,
             frees_ms: 41_001,
+            fit: Fit::Now,
         };
         let mine = charge("runs \"x\"", Scope::Grant, Subject::Grant { grant: "g".into() });
         let shared = charge("all", Scope::Global, Subject::Global);

@@ -6,9 +6,10 @@
 use std::sync::Arc;
 
 use super::Gate;
+use super::fallback::Without;
 use super::ledger::Ledger;
 use super::upstream::UpstreamError;
-use crate::counters::{Admission, Receipt, Store, StoreError, Verdict};
+use crate::counters::{Admission, ChargeState, Fit, Receipt, Store, StoreError, Verdict};
 use crate::policy::{self, Charge, Denial};
 
 /// How long an agent is asked to wait for a store that did not answer.
@@ -19,6 +20,8 @@ struct Standing {
     ledger: Ledger,
     /// None where nothing was charged.
     receipt: Option<Receipt>,
+    /// Charged to the fallback's counters, because the store did not answer.
+    degraded: bool,
 }
 
 /// Admitted: what was charged stands until it is sent or refunded. Empty once it was sent.
@@ -40,6 +43,7 @@ pub async fn admit(ledger: Ledger, tool: &str, charges: Vec<Charge>) -> Result<C
         return Ok(Charged(Some(Standing {
             ledger,
             receipt: None,
+            degraded: false,
         })));
     }
     let gate = Arc::clone(ledger.gate());
@@ -71,13 +75,14 @@ async fn charge(
     let timer = gate.recorder.metrics.store("admit");
     let result = gate.store.admit(&admission).await;
     timer.end(result.as_ref().err().map(StoreError::code));
-    let charges = admission.charges;
     let denial = match result {
         Ok(Verdict::Admitted { receipt, states }) => {
-            ledger.charges(charges, states, Some(receipt.at_ms()));
+            ledger.noted(not_held(&admission.charges, &states, &tool));
+            ledger.charges(admission.charges, states, Some(receipt.at_ms()));
             return Ok(Charged(Some(Standing {
                 ledger,
                 receipt: Some(receipt),
+                degraded: false,
             })));
         }
         Ok(Verdict::Limited {
@@ -85,16 +90,36 @@ async fn charge(
             retry_after_ms,
             states,
         }) => {
-            let denial = match charges.get(charge) {
+            let denial = match admission.charges.get(charge) {
                 Some(charge) => policy::limited(charge, &tool, retry_after_ms),
-                None => store_failed(&tool, &charges),
+                None => store_failed(&tool, &admission.charges),
             };
-            ledger.charges(charges, states, None);
+            ledger.charges(admission.charges, states, None);
             denial
         }
         Err(error) => {
             tracing::warn!(%error, error.code = error.code(), "the store did not admit a call");
-            let denial = store_failed(&tool, &charges);
+            let without = gate.fallback.judge(&admission, &error).await;
+            let charges = admission.charges;
+            let denial = match without {
+                Without::Pass(receipt) => {
+                    ledger.degraded();
+                    ledger.charges(charges, Vec::new(), None);
+                    return Ok(Charged(Some(Standing {
+                        ledger,
+                        receipt,
+                        degraded: true,
+                    })));
+                }
+                Without::Limited {
+                    charge,
+                    retry_after_ms,
+                } => {
+                    ledger.degraded();
+                    policy::limited(&charge, &tool, retry_after_ms)
+                }
+                Without::Refuse => store_failed(&tool, &charges),
+            };
             ledger.charges(charges, Vec::new(), None);
             denial
         }
@@ -105,10 +130,24 @@ async fn charge(
     }))
 }
 
+/// What limits in shadow would have refused.
+fn not_held(charges: &[Charge], states: &[ChargeState], tool: &str) -> Vec<Denial> {
+    let shadow = charges
+        .iter()
+        .zip(states)
+        .filter(|(charge, _)| charge.limit.shadow);
+    shadow
+        .filter_map(|(charge, state)| match state.fit {
+            Fit::Now => None,
+            Fit::After(ms) => Some(policy::limited(charge, tool, Some(ms))),
+            Fit::Never => Some(policy::limited(charge, tool, None)),
+        })
+        .collect()
+}
+
 fn store_failed(tool: &str, charges: &[Charge]) -> Denial {
-    let rule = charges
-        .first()
-        .map_or("(store)", |charge| charge.limit.rule.as_str());
+    let in_force = charges.iter().find(|charge| !charge.limit.shadow);
+    let rule = in_force.map_or("(store)", |charge| charge.limit.rule.as_str());
     policy::store_unavailable(tool, rule, Some(STORE_RETRY_MS))
 }
 
@@ -118,6 +157,7 @@ impl Charged {
         Self(Some(Standing {
             ledger,
             receipt: None,
+            degraded: false,
         }))
     }
 
@@ -174,7 +214,11 @@ impl Sent {
 impl Standing {
     /// Refunds in a task of its own, then records.
     fn refund(self, record: impl FnOnce(Ledger, bool) + Send + 'static) {
-        let Self { ledger, receipt } = self;
+        let Self {
+            ledger,
+            receipt,
+            degraded,
+        } = self;
         let (Some(receipt), Ok(runtime)) = (receipt, tokio::runtime::Handle::try_current()) else {
             // nothing to take back; or the process is going down and, in doubt, the charge stays
             record(ledger, false);
@@ -183,7 +227,12 @@ impl Standing {
         runtime.spawn(async move {
             let gate = Arc::clone(ledger.gate());
             let timer = gate.recorder.metrics.store("refund");
-            let result = gate.store.refund(&receipt).await;
+            let store = if degraded {
+                gate.fallback.store()
+            } else {
+                &gate.store
+            };
+            let result = store.refund(&receipt).await;
             timer.end(result.as_ref().err().map(StoreError::code));
             let refunded = matches!(result, Ok(true));
             gate.recorder

@@ -1,14 +1,18 @@
 //! One decision as a line. Field names are part of the contract.
 
-use serde::Serialize;
+use serde::ser::{Error as _, Serialize, SerializeMap as _, Serializer};
+use serde_json::value::RawValue;
+
+use crate::policy::{Denial, Recorded};
 
 /// Longest tool name or method that a record shows, in characters.
 const NAME_CHARS: usize = 128;
 /// Longest message that a record shows, in characters: it may quote what a caller sent.
 const MESSAGE_CHARS: usize = 1_000;
 
-/// One decision. Argument values never stand here, only the names of top-level arguments.
-#[derive(Debug, Clone, Serialize)]
+/// One decision. Of arguments it holds the names of those at the top, and values only where a policy's `record`
+/// asks for them.
+#[derive(Debug, Clone, serde::Serialize)]
 pub struct DecisionRecord<'a> {
     /// RFC 3339 in UTC with milliseconds.
     pub time: String,
@@ -27,19 +31,26 @@ pub struct DecisionRecord<'a> {
     pub message: Option<&'a str>,
     pub charges: Vec<ChargeRecord<'a>>,
     pub upstream: Option<UpstreamRecord>,
+    /// Values of arguments that a policy's `record` asks for; left out where there are none.
+    #[serde(skip_serializing_if = "RecordedValues::is_empty")]
+    pub recorded: RecordedValues<'a>,
+    /// What rules in shadow would have refused; left out where there is nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shadow: Vec<ShadowRecord<'a>>,
+    /// The store did not answer, and the limits' `on_store_error` let the call go on.
     pub degraded: bool,
     pub replica: &'a str,
 }
 
 /// A policy that was asked, and the digest of its text.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, serde::Serialize)]
 pub struct PolicyRecord<'a> {
     pub name: &'a str,
     pub digest: &'a str,
 }
 
 /// What one limit was charged, or looked at.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, serde::Serialize)]
 pub struct ChargeRecord<'a> {
     pub rule: &'a str,
     pub counter: &'a str,
@@ -48,10 +59,52 @@ pub struct ChargeRecord<'a> {
     pub left: Option<u64>,
     /// Store time of the charge in milliseconds since 1970; none where nothing was charged.
     pub store_ms: Option<u64>,
+    /// A limit in shadow; left out for others.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub shadow: bool,
+}
+
+/// What one rule in shadow would have refused.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct ShadowRecord<'a> {
+    pub rule: &'a str,
+    pub outcome: &'static str,
+    pub message: &'a str,
+}
+
+impl<'a> ShadowRecord<'a> {
+    pub fn of(denial: &'a Denial) -> Self {
+        Self {
+            rule: &denial.rule,
+            outcome: denial.outcome.as_str(),
+            message: shown_message(&denial.message),
+        }
+    }
+}
+
+/// Path → the JSON value as it was sent.
+#[derive(Debug, Clone, Copy)]
+pub struct RecordedValues<'a>(pub &'a [Recorded]);
+
+impl RecordedValues<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for RecordedValues<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for Recorded { path, json } in self.0 {
+            let value: &RawValue = serde_json::from_str(json).map_err(S::Error::custom)?;
+            map.serialize_entry(path.as_ref(), value)?;
+        }
+        map.end()
+    }
 }
 
 /// What became of the forwarded request.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, serde::Serialize)]
 pub struct UpstreamRecord {
     /// HTTP status of the answer; none where no answer came.
     pub status: Option<u16>,

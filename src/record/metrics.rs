@@ -22,6 +22,7 @@ const LEARNT_AT_MOST: usize = 1_000;
 pub struct Metrics {
     registry: Registry,
     decisions: IntCounterVec,
+    degraded: IntCounterVec,
     store_seconds: HistogramVec,
     store_errors: IntCounterVec,
     refunds: IntCounterVec,
@@ -94,8 +95,14 @@ impl Metrics {
             decisions: counter(
                 r,
                 "toolgate_decisions_total",
-                "Decisions by server, tool and outcome.",
+                "Decisions by server, tool and outcome; in mode `shadow`, what rules in shadow would have refused.",
                 &["server", "tool", "outcome", "mode"],
+            )?,
+            degraded: counter(
+                r,
+                "toolgate_degraded_total",
+                "Calls that `on_store_error` judged without the store.",
+                &["server", "tool"],
             )?,
             store_errors: counter(
                 r,
@@ -140,16 +147,23 @@ impl Metrics {
     }
 
     pub(super) fn decision(&self, record: &DecisionRecord<'_>) {
-        let outcome = record.outcome;
-        let count = |tool: &str| {
-            self.decisions
-                .with_label_values(&[record.server, tool, outcome, "enforce"])
-                .inc()
+        let tool = match record.tool {
+            None => NONE,
+            Some(tool) if self.tools.knows(record.server, tool) => tool,
+            Some(_) => OTHER,
         };
-        match record.tool {
-            None => count(NONE),
-            Some(tool) if self.tools.knows(record.server, tool) => count(tool),
-            Some(_) => count(OTHER),
+        let count = |outcome, mode| {
+            self.decisions
+                .with_label_values(&[record.server, tool, outcome, mode])
+                .inc();
+        };
+        count(record.outcome, "enforce");
+        record
+            .shadow
+            .iter()
+            .for_each(|shadow| count(shadow.outcome, "shadow"));
+        if record.degraded {
+            self.degraded.with_label_values(&[record.server, tool]).inc();
         }
     }
 

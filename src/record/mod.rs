@@ -6,7 +6,10 @@ mod metrics;
 mod pending;
 mod sample;
 
-pub use decision::{ChargeRecord, DecisionRecord, PolicyRecord, UpstreamRecord, shown_message, shown_name};
+pub use decision::{
+    ChargeRecord, DecisionRecord, PolicyRecord, RecordedValues, ShadowRecord, UpstreamRecord, shown_message,
+    shown_name,
+};
 pub use lines::Lines;
 pub use metrics::{Metrics, StoreTimer, ToolNames};
 pub use pending::Pending;

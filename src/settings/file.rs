@@ -37,6 +37,7 @@ pub(super) struct CountersFile {
     pub(super) url: Option<String>,
     pub(super) prefix: Option<String>,
     pub(super) deadline_ms: Option<u64>,
+    pub(super) expected_replicas: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -236,7 +236,12 @@ impl Check<'_> {
                 if prefix.is_empty() || prefix.contains(['{', '}']) {
                     self.problem("counters.prefix", "must be some letters, without braces");
                 }
+                let expected_replicas = written.expected_replicas.unwrap_or(1);
+                if expected_replicas == 0 {
+                    self.problem("counters.expected_replicas", "must be at least 1");
+                }
                 Counters::Redis {
+                    expected_replicas: expected_replicas.max(1),
                     url: Secret::new(url),
                     prefix,
                     deadline: Duration::from_millis(deadline),

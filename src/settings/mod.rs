@@ -21,6 +21,8 @@ pub enum Counters {
         url: Secret<String>,
         prefix: String,
         deadline: Duration,
+        /// Replicas that share a limit counted with `on_store_error: local`; at least 1.
+        expected_replicas: u64,
     },
 }
 

@@ -185,7 +185,6 @@ fn what_cannot_be_counted_is_a_problem_of_the_policy() {
         (r#""scale": 15"#, "2^53"),
         (r#""scope": "arg:""#, "is not a path"),
         (r#""scope": "arg:a[*]""#, "does not lead to one argument"),
-        (r#""scope": "claim:team""#, "is not supported yet"),
     ] {
         let found = problems(&limit(more));
         assert!(

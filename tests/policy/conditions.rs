@@ -107,7 +107,7 @@ fn the_first_denial_wins_in_the_order_of_the_language() {
         tool: "gone",
         arguments: None,
     };
-    let Plan::Refuse(denial) = plan_tool(std::slice::from_ref(&policy), &CALLER, &gone) else {
+    let Plan::Refuse(denial) = plan_tool(std::slice::from_ref(&policy), &CALLER, &gone).plan else {
         panic!()
     };
     assert_eq!(denial.rule, "/tools/gone/action");
@@ -130,7 +130,7 @@ fn of_several_policies_the_rule_names_its_own() {
             tool: "t",
             arguments: Some(arguments),
         };
-        match plan_tool(&policies, &CALLER, &call) {
+        match plan_tool(&policies, &CALLER, &call).plan {
             Plan::Refuse(denial) => denial.rule,
             Plan::Admit(_) => "admitted".to_owned(),
         }

@@ -104,7 +104,7 @@ fn limits_on_dotted_names_count_and_tools_and_counters_with_dots_do_not_meet() {
             tool,
             arguments: None,
         };
-        match toolgate::policy::plan_tool(&policy, &super::asked::CALLER, &call) {
+        match toolgate::policy::plan_tool(&policy, &super::asked::CALLER, &call).plan {
             toolgate::policy::Plan::Admit(charges) => charges
                 .iter()
                 .map(|charge| toolgate::counters::keys::names("p", charge).key)

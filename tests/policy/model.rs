@@ -224,6 +224,7 @@ pub fn plan(policies: &[Arc<Policy>], tool: &str) -> Plan {
         grant: "g",
         server: "s",
         session: Some("1"),
+        claims: None,
     };
     plan_tool(
         policies,
@@ -233,6 +234,7 @@ pub fn plan(policies: &[Arc<Policy>], tool: &str) -> Plan {
             arguments: None,
         },
     )
+    .plan
 }
 
 /// What is decided for every probe, in a form that can be compared.

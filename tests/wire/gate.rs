@@ -194,8 +194,8 @@ fn write_files(setup: &Setup, upstream: SocketAddr) -> PathBuf {
         format!("  - {{ id: {id}, token_sha256: '{hash}', {rest} }}\n")
     };
     let mut grants = "grants:\n".to_owned();
-    grants += &grant("ci", CI, "server: s, policy: p");
-    grants += &grant("other", OTHER, "server: s, policy: p");
+    grants += &grant("ci", CI, "server: s, policy: p, claims: { team: data }");
+    grants += &grant("other", OTHER, "server: s, policy: p, claims: { team: data }");
     grants += &grant(
         "late",
         LATE,

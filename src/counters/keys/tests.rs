@@ -2,6 +2,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::*;
+use crate::policy::OnStoreError;
 
 fn limit(counter: &str, scope: Scope, window: Window) -> Limit {
     Limit {
@@ -12,6 +13,9 @@ fn limit(counter: &str, scope: Scope, window: Window) -> Limit {
         scope,
         scale: 0,
         max_values: None,
+        shadow: false,
+        on_deny: None,
+        on_store_error: OnStoreError::Deny,
     }
 }
 

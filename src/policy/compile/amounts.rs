@@ -51,17 +51,22 @@ pub(super) fn weight(written: &WrittenLimit<'_>, scale: u8, report: &mut Report<
     scale_up(weight, scale).map(Weight::Fixed)
 }
 
-/// The argument by whose value a limit counts; `Ok(None)` for scopes that have none.
+/// The argument or claim by whose value a limit counts; `Ok(None)` for scopes that have none.
 pub(super) fn scope_value(written: &WrittenLimit<'_>, report: &mut Report<'_>) -> Result<Option<Path>, ()> {
     let Some(Located { place, value }) = written.scope_path else {
         return Ok(None);
     };
-    single_argument(Path::read_in_arguments(value), place, value, report)
-        .map(Some)
-        .ok_or(())
+    let path = if written.scope == Scope::Claim {
+        Path::of_claim(value)
+            .map_err(|fault| report.add(place, format!("the scope {} {fault}", quoted(value))))
+            .ok()
+    } else {
+        single_argument(Path::read_in_arguments(value), place, value, report)
+    };
+    path.map(Some).ok_or(())
 }
 
-fn single_argument(
+pub(super) fn single_argument(
     path: Result<Path, &'static str>,
     place: crate::document::Place,
     text: &str,

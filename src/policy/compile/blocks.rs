@@ -33,6 +33,7 @@ impl Compiler<'_, '_> {
                 .filter_map(|condition| compile(condition, self.report))
                 .collect(),
             on_deny: block.on_deny.map(str::to_owned),
+            shadow: block.shadow,
         });
         blocks.collect()
     }

@@ -17,6 +17,7 @@ const CALLER: Caller<'_> = Caller {
     grant: "ci",
     server: "s",
     session: Some("abc"),
+    claims: None,
 };
 
 fn plan(policies: &[Arc<Policy>], tool: &str) -> Plan {
@@ -28,6 +29,7 @@ fn plan(policies: &[Arc<Policy>], tool: &str) -> Plan {
             arguments: None,
         },
     )
+    .plan
 }
 
 fn admitted(policies: &[Arc<Policy>], tool: &str) -> Vec<Charge> {
@@ -69,7 +71,7 @@ fn without_a_policy_everything_is_denied() {
     );
     assert!(!visible(&[], "start_run"));
     assert_eq!(
-        plan_method(&[], "resources/read").unwrap_err().rule,
+        plan_method(&[], "resources/read").denial().unwrap().rule,
         "(no policy)"
     );
 }
@@ -170,7 +172,9 @@ fn every_scope_charges_its_own_subject() {
             tool: "t",
             arguments: None,
         },
-    ) else {
+    )
+    .plan
+    else {
         panic!("refused");
     };
     assert_eq!(charges[1].subject, session(None));
@@ -253,21 +257,28 @@ fn other_methods_follow_the_default_and_protocol_methods_always_pass() {
         r#"{"version": "1", "default": "deny", "tools": {"t": {}}}"#,
     )];
     let allow = [policy("open", r#"{"version": "1", "default": "allow"}"#)];
-    let denial = plan_method(&deny, "resources/read").unwrap_err();
+    let decision = plan_method(&deny, "resources/read");
+    let denial = decision.denial().unwrap();
     assert_eq!(
         (denial.outcome, denial.rule.as_str()),
         (Outcome::Denied, "(default deny)")
     );
     assert!(
-        denial.message.contains(r#""default": "allow""#),
+        denial
+            .message
+            .contains(r#""methods": {"resources/read": "allow"}"#),
         "{}",
         denial.message
     );
-    assert!(plan_method(&allow, "resources/read").is_ok());
-    assert!(plan_method(&[allow[0].clone(), deny[0].clone()], "resources/read").is_err());
-    assert!(plan_method(&deny, "tools/list").is_ok());
-    assert!(plan_method(&[], "ping").is_ok());
-    assert!(plan_method(&deny, "tools/call").is_err());
+    assert!(plan_method(&allow, "resources/read").denial().is_none());
+    assert!(
+        plan_method(&[allow[0].clone(), deny[0].clone()], "resources/read")
+            .denial()
+            .is_some()
+    );
+    assert!(plan_method(&deny, "tools/list").denial().is_none());
+    assert!(plan_method(&[], "ping").denial().is_none());
+    assert!(plan_method(&deny, "tools/call").denial().is_some());
 }
 
 #[test]

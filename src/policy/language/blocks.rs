@@ -6,11 +6,14 @@ use super::super::shape::{Form, Need, Record, Shape, Word};
 use super::{key, word};
 use crate::document::Value;
 
-use Need::{Later, Optional, Required};
+use Need::{Optional, Required};
 
 pub(super) const REQUIRE: &str = "Blocks of conditions: every condition must hold, else the call is refused. One that cannot be evaluated refuses too.";
 
 pub(super) const DENY_IF: &str = "Blocks of conditions: a call for which all conditions of a block hold is refused. So is one for which a condition cannot be evaluated.";
+
+pub(super) const SHADOW: &str =
+    "`true`: what it would have refused is recorded, and passes. A rule on trial.";
 
 pub(super) static BLOCKS: Shape = Shape::List(&Shape::Record(&BLOCK));
 
@@ -31,7 +34,7 @@ pub(in super::super) static BLOCK: Record = Record {
             Optional,
             Shape::Text,
         ),
-        key("shadow", "", Later, Shape::Anything),
+        key("shadow", SHADOW, Optional, Shape::Flag),
     ],
 };
 

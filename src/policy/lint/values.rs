@@ -17,10 +17,10 @@ pub(super) fn lint_values(
 ) {
     // The limits as written come first; the one of `rate_limit` counts by no argument.
     for (written, rated) in written.iter().zip(limits) {
-        let Some(path) = &rated.value else { continue };
-        let by_schema = path
-            .steps()
-            .is_some_and(|steps| schema.is_some_and(|schema| is_fixed(schema, steps)));
+        let Some((path, steps)) = rated.value.as_ref().and_then(|path| Some((path, path.steps()?))) else {
+            continue;
+        };
+        let by_schema = schema.is_some_and(|schema| is_fixed(schema, steps));
         if by_schema || is_required(path, blocks) {
             continue;
         }

@@ -6,6 +6,7 @@ const CALLER: Caller<'_> = Caller {
     grant: "ci",
     server: "s",
     session: None,
+    claims: None,
 };
 
 /// What the path leads to, shown in a form that can be compared.

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::policy::{Limit, Scope, Unit, Window};
+use crate::policy::{Limit, OnStoreError, Scope, Unit, Window};
 
 const MINUTE: Window = Window::Sliding { ms: 60_000 };
 
@@ -14,6 +14,9 @@ fn charge(max: u64, weight: u64, window: Window, subject: Subject) -> Charge {
         scope: Scope::Grant,
         scale: 0,
         max_values: None,
+        shadow: false,
+        on_deny: None,
+        on_store_error: OnStoreError::Deny,
     };
     Charge {
         limit: Arc::new(limit),
