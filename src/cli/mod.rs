@@ -4,6 +4,7 @@ mod against;
 pub mod check;
 mod check_config;
 mod demo;
+mod diff;
 mod grant;
 mod report;
 pub mod schema;
@@ -29,6 +30,7 @@ const EXAMPLES: &str = "\
 Examples:
   toolgate demo                              see a policy at work; nothing else is needed
   toolgate check policies/*.json             look for mistakes before a policy is live
+  toolgate diff old.json new.yaml            what two policies decide differently
   toolgate grant new --id ci --server coalesce --policy coalesce-default --append grants.yaml
   toolgate serve --config toolgate.yaml      run the gate
 
@@ -61,6 +63,11 @@ enum Command {
     /// Exit code: 0 clean or warnings only, 1 errors (with --strict: warnings too), 2 unreadable.
     #[command(after_help = check_config::EXAMPLES)]
     Check(check_config::Args),
+    /// Tell what two policies decide differently.
+    ///
+    /// What they say counts, not how it is written. Exit code: 0 no difference, 1 different, 2 unreadable or invalid.
+    #[command(after_help = diff::EXAMPLES)]
+    Diff(diff::Args),
     /// Make tokens for grants.
     #[command(subcommand)]
     Grant(grant::Command),
@@ -98,6 +105,7 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
         Command::Serve { config } => serve::run(&config, out),
         Command::Demo { once } => demo::run(once, out),
         Command::Check(args) => check_config::run(&args, out),
+        Command::Diff(args) => diff::run(&args, out),
         Command::Grant(command) => grant::run(&command, out),
         Command::ExampleServer { listen } => demo::example_server(listen, out),
         Command::Schema => schema::run(out).map(|()| 0).map_err(Into::into),
