@@ -7,6 +7,8 @@ mod amounts;
 mod asked;
 #[path = "policy/conditions.rs"]
 mod conditions;
+#[path = "policy/diffs.rs"]
+mod diffs;
 #[path = "policy/known_faults.rs"]
 mod known_faults;
 #[path = "policy/model.rs"]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::against;
 use super::check::{self, Options};
+use super::convert;
 use super::report::{Entry, Format, Report};
 use crate::app;
 use crate::document::Level;
@@ -16,13 +17,14 @@ Examples:
   toolgate check --strict --config toolgate.yaml
   toolgate check --format github policies/*.json      annotations in GitHub Actions
   toolgate check --against http://127.0.0.1:3000/mcp policies/coalesce.json
-  toolgate check --against https://mcp.example.com/mcp --header-env Authorization=MCP_AUTH policies/coalesce.json";
+  toolgate check --against https://mcp.example.com/mcp --header-env Authorization=MCP_AUTH policies/coalesce.json
+  toolgate check --convert intercept.yaml > policies/converted.yaml";
 
 /// What `toolgate check` is asked.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Policy files, JSON or YAML.
-    #[arg(value_name = "POLICY", required_unless_present = "config")]
+    #[arg(value_name = "POLICY", required_unless_present_any = ["config", "convert"])]
     policies: Vec<PathBuf>,
     /// Check settings, grants and all policies that they name.
     #[arg(long, value_name = "FILE")]
@@ -35,11 +37,17 @@ pub struct Args {
     format: Format,
     #[command(flatten)]
     against: against::Args,
+    /// Write a policy of PolicyLayer's open-source proxy anew, as a toolgate policy, to stdout.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["policies", "config", "strict", "format", "against"])]
+    convert: Option<PathBuf>,
 }
 
 /// Checks the policies given and, with `--config`, everything that the settings name. Returns the exit code,
 /// the highest that applies.
 pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<u8> {
+    if let Some(old) = &args.convert {
+        return Ok(convert::run(old, out, &mut std::io::stderr())?);
+    }
     let mut report = Report::default();
     let tools = args.against.tools().unwrap_or_else(|error| {
         let server = Entry::unreadable(args.against.shown(), &format!("{error:#}"));

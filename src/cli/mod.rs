@@ -3,6 +3,7 @@
 mod against;
 pub mod check;
 mod check_config;
+mod convert;
 mod demo;
 mod diff;
 mod grant;
