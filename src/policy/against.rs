@@ -124,7 +124,11 @@ fn unnamed(
         return;
     }
     let (count, names) = (ruled.unnamed.len(), enumerate(&ruled.unnamed));
-    let tools = if count == 1 { "tool" } else { "tools" };
+    let (tools, them) = if count == 1 {
+        ("tool", "it")
+    } else {
+        ("tools", "them")
+    };
     let place = written.default_place;
     match policy.default {
         Fallback::Allow => {
@@ -137,14 +141,14 @@ fn unnamed(
                 "under the rules of `all_tools` alone"
             };
             let message = format!(
-                "no rule names {count} {tools} of the server, so `default` lets them pass {held}: {names}"
+                "no rule names {count} {tools} of the server, so `default` lets {them} pass {held}: {names}"
             );
             let help = "name them, or write the entry `\"*\": {}` to say that the others may pass";
             warnings.add_with_help(place, message, help);
         }
         Fallback::Deny => {
             let message = format!(
-                "no rule names {count} {tools} of the server, so `default` refuses them and leaves them out of tools/list: {names}"
+                "no rule names {count} {tools} of the server, so `default` refuses {them} and leaves {them} out of tools/list: {names}"
             );
             notes.add(place, message);
         }
