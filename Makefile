@@ -60,6 +60,10 @@ mutants: test-deps ## Break the Lua scripts on purpose; the suite must turn red 
 bench: ## Measure toolgate beside its peers on this machine; writes docs/performance.md
 	scripts/bench.sh
 
+.PHONY: bench-decide
+bench-decide: ## Measure decisions by size of the policy; prints the tables of docs/performance-decisions.md
+	cargo bench --bench decide
+
 .PHONY: schema
 schema: ## Write schema/policy.schema.json anew
 	scripts/write-schema.sh

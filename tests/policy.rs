@@ -11,6 +11,8 @@ mod conditions;
 mod diffs;
 #[path = "policy/known_faults.rs"]
 mod known_faults;
+#[path = "policy/known_faults_counted.rs"]
+mod known_faults_counted;
 #[path = "policy/model.rs"]
 mod model;
 #[path = "policy/properties.rs"]

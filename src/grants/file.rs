@@ -227,3 +227,6 @@ fn slashed(claims: &serde_json::Map<String, serde_json::Value>) -> Option<&str> 
         value.as_object().and_then(slashed)
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -255,7 +255,7 @@ fn json() -> impl Strategy<Value = String> {
     })
 }
 
-fn arguments() -> impl Strategy<Value = String> {
+pub fn arguments() -> impl Strategy<Value = String> {
     prop::collection::btree_map(prop::sample::select(vec!["a", "b", "A"]), json(), 0..3).prop_map(|entries| {
         let entries: Vec<_> = entries
             .iter()
@@ -299,12 +299,12 @@ fn any_condition() -> impl Strategy<Value = String> {
     (path, asked).prop_map(|(path, (op, value))| condition(path, op, &value))
 }
 
-fn block() -> impl Strategy<Value = String> {
+pub fn block() -> impl Strategy<Value = String> {
     prop::collection::vec(any_condition(), 1..3)
         .prop_map(|all| format!(r#"{{"conditions": [{}]}}"#, all.join(", ")))
 }
 
-fn blocks() -> impl Strategy<Value = Vec<String>> {
+pub fn blocks() -> impl Strategy<Value = Vec<String>> {
     prop::collection::vec(block(), 0..4)
 }
 
@@ -316,7 +316,7 @@ fn of(require: &[String], deny_if: &[String]) -> Arc<Policy> {
     ))
 }
 
-fn config() -> ProptestConfig {
+pub fn config() -> ProptestConfig {
     ProptestConfig {
         cases: 512,
         failure_persistence: None,

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use proptest::prelude::*;
+
 use toolgate::policy::{
     Call, Caller, Claims, Decision, Plan, Policy, Subject, load, plan_method, plan_tool, visible,
 };
 
-use super::asked::CALLER;
+use super::asked::{CALLER, tool};
+use super::conditions::{arguments, block, blocks, config};
 
 fn policy(name: &str, text: &str) -> Arc<Policy> {
     Arc::new(load(name, "p.yaml", text).unwrap().policy)
@@ -243,5 +246,29 @@ fn conditions_can_ask_about_claims() {
     assert!(claimed(text, Some(r#"{"team": "data"}"#)).denial().is_none());
     for claims in [None, Some(r#"{"team": "web"}"#), Some(r#"{"team": ["data"]}"#)] {
         assert!(claimed(text, claims).denial().is_some(), "{claims:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn a_block_in_shadow_changes_no_decision_and_is_noted_exactly_where_it_would_have_refused(
+        require in blocks(), tried in block(), given in arguments(), position in any::<prop::sample::Index>(),
+    ) {
+        let shadow = tried.replacen("{", "{\"shadow\": true, ", 1);
+        let all = |more: Option<&String>| {
+            let mut list = require.clone();
+            let at = position.index(require.len() + 1);
+            list.splice(at..at, more.cloned());
+            tool(&format!(r#"{{"deny_if": [{}]}}"#, list.join(", ")))
+        };
+        let before = |more: Option<&String>| decide(&[all(more)], &given);
+        let (without, with) = (before(None), before(Some(&shadow)));
+        prop_assert_eq!(without.denial().map(|denial| &denial.message), with.denial().map(|denial| &denial.message));
+        if without.denial().is_none() {
+            let enforced = before(Some(&tried));
+            prop_assert_eq!(enforced.denial(), with.shadow.first());
+        }
     }
 }

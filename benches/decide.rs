@@ -1,0 +1,173 @@
+//! Nanoseconds per decision, and how little they depend on the size of the policy: `make bench-decide`.
+//!
+//! Each pair is measured in turns in one process; the figure is the ratio of the medians. Names and tokens go round
+//! over the whole size, so that what the larger side adds is what memory costs.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    clippy::disallowed_methods,
+    reason = "a measuring program: what fails must stop it, and its table goes to stdout"
+)]
+
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Instant;
+
+use toolgate::grants::{Grant, Grants, TokenHash};
+use toolgate::policy::{Call, Caller, Plan, Policy, load, plan_tool, visible};
+
+/// Decisions measured at once, and rounds of which the median is shown.
+const CALLS: u32 = 1_000;
+const ROUNDS: usize = 101;
+
+const CALLER: Caller<'_> = Caller {
+    grant: "ci",
+    server: "s",
+    session: Some("abc"),
+    claims: None,
+};
+const ARGUMENTS: &str =
+    r#"{"amount": 12.5, "branch": "feature/one", "to": ["a@example.org", "b@example.org"]}"#;
+
+/// A policy with this many tools, each with a limit, and a glob for every hundredth.
+fn policy(tools: usize) -> Arc<Policy> {
+    let mut text = r#"{"version":"1","default":"deny","hide":["secret_*"],"tools":{"#.to_owned();
+    for tool in 0..tools {
+        let entry =
+            format!(r#""tool_{tool}":{{"limits":[{{"counter":"c_{tool}","window":"minute","max":10}}]}},"#);
+        text.push_str(&entry);
+        if tool % 100 == 0 {
+            write!(text, r#""glob_{tool}_*":{{}},"#).unwrap();
+        }
+    }
+    text.push_str(ASKING);
+    text.push_str("}}");
+    Arc::new(load("p", "p.json", &text).unwrap().policy)
+}
+
+/// A tool whose arguments are asked in every way.
+const ASKING: &str = r#""asking":{
+  "arguments":{"type":"object","required":["amount"],"properties":{
+    "amount":{"type":"number","maximum":100},"branch":{"type":"string","pattern":"^[a-z/]+$"},
+    "to":{"type":"array","items":{"type":"string","format":"email"}}}},
+  "require":[{"conditions":[{"path":"args.amount","op":"lte","value":100}]},
+             {"conditions":[{"path":"args.to[*]","op":"regex","value":"@example\\.org$"}]}],
+  "deny_if":[{"conditions":[{"path":"args.branch","op":"in","value":["main","release"]}]}],
+  "limits":[{"counter":"spend","window":"day","max":500,"increment_from":"args.amount","scale":2}]}"#;
+
+fn decides(policies: &[Arc<Policy>], tool: &str) {
+    let call = Call {
+        tool: black_box(tool),
+        arguments: Some(black_box(ARGUMENTS)),
+    };
+    let decision = plan_tool(policies, &CALLER, &call);
+    assert!(matches!(black_box(decision).plan, Plan::Admit(_)));
+}
+
+/// Median nanoseconds of both, measured in turns.
+fn pair(mut one: impl FnMut(), mut other: impl FnMut()) -> (f64, f64) {
+    fn round(act: &mut impl FnMut()) -> f64 {
+        let start = Instant::now();
+        (0..CALLS).for_each(|_| act());
+        start.elapsed().as_nanos() as f64 / f64::from(CALLS)
+    }
+    let (mut ones, mut others) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        ones.push(round(&mut one));
+        others.push(round(&mut other));
+    }
+    (median(ones), median(others))
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+fn row(what: &str, (small, large): (f64, f64)) {
+    println!("| {what} | {small:.0} | {large:.0} | {:.2} |", large / small);
+}
+
+fn named(before: &str, after: &str, count: usize, step: usize) -> Vec<String> {
+    let numbers = (0..count).step_by(step);
+    numbers.map(|number| format!("{before}{number}{after}")).collect()
+}
+
+fn grants(count: usize) -> Grants {
+    let policy = policy(10);
+    Grants::new((0..count).map(|number| {
+        let grant = Grant {
+            id: format!("grant-{number}"),
+            servers: vec!["s".to_owned()],
+            policies: vec![Arc::clone(&policy)],
+            expires: None,
+            claims: None,
+        };
+        (
+            TokenHash::of(format!("token-{number}").as_bytes()),
+            Arc::new(grant),
+        )
+    }))
+}
+
+fn main() {
+    let (small, large) = ([policy(10)], [policy(10_000)]);
+    println!("| one decision, in ns | 10 tools | 10 000 tools | ratio |\n| --- | --- | --- | --- |");
+    let round = |names: Vec<String>| {
+        let mut names = names.into_iter().cycle();
+        move |policies: &[Arc<Policy>]| decides(policies, &names.next().unwrap())
+    };
+    for (what, few, many) in [
+        (
+            "an exact name with a limit",
+            named("tool_", "", 10, 1),
+            named("tool_", "", 10_000, 1),
+        ),
+        (
+            "a glob",
+            named("glob_", "_x", 1, 1),
+            named("glob_", "_x", 10_000, 100),
+        ),
+        (
+            "a schema, conditions with a regex, a spend cap",
+            vec!["asking".to_owned()],
+            vec!["asking".to_owned()],
+        ),
+    ] {
+        let (mut few, mut many) = (round(few), round(many));
+        row(what, pair(|| few(&small), || many(&large)));
+    }
+    let unknown = |policies: &[Arc<Policy>]| {
+        black_box(visible(policies, black_box("nobody_knows_this_tool")));
+    };
+    row(
+        "a name that nothing matches",
+        pair(|| unknown(&small), || unknown(&large)),
+    );
+    let (few, many) = (grants(10), grants(100_000));
+    let compiled = format!(r#"{{"version":"1","default":"deny","tools":{{{ASKING}}}}}"#);
+    let compile = || drop(black_box(load("p", "p.json", black_box(&compiled)).unwrap()));
+    let (compiling, deciding) = pair(compile, || decides(&small, "asking"));
+    println!(
+        "\n| schema, regexes and spend cap, in ns | compiling the policy | one decision |\n| --- | --- | --- |"
+    );
+    println!("| | {compiling:.0} | {deciding:.0} |");
+    let round = |count: usize| {
+        let mut tokens = named("token-", "", count, 1).into_iter().cycle();
+        move |grants: &Grants| {
+            let token = tokens.next().unwrap();
+            black_box(grants.of_token(black_box(token.as_bytes()))).unwrap();
+        }
+    };
+    let (mut find_few, mut find_many) = (round(10), round(100_000));
+    println!(
+        "\n| finding the grant of a token, in ns | 10 grants | 100 000 grants | ratio |\n| --- | --- | --- | --- |"
+    );
+    row(
+        "SHA-256 and a look-up",
+        pair(|| find_few(&few), || find_many(&many)),
+    );
+}
