@@ -3,6 +3,7 @@
 //! What has no equal is turned to the strict side and said so, never dropped. The result is loaded before it is
 //! handed out: where it holds an error, that error is told at the line that it comes from.
 
+mod counters;
 mod read;
 mod turn;
 mod write;
