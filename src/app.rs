@@ -227,7 +227,7 @@ fn store(counters: &Counters) -> anyhow::Result<Store> {
 }
 
 /// The system's certificate authorities (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others).
-fn upstream_tls(needed: bool) -> Arc<rustls::ClientConfig> {
+pub fn upstream_tls(needed: bool) -> Arc<rustls::ClientConfig> {
     let mut roots = rustls::RootCertStore::empty();
     if needed {
         let found = rustls_native_certs::load_native_certs();
