@@ -127,6 +127,7 @@ fn old_holds(condition: &Value, arguments: &Value) -> bool {
 /// Numbers by their value, all else by its printed form.
 fn old_equal(found: &Value, wanted: &Value) -> bool {
     match (found.as_f64(), wanted.as_f64()) {
+        #[expect(clippy::float_cmp, reason = "this is how the other proxy compares")]
         (Some(found), Some(wanted)) => found == wanted,
         _ => printed(found) == printed(wanted),
     }
