@@ -190,18 +190,18 @@ fn add_limits(limits: &[&Rated], mode: Mode, facts: &mut Vec<Fact>) {
             rule: limit.rule.clone(),
         }
     }));
-    // In shadow, which limits are noted depends on each by itself.
+    // A policy in shadow merges what is in shadow by itself with what is not, and only the latter ends its trial:
+    // there each limit counts, in its place.
     if mode == Mode::Shadow && limits.iter().any(|rated| rated.shadow) {
-        facts.extend(limits.iter().map(|rated| Fact {
-            slot: format!(
-                "{} alone {}",
-                usage(rated),
-                detail(rated, &rated.alone, rated.alone.on_store_error)
-            ),
-            detail: String::new(),
-            kind: Kind::Limit(rated.alone.counter.clone()),
-            text: say_limit(rated, rated.alone.on_store_error),
-            rule: rated.alone.rule.clone(),
+        facts.extend(limits.iter().enumerate().map(|(index, rated)| {
+            let own = rated.alone.on_store_error;
+            Fact {
+                slot: format!("{index} {} {}", usage(rated), detail(rated, &rated.alone, own)),
+                detail: String::new(),
+                kind: Kind::Limit(rated.alone.counter.clone()),
+                text: say_limit(rated, own),
+                rule: rated.alone.rule.clone(),
+            }
         }));
     }
 }
