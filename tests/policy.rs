@@ -9,6 +9,8 @@ mod asked;
 mod conditions;
 #[path = "policy/cookbook.rs"]
 mod cookbook;
+#[path = "policy/diffs.rs"]
+mod diffs;
 #[path = "policy/explained.rs"]
 mod explained;
 #[path = "policy/explained_always.rs"]

@@ -11,6 +11,7 @@ pub mod keys;
 mod memory;
 pub mod model;
 mod prepare;
+mod receipt;
 mod redis;
 mod store;
 pub mod wire;
@@ -22,8 +23,9 @@ use data_encoding::HEXLOWER;
 
 pub use command::Fit;
 pub use memory::MemoryStore;
+pub use receipt::Receipt;
 pub use redis::{RedisOptions, RedisStore, StoreSetupError};
-pub use store::{Receipt, Store};
+pub use store::Store;
 
 use crate::policy::Charge;
 

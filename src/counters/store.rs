@@ -5,8 +5,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::calendar;
-use super::command::{Command, Fit, Held, KeyCharge, KeyState, Outcome, Reply, Span};
+use super::command::{Command, Fit, KeyCharge, KeyState, Outcome, Reply, Span};
 use super::prepare::{self, Group, Prepared};
+use super::receipt::{Receipt, Stake};
 use super::{
     Admission, CallId, ChargeState, MemoryStore, RedisOptions, RedisStore, StoreError, StoreSetupError,
     Verdict,
@@ -25,68 +26,6 @@ const MEMORY_DEADLINE: Duration = Duration::from_secs(5);
 pub enum Store {
     Memory(MemoryStore),
     Redis(RedisStore),
-}
-
-/// What was charged, for a refund, and which leases are held.
-#[derive(Clone, Debug)]
-pub struct Receipt {
-    id: CallId,
-    groups: Vec<Stake>,
-    at_ms: u64,
-}
-
-/// What was charged in one slot group.
-#[derive(Clone, Debug)]
-struct Stake {
-    keys: Vec<String>,
-    leases: Vec<Held>,
-    /// For each lease: whether the call must end where it is lost. Not for those of a shadow rule.
-    binding: Vec<bool>,
-}
-
-impl Stake {
-    fn of(group: &Group) -> Self {
-        let (leases, binding) = group.leases().unzip();
-        Self {
-            keys: group.keys(),
-            leases,
-            binding,
-        }
-    }
-
-    /// The keys of the leases alone.
-    fn lease_keys(&self) -> Vec<String> {
-        let bounds = self.leases.iter().filter_map(|lease| lease.bound.as_ref());
-        let overflow = bounds.map(|bound| bound.overflow.clone());
-        self.leases
-            .iter()
-            .map(|lease| lease.key.clone())
-            .chain(overflow)
-            .collect()
-    }
-}
-
-impl Receipt {
-    /// The id under which the charges are held.
-    pub fn id(&self) -> CallId {
-        self.id
-    }
-
-    /// Store time of the admission in ms; 0 where nothing was charged.
-    pub fn at_ms(&self) -> u64 {
-        self.at_ms
-    }
-
-    /// How long the shortest of the call's leases lasts unless it is renewed; `None`: it holds none.
-    pub fn lease(&self) -> Option<Duration> {
-        let leases = self.groups.iter().flat_map(|stake| &stake.leases);
-        leases.map(|lease| Duration::from_millis(lease.ttl)).min()
-    }
-
-    /// Whether the call must end where a lease is lost.
-    pub fn is_binding(&self) -> bool {
-        self.groups.iter().any(|stake| stake.binding.contains(&true))
-    }
 }
 
 impl Store {

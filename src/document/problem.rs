@@ -23,6 +23,18 @@ pub struct Problem {
 pub enum Level {
     Error,
     Warning,
+    /// What is worth knowing and wrong in no way.
+    Note,
+}
+
+impl Level {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Note => "note",
+        }
+    }
 }
 
 impl Problem {
@@ -66,10 +78,7 @@ impl std::error::Error for Problem {}
 /// The problem with the line that it stands on, a caret below the place, and the remedy. `source` is
 /// the text of the file; without it (or where the line does not exist) the excerpt is left out.
 pub fn render(problem: &Problem, level: Level, source: Option<&str>) -> String {
-    let level = match level {
-        Level::Error => "error",
-        Level::Warning => "warning",
-    };
+    let level = level.as_str();
     let Problem {
         file,
         line,

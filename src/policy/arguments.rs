@@ -23,6 +23,7 @@ const MISFITS: usize = 8;
 /// A compiled schema.
 pub(super) struct Arguments {
     validator: Validator,
+    schema: Value,
     /// Every property that the schema names, wherever; and the same without case.
     names: HashSet<String>,
     folded: HashSet<String>,
@@ -88,9 +89,15 @@ impl Arguments {
         })?;
         Ok(Self {
             validator,
+            schema: schema.clone(),
             folded: names.iter().map(|name| folded(name)).collect(),
             names,
         })
+    }
+
+    /// The schema as it is written.
+    pub(super) fn schema(&self) -> &Value {
+        &self.schema
     }
 
     /// # Errors
