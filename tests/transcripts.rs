@@ -14,8 +14,12 @@ use std::path::PathBuf;
 
 use document::Document;
 
-/// A document, how many commands it shows at least, and how many programs stay up in the background.
-const DOCUMENTS: [(&str, usize); 2] = [("docs/explain.md", 6), ("docs/first-policy.md", 10)];
+/// A document, and how many commands it shows at least.
+const DOCUMENTS: [(&str, usize); 3] = [
+    ("docs/explain.md", 6),
+    ("docs/first-policy.md", 10),
+    ("tests/transcripts/explain.md", 14),
+];
 
 fn file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -53,6 +57,11 @@ fn the_commands_of_the_explanation_s_reference_print_what_it_shows() {
 #[test]
 fn a_new_user_gets_in_ten_commands_what_the_walk_through_shows() {
     compare("docs/first-policy.md");
+}
+
+#[test]
+fn calls_under_the_example_policies_are_explained_as_recorded() {
+    compare("tests/transcripts/explain.md");
 }
 
 #[test]

@@ -77,6 +77,20 @@ fn every_condition_of_a_block_is_shown_also_after_one_that_does_not_hold() {
 }
 
 #[test]
+fn under_deny_if_one_value_of_many_is_enough_and_is_the_one_that_is_shown() {
+    let policy = tool(
+        r#"{"require": [{"conditions": [{"path": "args.to", "op": "exists"}]}],
+            "deny_if": [{"conditions": [{"path": "args.to[*]", "op": "eq", "value": "b"}]}]}"#,
+    );
+    let explained = one(&policy, r#"{"to": ["a", "b", "c"]}"#);
+    let Asked::DenyIf(seen) = &explained.bit().unwrap().asked else {
+        panic!("{explained:#?}")
+    };
+    assert_eq!(seen[0].answer, Answer::Holds);
+    assert_eq!(seen[0].read.led.as_ref().unwrap().index, 1);
+}
+
+#[test]
 fn of_many_values_the_one_that_decides_is_shown() {
     let policy =
         tool(r#"{"require": [{"conditions": [{"path": "args.to[*]", "op": "regex", "value": "^a$"}]}]}"#);

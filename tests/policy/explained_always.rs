@@ -140,6 +140,7 @@ fn arguments() -> impl Strategy<Value = String> {
         "true",
         "[]",
         "[1, \"x\"]",
+        "[1, 2]",
         "{\"x\": 1}",
     ];
     let keys = ["a", "b", "l", "o", "A"];

@@ -1,7 +1,8 @@
-//! Commands in one shell and one empty folder.
+//! Commands in one shell and one folder, empty but for `examples`.
 
 use std::fs::{self, File};
 use std::net::TcpListener;
+use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -23,6 +24,8 @@ pub fn run(name: &str, commands: &[&str]) -> Vec<String> {
     ));
     drop(fs::remove_dir_all(&folder));
     fs::create_dir_all(&folder).unwrap();
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    symlink(examples, folder.join("examples")).unwrap();
     let ports: Vec<(u16, u16)> = PORTS.iter().map(|(port, _)| (*port, free_port())).collect();
     let script = script(commands, &ports);
     let printed = folder.with_extension("printed");
