@@ -12,6 +12,7 @@ mod memory;
 pub mod model;
 mod prepare;
 mod redis;
+mod simulation;
 mod store;
 pub mod wire;
 
@@ -23,6 +24,7 @@ use data_encoding::HEXLOWER;
 pub use command::Fit;
 pub use memory::MemoryStore;
 pub use redis::{RedisOptions, RedisStore, StoreSetupError};
+pub use simulation::Simulation;
 pub use store::{Receipt, Store};
 
 use crate::policy::Charge;
@@ -100,6 +102,8 @@ pub enum Verdict {
         charge: usize,
         /// Milliseconds until the whole call would be admitted if nothing else came; `None`: never.
         retry_after_ms: Option<u64>,
+        /// Store time of the answer in ms.
+        at_ms: u64,
         states: Vec<ChargeState>,
     },
 }

@@ -14,7 +14,7 @@ use super::CallId;
 use super::command::{Bound, Command, Fit, KeyCharge, KeyState, Outcome, Reply, Span};
 
 /// Every key of one store.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Model {
     logs: HashMap<String, Log>,
     /// Index key → live value's key → when that value ceases to be live.

@@ -43,6 +43,24 @@ impl Receipt {
     pub fn at_ms(&self) -> u64 {
         self.at_ms
     }
+
+    /// Of a call that has been charged nothing yet.
+    pub(super) fn none(id: CallId) -> Self {
+        Self {
+            id,
+            groups: Vec::new(),
+            at_ms: 0,
+        }
+    }
+
+    pub(super) fn charged(&mut self, group: &Group, reply: &Reply) {
+        self.groups.push(group.keys());
+        self.at_ms = reply.now;
+    }
+
+    pub(super) fn groups(&self) -> &[Vec<String>] {
+        &self.groups
+    }
 }
 
 impl Store {
@@ -114,11 +132,7 @@ impl Store {
     }
 
     async fn judge(&self, admission: &Admission, peek: bool) -> Result<Verdict, StoreError> {
-        let mut receipt = Receipt {
-            id: admission.id,
-            groups: Vec::new(),
-            at_ms: 0,
-        };
+        let mut receipt = Receipt::none(admission.id);
         let mut answers = Answers::new(admission.charges.len());
         let until = self.until();
         for group in prepare::groups(self.prefix(), admission, self.by_slot_group())? {
@@ -133,8 +147,7 @@ impl Store {
             };
             answers.note(&group, &reply)?;
             if !peek && reply.outcome != Outcome::Limited {
-                receipt.groups.push(group.keys());
-                receipt.at_ms = reply.now;
+                receipt.charged(&group, &reply);
             }
         }
         if answers.denied() {
@@ -193,7 +206,12 @@ impl Store {
     }
 }
 
-fn run_in_memory(memory: &MemoryStore, group: &Group, id: CallId, peek: bool) -> Result<Reply, StoreError> {
+pub(super) fn run_in_memory(
+    memory: &MemoryStore,
+    group: &Group,
+    id: CallId,
+    peek: bool,
+) -> Result<Reply, StoreError> {
     let mut times = vec![memory.now(); group.charges.len()];
     for _ in 0..STALE_TRIES {
         let charges = at_times(group, &times)?;
@@ -236,16 +254,18 @@ fn at_time(prepared: &Prepared, at: u64) -> Result<KeyCharge, StoreError> {
 }
 
 /// The states of all charges, gathered from the groups' replies.
-struct Answers {
+pub(super) struct Answers {
     states: Vec<ChargeState>,
     /// Lowest index of a charge that does not fit.
     first: Option<usize>,
     /// When every charge that does not fit would; `None`: never.
     retry_after_ms: Option<u64>,
+    /// Store time of the last answer in ms.
+    at_ms: u64,
 }
 
 impl Answers {
-    fn new(charges: usize) -> Self {
+    pub(super) fn new(charges: usize) -> Self {
         let states = vec![
             ChargeState {
                 left: 0,
@@ -258,17 +278,19 @@ impl Answers {
             states,
             first: None,
             retry_after_ms: Some(0),
+            at_ms: 0,
         }
     }
 
-    const fn denied(&self) -> bool {
+    pub(super) const fn denied(&self) -> bool {
         self.first.is_some()
     }
 
-    fn note(&mut self, group: &Group, reply: &Reply) -> Result<(), StoreError> {
+    pub(super) fn note(&mut self, group: &Group, reply: &Reply) -> Result<(), StoreError> {
         if group.charges.len() != reply.states.len() {
             return Err(StoreError::Protocol("not one state for each key"));
         }
+        self.at_ms = reply.now;
         for (prepared, state) in group.charges.iter().zip(&reply.states) {
             self.note_key(prepared, *state);
         }
@@ -303,12 +325,13 @@ impl Answers {
         }
     }
 
-    fn verdict(self, receipt: Receipt) -> Verdict {
-        let (states, retry_after_ms) = (self.states, self.retry_after_ms);
+    pub(super) fn verdict(self, receipt: Receipt) -> Verdict {
+        let (states, retry_after_ms, at_ms) = (self.states, self.retry_after_ms, self.at_ms);
         match self.first {
             Some(charge) => Verdict::Limited {
                 charge,
                 retry_after_ms,
+                at_ms,
                 states,
             },
             None => Verdict::Admitted { receipt, states },
