@@ -14,4 +14,5 @@ pub mod mcp;
 pub mod policy;
 pub mod proxy;
 pub mod record;
+pub mod replay;
 pub mod settings;

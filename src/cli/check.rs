@@ -75,7 +75,7 @@ fn check_file(path: &Path, tally: &mut Tally, out: &mut dyn Write) -> io::Result
 }
 
 /// Reads at most one byte more than a document may have, so that a device file cannot fill the memory.
-fn read(path: &Path) -> io::Result<String> {
+pub(super) fn read(path: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
     let most = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX);
     File::open(path)?

@@ -4,6 +4,7 @@ pub mod check;
 mod check_config;
 mod demo;
 mod grant;
+pub mod replay;
 pub mod schema;
 mod serve;
 
@@ -71,6 +72,11 @@ enum Command {
         #[arg(long)]
         strict: bool,
     },
+    /// Replay recorded decisions under other policies: what would have been decided differently?
+    ///
+    /// Limits are simulated on the recorded times. What depends on values that are not on record is counted apart.
+    #[command(after_help = replay::EXAMPLES)]
+    Replay(replay::Args),
     /// Make tokens for grants.
     #[command(subcommand)]
     Grant(grant::Command),
@@ -112,6 +118,7 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
             config,
             strict,
         } => check_config::run(&policies, config.as_deref(), strict, out),
+        Command::Replay(args) => replay::run(&args, out),
         Command::Grant(command) => grant::run(&command, out),
         Command::ExampleServer { listen } => demo::example_server(listen, out),
         Command::Schema => schema::run(out).map(|()| 0).map_err(Into::into),

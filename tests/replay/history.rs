@@ -1,0 +1,229 @@
+//! Histories: calls decided by policies and a memory store on a clock of their own, as lines of a decision log.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use toolgate::counters::{Admission, CallId, Fit, MemoryStore, Receipt, Store, Verdict};
+use toolgate::mcp::keys::argument_keys;
+use toolgate::policy::{Call, Caller, Charge, Plan, Policy, limited, load, plan_tool};
+use toolgate::record::{
+    ChargeRecord, DecisionRecord, PolicyRecord, RecordedValues, ShadowRecord, UpstreamRecord,
+};
+use toolgate::replay::{Filter, Line, Replay, Report, Rulebook};
+
+/// 2026-01-01T00:00:00Z.
+pub const START: u64 = 1_767_225_600_000;
+
+/// One call.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Milliseconds after the call before.
+    pub after: u64,
+    pub grant: &'static str,
+    pub tool: &'static str,
+    pub session: Option<&'static str>,
+    pub arguments: String,
+    pub ends: Ends,
+    /// Milliseconds until the line is written.
+    pub written: u64,
+}
+
+/// How a call that was admitted ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    Answered,
+    /// Nothing was sent; refunded after this many ms.
+    Unsent(u32),
+}
+
+impl Step {
+    pub fn call(after: u64, tool: &'static str, arguments: &str) -> Self {
+        Self {
+            after,
+            grant: "ci",
+            tool,
+            session: None,
+            arguments: arguments.to_owned(),
+            ends: Ends::Answered,
+            written: 0,
+        }
+    }
+}
+
+pub fn policy(text: &str) -> Vec<Arc<Policy>> {
+    vec![Arc::new(load("p", "p.json", text).unwrap().policy)]
+}
+
+struct World<'p> {
+    policies: &'p [Arc<Policy>],
+    clock: Arc<AtomicU64>,
+    store: Store,
+    refunds: Vec<(u64, Receipt)>,
+    runtime: tokio::runtime::Runtime,
+}
+
+/// Drives the steps through the policies, and gives the lines in the order in which they are written.
+pub fn log(policies: &[Arc<Policy>], steps: &[Step]) -> Vec<String> {
+    let clock = Arc::new(AtomicU64::new(START));
+    let theirs = Arc::clone(&clock);
+    let mut world = World {
+        policies,
+        clock,
+        store: Store::Memory(MemoryStore::with_clock(move || theirs.load(Ordering::Relaxed))),
+        refunds: Vec::new(),
+        runtime: tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap(),
+    };
+    let mut lines: Vec<(u64, String)> = steps
+        .iter()
+        .enumerate()
+        .map(|(number, step)| world.step(number, step))
+        .collect();
+    lines.sort_by_key(|(at, _)| *at);
+    lines.into_iter().map(|(_, line)| line).collect()
+}
+
+impl World<'_> {
+    fn step(&mut self, number: usize, step: &Step) -> (u64, String) {
+        let now = self.clock.fetch_add(step.after, Ordering::Relaxed) + step.after;
+        let (due, later): (Vec<_>, Vec<_>) = self.refunds.drain(..).partition(|(at, _)| *at <= now);
+        self.refunds = later;
+        for (_, receipt) in due {
+            self.runtime.block_on(self.store.refund(&receipt)).unwrap();
+        }
+        let caller = Caller {
+            grant: step.grant,
+            server: "s",
+            session: step.session,
+            claims: None,
+        };
+        let call = Call {
+            tool: step.tool,
+            arguments: Some(&step.arguments),
+        };
+        let decision = plan_tool(self.policies, &caller, &call);
+        let mut shadow: Vec<_> = decision.shadow.clone();
+        let (outcome, denial, charges, upstream, store_ms) = match &decision.plan {
+            Plan::Refuse(denial) => (denial.outcome.as_str(), Some(denial.clone()), vec![], None, None),
+            Plan::Admit(charges) => {
+                let mut id = [0; 8];
+                id.copy_from_slice(&(number as u64).to_be_bytes());
+                let admission = Admission {
+                    id: CallId(id),
+                    charges: charges.clone(),
+                };
+                match self.runtime.block_on(self.store.admit(&admission)).unwrap() {
+                    Verdict::Admitted { receipt, states } => {
+                        let unfit = charges
+                            .iter()
+                            .zip(&states)
+                            .filter(|(_, state)| state.fit != Fit::Now);
+                        shadow.extend(unfit.map(|(charge, _)| limited(charge, step.tool, None)));
+                        let made = charges.iter().zip(&states);
+                        let made =
+                            made.map(|(charge, state)| shown(charge, (state.fit == Fit::Now).then_some(now)));
+                        let made: Vec<_> = made.collect();
+                        let none = made.iter().all(|charge| charge.store_ms.is_none());
+                        (
+                            if step.ends == Ends::Answered {
+                                "allowed"
+                            } else {
+                                "upstream_error"
+                            },
+                            None,
+                            made,
+                            Some(self.ended(step.ends, now, receipt, charges.is_empty())),
+                            (none && !charges.is_empty()).then_some(now),
+                        )
+                    }
+                    Verdict::Limited { charge, at_ms, .. } => {
+                        let made = charges.iter().map(|charge| shown(charge, None));
+                        let denial = limited(&charges[charge], step.tool, None);
+                        ("limited", Some(denial), made.collect(), None, Some(at_ms))
+                    }
+                }
+            }
+        };
+        let keys = argument_keys(Some(&step.arguments));
+        let time = jiff::Timestamp::from_millisecond(i64::try_from(now).unwrap()).unwrap();
+        let record = DecisionRecord {
+            // messages come some time before their limits are asked
+            time: format!(
+                "{:.3}",
+                time - jiff::SignedDuration::from_millis(i64::try_from(number % 7).unwrap())
+            ),
+            id: format!("{number:016x}"),
+            grant: Some(step.grant),
+            server: "s",
+            session: step.session.map(str::to_owned),
+            method: "tools/call",
+            tool: Some(step.tool),
+            argument_keys: &keys,
+            policy: vec![PolicyRecord {
+                name: "p",
+                digest: "",
+            }],
+            outcome,
+            rule: denial.as_ref().map(|denial| denial.rule.as_str()),
+            message: denial.as_ref().map(|denial| denial.message.as_str()),
+            store_ms,
+            charges,
+            upstream,
+            recorded: RecordedValues(&decision.recorded),
+            shadow: shadow.iter().map(ShadowRecord::of).collect(),
+            degraded: false,
+            replica: "r",
+        };
+        (now + step.written, serde_json::to_string(&record).unwrap())
+    }
+
+    fn ended(&mut self, ends: Ends, now: u64, receipt: Receipt, free: bool) -> UpstreamRecord {
+        match ends {
+            Ends::Answered => UpstreamRecord {
+                status: Some(200),
+                ms: 3.5,
+                ended: "answered",
+                refunded: false,
+            },
+            Ends::Unsent(after) => {
+                self.refunds.push((now + u64::from(after), receipt));
+                UpstreamRecord {
+                    status: None,
+                    ms: f64::from(after) - 0.5,
+                    ended: "unsent",
+                    refunded: !free,
+                }
+            }
+        }
+    }
+}
+
+fn shown(charge: &Charge, store_ms: Option<u64>) -> ChargeRecord<'_> {
+    ChargeRecord {
+        rule: &charge.limit.rule,
+        counter: &charge.limit.counter,
+        weight: charge.weight,
+        max: charge.limit.max,
+        left: None,
+        store_ms,
+        shadow: charge.limit.shadow,
+    }
+}
+
+/// Replays lines under policies that stand for everyone's.
+pub fn replay(policies: &[Arc<Policy>], lines: &[String]) -> Report {
+    replay_as(Rulebook::Everyone(policies.to_vec()), lines)
+}
+
+pub fn replay_as(rulebook: Rulebook, lines: &[String]) -> Report {
+    let mut replay = Replay::new(rulebook, Filter::default());
+    for (number, line) in lines.iter().enumerate() {
+        match Line::read(line.as_bytes()) {
+            Ok(line) => replay.take(line),
+            Err(why) => replay.malformed(format!("log:{}", number + 1), why),
+        }
+    }
+    replay.end()
+}
