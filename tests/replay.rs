@@ -10,5 +10,7 @@ mod command;
 mod history;
 #[path = "replay/same.rs"]
 mod same;
+#[path = "replay/sound.rs"]
+mod sound;
 #[path = "replay/told.rs"]
 mod told;

@@ -148,12 +148,15 @@ impl World<'_> {
         };
         let keys = argument_keys(Some(&step.arguments));
         let time = jiff::Timestamp::from_millisecond(i64::try_from(now).unwrap()).unwrap();
+        // messages come some time before their limits are asked, which is on record where that was
+        let asked = store_ms.is_some() || charges.iter().any(|charge| charge.store_ms.is_some());
+        let early = if asked {
+            i64::try_from(number % 7).unwrap()
+        } else {
+            0
+        };
         let record = DecisionRecord {
-            // messages come some time before their limits are asked
-            time: format!(
-                "{:.3}",
-                time - jiff::SignedDuration::from_millis(i64::try_from(number % 7).unwrap())
-            ),
+            time: format!("{:.3}", time - jiff::SignedDuration::from_millis(early)),
             id: format!("{number:016x}"),
             grant: Some(step.grant),
             server: "s",
