@@ -30,6 +30,8 @@ mod http2;
 mod lists;
 #[path = "wire/records.rs"]
 mod records;
+#[path = "wire/replayed.rs"]
+mod replayed;
 #[path = "wire/robust.rs"]
 mod robust;
 #[path = "wire/sessions.rs"]
