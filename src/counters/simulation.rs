@@ -92,7 +92,7 @@ impl Simulation {
 
     /// Takes a call's charges back.
     pub fn refund(&self, receipt: &Receipt) {
-        for keys in receipt.groups() {
+        for keys in receipt.keys() {
             self.memory.refund(keys, receipt.id());
         }
     }

@@ -58,8 +58,9 @@ impl Receipt {
         self.at_ms = reply.now;
     }
 
-    pub(super) fn groups(&self) -> &[Vec<String>] {
-        &self.groups
+    /// The keys of each slot group that was charged.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &[String]> {
+        self.groups.iter().map(Vec::as_slice)
     }
 }
 

@@ -78,30 +78,33 @@ impl Ord for Due {
 
 impl Limits {
     /// Asks the limits of a call that no rule surely refuses, and charges them as far as it is known.
-    pub(super) fn ask(&mut self, call: &Call, told: Told) -> Said {
+    pub(super) fn ask(&mut self, call: &Call, mut told: Told) -> Said {
         self.shadow.clear();
         let doubt = told.unknown.first().map(|unknown| Said::Untold {
             rule: unknown.rule.clone(),
             why: Why::Value(unknown.path.clone()),
         });
-        let in_force = told.charges.iter().find(|charge| !charge.limit.shadow);
-        let first = in_force
-            .map(|charge| &charge.limit)
-            .or_else(|| told.uncounted.first().map(|it| &it.limit));
-        match (call.fate, first) {
-            (Fate::Never, _) => return doubt.unwrap_or(Said::Admitted),
+        let first = told.charges.iter().find(|charge| !charge.limit.shadow);
+        let first = first.map(|charge| Arc::clone(&charge.limit));
+        let first = first.or_else(|| told.uncounted.first().map(|it| Arc::clone(&it.limit)));
+        match (call.fate, &first) {
+            (Fate::Never, _) | (Fate::NoStore, None) => return doubt.unwrap_or(Said::Admitted),
             (Fate::NoStore, Some(limit)) => return doubt.unwrap_or_else(|| untold(limit, Why::Store)),
-            (_, None) if told.charges.is_empty() => return doubt.unwrap_or(Said::Admitted),
-            (Fate::NoStore, None) => return doubt.unwrap_or(Said::Admitted),
             _ => {}
         }
+        let running = in_flight(&mut told);
         self.move_to(call.at);
-        let doubt = doubt.or_else(|| {
-            let uncounted = told.uncounted.first();
-            uncounted.map(|it| untold(&it.limit, Why::Value(it.path.clone())))
-        });
-        let doubt = doubt.or_else(|| first.filter(|_| call.late).map(|limit| untold(limit, Why::Late)));
+        let uncounted = told.uncounted.first();
+        let unheld = running.iter().find(|limit| !held_then(call, limit));
+        let doubt = doubt
+            .or_else(|| uncounted.map(|it| untold(&it.limit, Why::Value(it.path.clone()))))
+            .or_else(|| first.filter(|_| call.late).map(|limit| untold(&limit, Why::Late)))
+            .or_else(|| unheld.map(|limit| untold(limit, Why::Running)));
         match self.judge(call, told, doubt) {
+            Ok(Said::Limited { mut rules }) => {
+                rules.extend(running.iter().map(|limit| limit.rule.clone()));
+                Said::Limited { rules }
+            }
             Ok(said) => said,
             Err((rule, error)) => Said::Untold {
                 rule,
@@ -126,6 +129,9 @@ impl Limits {
             id: self.least.id(),
             charges: told.charges,
         };
+        if doubt.is_none() && admission.charges.is_empty() {
+            return Ok(Said::Admitted);
+        }
         if doubt.is_none() && self.most.is_none() {
             let verdict = self.least.admit(&admission).map_err(failed)?;
             self.note_shadow(&admission.charges, &verdict);
@@ -271,6 +277,23 @@ impl Limits {
             most.refund(receipt);
         }
     }
+}
+
+/// Takes out what limits calls in flight, and gives the limits of these that are in force.
+fn in_flight(told: &mut Told) -> Vec<Arc<Limit>> {
+    let windowed =
+        |charge: &Charge| matches!(charge.limit.window, Window::Sliding { .. } | Window::Calendar(_));
+    let (charges, running): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut told.charges).into_iter().partition(windowed);
+    told.charges = charges;
+    let running = running.into_iter().map(|charge| charge.limit);
+    running.filter(|limit| !limit.shadow).collect()
+}
+
+/// Whether the call was admitted by a limit on the same counter that was as strict.
+fn held_then(call: &Call, limit: &Limit) -> bool {
+    let as_strict = |(counter, max): &(String, u64)| *counter == limit.counter && *max <= limit.max;
+    call.then.allowed() && call.asked_limits.iter().any(as_strict)
 }
 
 fn usage(grant: &str, limit: &Limit) -> Blurred {

@@ -35,6 +35,8 @@ pub struct Call {
     pub asked: Asked,
     pub then: Then,
     pub fate: Fate,
+    /// Counter and `max` of each limit that was asked then.
+    pub asked_limits: Vec<(String, u64)>,
     pub argument_keys: Vec<String>,
     /// Path → JSON text.
     pub recorded: Vec<(String, String)>,
@@ -115,6 +117,10 @@ struct Written {
 
 #[derive(Deserialize)]
 struct WrittenCharge {
+    #[serde(default)]
+    counter: String,
+    #[serde(default)]
+    max: u64,
     store_ms: Option<u64>,
 }
 
@@ -178,6 +184,7 @@ impl Written {
             (method, _) => Asked::Method(method.to_owned()),
         };
         let recorded = self.recorded.into_iter();
+        let limits = self.charges.into_iter();
         Ok(Line::Call(Box::new(Call {
             at: store_ms.or(self.store_ms).unwrap_or(time),
             grant,
@@ -189,6 +196,7 @@ impl Written {
                 rule: self.rule,
             },
             fate,
+            asked_limits: limits.map(|charge| (charge.counter, charge.max)).collect(),
             argument_keys: self.argument_keys,
             recorded: recorded
                 .map(|(path, json)| (path, json.get().to_owned()))

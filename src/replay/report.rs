@@ -91,6 +91,8 @@ pub(super) enum Why {
     /// An earlier call that cannot be told may have used up the limit.
     Earlier,
     Late,
+    /// The limit is on calls in flight.
+    Running,
     Store,
     Name,
     Uncountable(String),
@@ -106,6 +108,9 @@ impl Why {
             Self::Value(path) => format!("`{path}` is not on record"),
             Self::Earlier => "earlier calls that cannot be told may have used it up".to_owned(),
             Self::Late => "the line came too late for its place in time".to_owned(),
+            Self::Running => {
+                "calls in flight are not simulated: the log does not say when they end".to_owned()
+            }
             Self::Store => "the counters did not answer then".to_owned(),
             Self::Name => "its name is cut in the record".to_owned(),
             Self::Uncountable(error) => error.clone(),
@@ -125,7 +130,7 @@ impl Why {
                 serde_json::Value::from(path.as_str())
             )),
             Self::Late => Some("sort the log by `time`, or give each replica's log as a file".to_owned()),
-            Self::Earlier | Self::Store | Self::Name | Self::Uncountable(_) => None,
+            Self::Earlier | Self::Running | Self::Store | Self::Name | Self::Uncountable(_) => None,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use toolgate::counters::{Admission, CallId, Fit, MemoryStore, Receipt, Store, Verdict};
 use toolgate::mcp::keys::argument_keys;
-use toolgate::policy::{Call, Caller, Charge, Plan, Policy, limited, load, plan_tool};
+use toolgate::policy::{Call, Caller, Charge, Denial, Plan, Policy, Recorded, limited, load, plan_tool};
 use toolgate::record::{
     ChargeRecord, DecisionRecord, PolicyRecord, RecordedValues, ShadowRecord, UpstreamRecord,
 };
@@ -85,6 +85,18 @@ pub fn log(policies: &[Arc<Policy>], steps: &[Step]) -> Vec<String> {
     lines.into_iter().map(|(_, line)| line).collect()
 }
 
+/// What became of one call.
+struct Decided {
+    outcome: &'static str,
+    denial: Option<Denial>,
+    /// With the store's time where it was made.
+    charges: Vec<(Charge, Option<u64>)>,
+    shadow: Vec<Denial>,
+    upstream: Option<UpstreamRecord>,
+    /// The store's time where nothing was charged.
+    store_ms: Option<u64>,
+}
+
 impl World<'_> {
     fn step(&mut self, number: usize, step: &Step) -> (u64, String) {
         let now = self.clock.fetch_add(step.after, Ordering::Relaxed) + step.after;
@@ -104,82 +116,61 @@ impl World<'_> {
             arguments: Some(&step.arguments),
         };
         let decision = plan_tool(self.policies, &caller, &call);
-        let mut shadow: Vec<_> = decision.shadow.clone();
-        let (outcome, denial, charges, upstream, store_ms) = match &decision.plan {
-            Plan::Refuse(denial) => (denial.outcome.as_str(), Some(denial.clone()), vec![], None, None),
-            Plan::Admit(charges) => {
-                let mut id = [0; 8];
-                id.copy_from_slice(&(number as u64).to_be_bytes());
-                let admission = Admission {
-                    id: CallId(id),
-                    charges: charges.clone(),
-                };
-                match self.runtime.block_on(self.store.admit(&admission)).unwrap() {
-                    Verdict::Admitted { receipt, states } => {
-                        let unfit = charges
-                            .iter()
-                            .zip(&states)
-                            .filter(|(_, state)| state.fit != Fit::Now);
-                        shadow.extend(unfit.map(|(charge, _)| limited(charge, step.tool, None)));
-                        let made = charges.iter().zip(&states);
-                        let made =
-                            made.map(|(charge, state)| shown(charge, (state.fit == Fit::Now).then_some(now)));
-                        let made: Vec<_> = made.collect();
-                        let none = made.iter().all(|charge| charge.store_ms.is_none());
-                        (
-                            if step.ends == Ends::Answered {
-                                "allowed"
-                            } else {
-                                "upstream_error"
-                            },
-                            None,
-                            made,
-                            Some(self.ended(step.ends, now, receipt, charges.is_empty())),
-                            (none && !charges.is_empty()).then_some(now),
-                        )
-                    }
-                    Verdict::Limited { charge, at_ms, .. } => {
-                        let made = charges.iter().map(|charge| shown(charge, None));
-                        let denial = limited(&charges[charge], step.tool, None);
-                        ("limited", Some(denial), made.collect(), None, Some(at_ms))
-                    }
+        let mut decided = match decision.plan {
+            Plan::Refuse(denial) => Decided {
+                outcome: denial.outcome.as_str(),
+                denial: Some(denial),
+                charges: Vec::new(),
+                shadow: Vec::new(),
+                upstream: None,
+                store_ms: None,
+            },
+            Plan::Admit(charges) => self.admit(number, step, now, charges),
+        };
+        decided.shadow.splice(0..0, decision.shadow);
+        (
+            now + step.written,
+            line(number, step, now, &decided, &decision.recorded),
+        )
+    }
+
+    fn admit(&mut self, number: usize, step: &Step, now: u64, charges: Vec<Charge>) -> Decided {
+        let id = CallId((number as u64).to_be_bytes());
+        let admission = Admission { id, charges };
+        let verdict = self.runtime.block_on(self.store.admit(&admission)).unwrap();
+        let charges = admission.charges;
+        match verdict {
+            Verdict::Admitted { receipt, states } => {
+                let made: Vec<bool> = states.iter().map(|state| state.fit == Fit::Now).collect();
+                let unfit = charges.iter().zip(&made).filter(|(_, made)| !**made);
+                Decided {
+                    outcome: if step.ends == Ends::Answered {
+                        "allowed"
+                    } else {
+                        "upstream_error"
+                    },
+                    denial: None,
+                    shadow: unfit
+                        .map(|(charge, _)| limited(charge, step.tool, None))
+                        .collect(),
+                    upstream: Some(self.ended(step.ends, now, receipt, charges.is_empty())),
+                    store_ms: (!made.contains(&true) && !made.is_empty()).then_some(now),
+                    charges: charges
+                        .into_iter()
+                        .zip(made)
+                        .map(|(charge, made)| (charge, made.then_some(now)))
+                        .collect(),
                 }
             }
-        };
-        let keys = argument_keys(Some(&step.arguments));
-        let time = jiff::Timestamp::from_millisecond(i64::try_from(now).unwrap()).unwrap();
-        // messages come some time before their limits are asked, which is on record where that was
-        let asked = store_ms.is_some() || charges.iter().any(|charge| charge.store_ms.is_some());
-        let early = if asked {
-            i64::try_from(number % 7).unwrap()
-        } else {
-            0
-        };
-        let record = DecisionRecord {
-            time: format!("{:.3}", time - jiff::SignedDuration::from_millis(early)),
-            id: format!("{number:016x}"),
-            grant: Some(step.grant),
-            server: "s",
-            session: step.session.map(str::to_owned),
-            method: "tools/call",
-            tool: Some(step.tool),
-            argument_keys: &keys,
-            policy: vec![PolicyRecord {
-                name: "p",
-                digest: "",
-            }],
-            outcome,
-            rule: denial.as_ref().map(|denial| denial.rule.as_str()),
-            message: denial.as_ref().map(|denial| denial.message.as_str()),
-            store_ms,
-            charges,
-            upstream,
-            recorded: RecordedValues(&decision.recorded),
-            shadow: shadow.iter().map(ShadowRecord::of).collect(),
-            degraded: false,
-            replica: "r",
-        };
-        (now + step.written, serde_json::to_string(&record).unwrap())
+            Verdict::Limited { charge, at_ms, .. } => Decided {
+                outcome: "limited",
+                denial: Some(limited(&charges[charge], step.tool, None)),
+                charges: charges.into_iter().map(|charge| (charge, None)).collect(),
+                shadow: Vec::new(),
+                upstream: None,
+                store_ms: Some(at_ms),
+            },
+        }
     }
 
     fn ended(&mut self, ends: Ends, now: u64, receipt: Receipt, free: bool) -> UpstreamRecord {
@@ -201,6 +192,48 @@ impl World<'_> {
             }
         }
     }
+}
+
+fn line(number: usize, step: &Step, now: u64, decided: &Decided, recorded: &[Recorded]) -> String {
+    let time = jiff::Timestamp::from_millisecond(i64::try_from(now).unwrap()).unwrap();
+    // messages come some time before their limits are asked, which is on record where that was
+    let asked = decided.store_ms.is_some() || decided.charges.iter().any(|(_, at)| at.is_some());
+    let early = if asked {
+        i64::try_from(number % 7).unwrap()
+    } else {
+        0
+    };
+    let keys = argument_keys(Some(&step.arguments));
+    let denial = decided.denial.as_ref();
+    let record = DecisionRecord {
+        time: format!("{:.3}", time - jiff::SignedDuration::from_millis(early)),
+        id: format!("{number:016x}"),
+        grant: Some(step.grant),
+        server: "s",
+        session: step.session.map(str::to_owned),
+        method: "tools/call",
+        tool: Some(step.tool),
+        argument_keys: &keys,
+        policy: vec![PolicyRecord {
+            name: "p",
+            digest: "",
+        }],
+        outcome: decided.outcome,
+        rule: denial.map(|denial| denial.rule.as_str()),
+        message: denial.map(|denial| denial.message.as_str()),
+        store_ms: decided.store_ms,
+        charges: decided
+            .charges
+            .iter()
+            .map(|(charge, at)| shown(charge, *at))
+            .collect(),
+        upstream: decided.upstream.clone(),
+        recorded: RecordedValues(recorded),
+        shadow: decided.shadow.iter().map(ShadowRecord::of).collect(),
+        degraded: false,
+        replica: "r",
+    };
+    serde_json::to_string(&record).unwrap()
 }
 
 fn shown(charge: &Charge, store_ms: Option<u64>) -> ChargeRecord<'_> {

@@ -46,6 +46,7 @@ const LTE: &str = r#"{"require":[{"conditions":[{"path":"args.amount","op":"lte"
 const DENY_IF: &str = r#"{"deny_if":[{"conditions":[{"path":"args.opts.force","op":"eq","value":true}]}]}"#;
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases reads best in one piece")]
 fn a_rule_on_a_value_is_told_where_the_value_is_on_record_or_surely_missing() {
     let cases = [
         (
