@@ -139,6 +139,20 @@ fn logs_of_replicas_are_merged_by_time_and_one_may_be_stdin() {
         out.starts_with("no differences\n") && out.contains("alike           6"),
         "{out}"
     );
+    // far more than what a line may stand behind
+    let hours: Vec<Step> = (0..8).map(|_| Step::call(3_600_000, "run", "{}")).collect();
+    let hours = log(&policy(&runs(4)), &hours);
+    let (even, odd): (Vec<_>, Vec<_>) = hours
+        .into_iter()
+        .enumerate()
+        .partition(|(number, _)| number % 2 == 0);
+    let of = |lines: Vec<(usize, String)>| lines.into_iter().map(|(_, line)| line).collect::<Vec<_>>();
+    folder.file("even", text(&of(even))).file("odd", text(&of(odd)));
+    let (_, out, _) = folder.run(&["--policy", "p.json", "odd", "even"], "");
+    assert!(
+        out.contains("alike           8") && !out.contains("late"),
+        "{out}"
+    );
     let (code, _, err) = folder.run(&["--policy", "p.json", "-", "-"], "");
     assert_eq!((code, err.contains("`-` stands twice")), (2, true), "{err}");
 }
