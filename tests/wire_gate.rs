@@ -12,6 +12,8 @@ mod wire;
 
 #[path = "wire/answered.rs"]
 mod answered;
+#[path = "wire/at_once.rs"]
+mod at_once;
 #[path = "wire/bytes.rs"]
 mod bytes;
 #[path = "wire/charging.rs"]

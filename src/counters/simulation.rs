@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::store::{self, Answers};
+use super::answers::Answers;
+use super::store;
 use super::{Admission, CallId, MemoryStore, Receipt, StoreError, Verdict, prepare};
 
 /// Counters at a time of their own.

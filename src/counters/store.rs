@@ -4,13 +4,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::answers::Answers;
 use super::calendar;
-use super::command::{Command, Fit, KeyCharge, KeyState, Outcome, Reply, Span};
+use super::command::{Command, Held, KeyCharge, Outcome, Reply, Span};
 use super::prepare::{self, Group, Prepared};
-use super::{
-    Admission, CallId, ChargeState, MemoryStore, RedisOptions, RedisStore, StoreError, StoreSetupError,
-    Verdict,
-};
+use super::{Admission, CallId, MemoryStore, RedisOptions, RedisStore, StoreError, StoreSetupError, Verdict};
 
 /// How often a command is sent again because its calendar interval had just ended.
 const STALE_TRIES: usize = 3;
@@ -24,13 +22,43 @@ pub enum Store {
     Redis(RedisStore),
 }
 
-/// What was charged, for a refund.
+/// What was charged, for a refund, and which leases are held.
 #[derive(Clone, Debug)]
 pub struct Receipt {
     id: CallId,
-    /// The keys of each slot group that was charged.
-    groups: Vec<Vec<String>>,
+    groups: Vec<Stake>,
     at_ms: u64,
+}
+
+/// What was charged in one slot group.
+#[derive(Clone, Debug)]
+struct Stake {
+    keys: Vec<String>,
+    leases: Vec<Held>,
+    /// For each lease: whether the call must end where it is lost. Not for those of a shadow rule.
+    binding: Vec<bool>,
+}
+
+impl Stake {
+    fn of(group: &Group) -> Self {
+        let (leases, binding) = group.leases().unzip();
+        Self {
+            keys: group.keys(),
+            leases,
+            binding,
+        }
+    }
+
+    /// The keys of the leases alone.
+    fn lease_keys(&self) -> Vec<String> {
+        let bounds = self.leases.iter().filter_map(|lease| lease.bound.as_ref());
+        let overflow = bounds.map(|bound| bound.overflow.clone());
+        self.leases
+            .iter()
+            .map(|lease| lease.key.clone())
+            .chain(overflow)
+            .collect()
+    }
 }
 
 impl Receipt {
@@ -54,13 +82,24 @@ impl Receipt {
     }
 
     pub(super) fn charged(&mut self, group: &Group, reply: &Reply) {
-        self.groups.push(group.keys());
+        self.groups.push(Stake::of(group));
         self.at_ms = reply.now;
     }
 
     /// The keys of each slot group that was charged.
     pub(super) fn keys(&self) -> impl Iterator<Item = &[String]> {
-        self.groups.iter().map(Vec::as_slice)
+        self.groups.iter().map(|stake| stake.keys.as_slice())
+    }
+
+    /// How long the shortest of the call's leases lasts unless it is renewed; `None`: it holds none.
+    pub fn lease(&self) -> Option<Duration> {
+        let leases = self.groups.iter().flat_map(|stake| &stake.leases);
+        leases.map(|lease| Duration::from_millis(lease.ttl)).min()
+    }
+
+    /// Whether the call must end where a lease is lost.
+    pub fn is_binding(&self) -> bool {
+        self.groups.iter().any(|stake| stake.binding.contains(&true))
     }
 }
 
@@ -104,10 +143,44 @@ impl Store {
     pub async fn refund(&self, receipt: &Receipt) -> Result<bool, StoreError> {
         let until = self.until();
         let mut removed = false;
-        for keys in &receipt.groups {
-            removed |= self.refund_group(keys, receipt.id, until).await?;
+        for stake in &receipt.groups {
+            removed |= self.refund_group(&stake.keys, receipt.id, until).await?;
         }
         Ok(removed)
+    }
+
+    /// Extends a call's leases, each to its full length from a moment after this was asked. `false`: one that
+    /// must be held has lapsed, and its place may be another call's by now.
+    ///
+    /// # Errors
+    /// Any [`StoreError`]: the leases may last no longer than before.
+    pub async fn renew(&self, receipt: &Receipt) -> Result<bool, StoreError> {
+        let until = self.until();
+        let mut held = true;
+        for stake in receipt.groups.iter().filter(|stake| !stake.leases.is_empty()) {
+            let live = match self {
+                Self::Memory(memory) => memory.renew(&stake.leases, receipt.id),
+                Self::Redis(redis) => redis.renew(&stake.leases, receipt.id, until).await?,
+            };
+            held &= stake
+                .binding
+                .iter()
+                .zip(live)
+                .all(|(binding, live)| live || !binding);
+        }
+        Ok(held)
+    }
+
+    /// Gives a call's leases back: it has ended. What it was charged stands.
+    ///
+    /// # Errors
+    /// Any [`StoreError`]: the leases may last until they lapse.
+    pub async fn release(&self, receipt: &Receipt) -> Result<(), StoreError> {
+        let until = self.until();
+        for stake in receipt.groups.iter().filter(|stake| !stake.leases.is_empty()) {
+            self.refund_group(&stake.lease_keys(), receipt.id, until).await?;
+        }
+        Ok(())
     }
 
     /// A secret that all replicas share: the first candidate offered under `name` stays.
@@ -176,7 +249,7 @@ impl Store {
 
     /// Undoes what earlier groups were charged.
     async fn undo(&self, receipt: &Receipt, until: Instant) {
-        for keys in &receipt.groups {
+        for Stake { keys, .. } in &receipt.groups {
             let undone = self.refund_group(keys, receipt.id, until).await;
             if let (Self::Redis(redis), Err(_)) = (self, undone) {
                 redis.undo_later(keys.clone(), receipt.id, until);
@@ -252,90 +325,4 @@ fn at_time(prepared: &Prepared, at: u64) -> Result<KeyCharge, StoreError> {
         charge.span = Span::Calendar { start, end };
     }
     Ok(charge)
-}
-
-/// The states of all charges, gathered from the groups' replies.
-pub(super) struct Answers {
-    states: Vec<ChargeState>,
-    /// Lowest index of a charge that does not fit.
-    first: Option<usize>,
-    /// When every charge that does not fit would; `None`: never.
-    retry_after_ms: Option<u64>,
-    /// Store time of the last answer in ms.
-    at_ms: u64,
-}
-
-impl Answers {
-    pub(super) fn new(charges: usize) -> Self {
-        let states = vec![
-            ChargeState {
-                left: 0,
-                frees_ms: 0,
-                fit: Fit::Now,
-            };
-            charges
-        ];
-        Self {
-            states,
-            first: None,
-            retry_after_ms: Some(0),
-            at_ms: 0,
-        }
-    }
-
-    pub(super) const fn denied(&self) -> bool {
-        self.first.is_some()
-    }
-
-    pub(super) fn note(&mut self, group: &Group, reply: &Reply) -> Result<(), StoreError> {
-        if group.charges.len() != reply.states.len() {
-            return Err(StoreError::Protocol("not one state for each key"));
-        }
-        self.at_ms = reply.now;
-        for (prepared, state) in group.charges.iter().zip(&reply.states) {
-            self.note_key(prepared, *state);
-        }
-        if reply.outcome == Outcome::Limited && !self.denied() {
-            return Err(StoreError::Protocol(
-                "a denial without a charge that does not fit",
-            ));
-        }
-        Ok(())
-    }
-
-    fn note_key(&mut self, prepared: &Prepared, state: KeyState) {
-        let denies = state.fit != Fit::Now && !prepared.charge.advisory;
-        for source in &prepared.sources {
-            if let Some(slot) = self.states.get_mut(source.index) {
-                *slot = ChargeState {
-                    left: state.left,
-                    frees_ms: state.frees_ms,
-                    fit: state.fit,
-                };
-            }
-            // Of charges that were merged, the one with the smallest `max` is the one that denied.
-            if denies && source.max == prepared.charge.max {
-                self.first = Some(self.first.map_or(source.index, |first| first.min(source.index)));
-            }
-        }
-        if denies {
-            self.retry_after_ms = match (self.retry_after_ms, state.fit) {
-                (Some(known), Fit::After(ms)) => Some(known.max(ms)),
-                _ => None,
-            };
-        }
-    }
-
-    pub(super) fn verdict(self, receipt: Receipt) -> Verdict {
-        let (states, retry_after_ms, at_ms) = (self.states, self.retry_after_ms, self.at_ms);
-        match self.first {
-            Some(charge) => Verdict::Limited {
-                charge,
-                retry_after_ms,
-                at_ms,
-                states,
-            },
-            None => Verdict::Admitted { receipt, states },
-        }
-    }
 }

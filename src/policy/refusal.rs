@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::arguments::Misfit;
 use super::block::Fault;
-use super::types::{Charge, Denial, Limit, Outcome, Subject};
+use super::types::{Charge, Denial, Limit, Outcome, Subject, Window};
 use super::window::shown_window;
 
 pub(super) const NO_POLICY: &str = "(no policy)";
@@ -24,6 +24,14 @@ pub fn limited(charge: &Charge, tool: &str, retry_after_ms: Option<u64>) -> Deni
         return refuse(Outcome::Limited, tool, &limit.rule, reason, retry_after_ms);
     }
     let max = whole(limit);
+    let whose = whose(&charge.subject);
+    if let Window::Lease { .. } = limit.window {
+        let text = match max {
+            1 => format!("1 call {whose} is running, and no other may run beside it"),
+            _ => format!("{max} calls {whose} are running, and no more may run at once"),
+        };
+        return refuse(Outcome::Limited, tool, &limit.rule, &text, retry_after_ms);
+    }
     let unit = match (charge.weight, max) {
         (1, 1) if limit.scale == 0 => "call",
         (1, _) if limit.scale == 0 => "calls",
@@ -31,7 +39,6 @@ pub fn limited(charge: &Charge, tool: &str, retry_after_ms: Option<u64>) -> Deni
         _ => "units",
     };
     let window = shown_window(limit.window);
-    let whose = whose(&charge.subject);
     let verb = if max == 1 { "is" } else { "are" };
     let text = format!("{max} {unit} per {window} {whose} {verb} used up");
     refuse(Outcome::Limited, tool, &limit.rule, &text, retry_after_ms)

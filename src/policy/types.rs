@@ -78,6 +78,8 @@ pub enum Window {
     Sliding { ms: u64 },
     /// Resets on UTC boundaries of the unit.
     Calendar(Unit),
+    /// Counts calls while they run; a call that nobody renews counts this many milliseconds.
+    Lease { ms: u64 },
 }
 
 /// One limit, compiled: zero and out-of-range values cannot be represented in a sealed policy.

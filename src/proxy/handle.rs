@@ -336,12 +336,13 @@ async fn forward(
     id: Option<&str>,
 ) -> Answer {
     let in_flight = InFlight::start(asked.gate.recorder.metrics.in_flight(&asked.upstream.name));
-    let sent = charged.send();
-    let answer = match connection.send(request).await {
+    let mut sent = charged.send();
+    let mut held = sent.take_held();
+    let answer = match connection.send(request, &mut held).await {
         Ok(answer) => answer,
         Err(error) => {
             tracing::warn!(server = asked.upstream.name, %error, "no answer from the upstream");
-            sent.failed(&error);
+            sent.failed(&error, held);
             return refuse(&Refusal::Upstream { error: &error, id });
         }
     };

@@ -11,6 +11,7 @@ mod fallback;
 mod front;
 mod handle;
 mod headers;
+mod held;
 mod ledger;
 mod ratelimit;
 mod respond;
