@@ -293,7 +293,7 @@ fn in_flight(told: &mut Told) -> Vec<Arc<Limit>> {
 /// Whether the call was admitted by a limit on the same counter that was as strict.
 fn held_then(call: &Call, limit: &Limit) -> bool {
     let as_strict = |(counter, max): &(String, u64)| *counter == limit.counter && *max <= limit.max;
-    call.then.allowed() && call.asked_limits.iter().any(as_strict)
+    call.then.allowed() && call.in_flight.iter().any(as_strict)
 }
 
 fn usage(grant: &str, limit: &Limit) -> Blurred {

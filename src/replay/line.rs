@@ -35,8 +35,8 @@ pub struct Call {
     pub asked: Asked,
     pub then: Then,
     pub fate: Fate,
-    /// Counter and `max` of each limit that was asked then.
-    pub asked_limits: Vec<(String, u64)>,
+    /// Counter and `max` of each limit on calls in flight that was asked then.
+    pub in_flight: Vec<(String, u64)>,
     pub argument_keys: Vec<String>,
     /// Path → JSON text.
     pub recorded: Vec<(String, String)>,
@@ -118,6 +118,8 @@ struct Written {
 #[derive(Deserialize)]
 struct WrittenCharge {
     #[serde(default)]
+    rule: String,
+    #[serde(default)]
     counter: String,
     #[serde(default)]
     max: u64,
@@ -132,6 +134,13 @@ struct WrittenUpstream {
     ended: String,
     #[serde(default)]
     refunded: bool,
+}
+
+impl WrittenCharge {
+    /// Whether its rule is `/tools/NAME/concurrency`; a limit of that name stands one level deeper.
+    fn is_in_flight(&self) -> bool {
+        self.rule.ends_with("/concurrency") && self.rule.matches('/').count() == 3
+    }
 }
 
 impl Line {
@@ -184,7 +193,7 @@ impl Written {
             (method, _) => Asked::Method(method.to_owned()),
         };
         let recorded = self.recorded.into_iter();
-        let limits = self.charges.into_iter();
+        let limits = self.charges.into_iter().filter(WrittenCharge::is_in_flight);
         Ok(Line::Call(Box::new(Call {
             at: store_ms.or(self.store_ms).unwrap_or(time),
             grant,
@@ -196,7 +205,7 @@ impl Written {
                 rule: self.rule,
             },
             fate,
-            asked_limits: limits.map(|charge| (charge.counter, charge.max)).collect(),
+            in_flight: limits.map(|charge| (charge.counter, charge.max)).collect(),
             argument_keys: self.argument_keys,
             recorded: recorded
                 .map(|(path, json)| (path, json.get().to_owned()))

@@ -75,7 +75,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn the_same_policy_decides_the_same_on_every_line(steps in prop::collection::vec(step(), 1..300)) {
         let policies = policy(EVERYTHING);

@@ -99,7 +99,7 @@ fn told(lines: &[String]) -> Vec<&'static str> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn what_is_told_from_a_part_is_what_is_told_from_all(steps in prop::collection::vec(step(), 1..40)) {
         let (steps, stripped): (Vec<Step>, Vec<u8>) = steps.into_iter().unzip();

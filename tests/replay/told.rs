@@ -529,3 +529,25 @@ fn no_value_stands_in_what_a_malformed_line_is_told_for() {
         assert!(!why.contains("secret"), "{why}");
     }
 }
+
+#[test]
+fn a_limit_on_calls_in_flight_is_told_where_the_call_was_admitted_under_one_as_strict() {
+    let at_once = |max: u32| format!(r#"{{"concurrency":{{"counter":"jobs","max":{max}}}}}"#);
+    let of = |rule: &str, max: u32| json!([{"rule": rule, "counter": "jobs", "weight": 1, "max": max, "left": 0, "store_ms": 1_767_225_601_000_u64}]);
+    let admitted = json!({ "charges": of("/tools/pay/concurrency", 2) });
+    assert_eq!(answer(&told(&at_once(2), admitted.clone())), "allowed");
+    assert_eq!(answer(&told(&at_once(3), admitted.clone())), "allowed");
+    let rule = "? /tools/pay/concurrency";
+    assert_eq!(answer(&told(&at_once(1), admitted)), rule);
+    let other = json!({ "charges": of("/tools/pay/limits/concurrency", 2) });
+    assert_eq!(answer(&told(&at_once(2), other)), rule);
+    assert_eq!(answer(&told(&at_once(1), json!({}))), rule);
+    let limited = json!({ "charges": of("/tools/pay/concurrency", 2), "outcome": "limited", "rule": "/tools/pay/concurrency", "upstream": null });
+    let report = told(&at_once(2), limited);
+    assert_eq!(answer(&report), rule);
+    assert!(
+        report.cannot_be_told[0]
+            .why
+            .contains("calls in flight are not simulated")
+    );
+}
