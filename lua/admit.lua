@@ -13,7 +13,7 @@
 --                    in ms as decimal text: a + 1, or 2a + 2 for kind 1 where bounded
 --                    kind 1 window    a = length in ms
 --                    kind 2 calendar  [a, b) in store ms
---                    kind 3 lease     a = time to live in ms; weight 1, max at most 10000
+--                    kind 3 lease     a = time to live in ms; weight 1, max at most 1000
 -- RETURNS integers: outcome, now (store ms), then
 --        outcome 0 limited, 1 admitted, 2 already admitted: three for each charge: left, ms until the
 --          next unit frees (0: nothing held), ms until the charge fits (0: it does, -1: never)
@@ -66,7 +66,7 @@ for i = 1, count do
     life = a + 1
   elseif kind == 2 then
     b = unpk('>I6', arg, 23)
-  elseif kind == 3 and weight == 1 and max <= 10000 then
+  elseif kind == 3 and weight == 1 and max <= 1000 then
     life = a + 1
   else
     return {6, now}

@@ -235,7 +235,7 @@ async fn a_call_in_flight_counts_as_one_and_max_is_bounded() {
     for store in stores {
         let mut heavy = lease(9, LONG);
         heavy.weight = 2;
-        for odd in [heavy, lease(10_001, LONG), lease(1, 0)] {
+        for odd in [heavy, lease(1_001, LONG), lease(1, 0)] {
             let admission = Admission {
                 id: CallId::random().unwrap(),
                 charges: vec![odd],

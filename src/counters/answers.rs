@@ -2,7 +2,7 @@
 
 use super::command::{Fit, KeyState, Outcome, Reply, Span};
 use super::prepare::{Group, Prepared};
-use super::store::Receipt;
+use super::receipt::Receipt;
 use super::{ChargeState, StoreError, Verdict};
 
 /// When a call that was refused because others are running may try again, at most. Nobody knows when they

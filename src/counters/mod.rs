@@ -12,6 +12,7 @@ pub mod keys;
 mod memory;
 pub mod model;
 mod prepare;
+mod receipt;
 mod redis;
 mod simulation;
 mod store;
@@ -24,9 +25,10 @@ use data_encoding::HEXLOWER;
 
 pub use command::Fit;
 pub use memory::MemoryStore;
+pub use receipt::Receipt;
 pub use redis::{RedisOptions, RedisStore, StoreSetupError};
 pub use simulation::Simulation;
-pub use store::{Receipt, Store};
+pub use store::Store;
 
 use crate::policy::Charge;
 

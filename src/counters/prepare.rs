@@ -105,7 +105,7 @@ fn prepare(prefix: &str, charge: &Charge) -> Result<Prepared, StoreError> {
         Window::Calendar(unit) => (Span::Calendar { start: 0, end: 0 }, Some(unit)),
         Window::Lease { ms } if ms == 0 || ms > MAX_WINDOW_MS || limit.max > MAX_LEASES => {
             return Err(StoreError::Charges(
-                "a lease must be 1 to 2^40 ms, its `max` at most 10 000",
+                "a lease must be 1 to 2^40 ms, its `max` at most 1 000",
             ));
         }
         Window::Lease { .. } if charge.weight != 1 => {

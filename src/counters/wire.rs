@@ -197,7 +197,7 @@ mod tests {
         let sha = |script: &str| redis::Script::new(script).get_hash().to_owned();
         assert_eq!(
             (sha(ADMIT).as_str(), FIXED_ARGV),
-            ("97bc0da2db9c7bfeea4edee68a9267d6989d4192", 3)
+            ("6a8ebc1f5a88d44f6108005d7fdb01cc40ca3077", 3)
         );
         assert_eq!(sha(REFUND), "6fda70d1f5fe9b254e4a35c99d4ee1980c59d822");
         assert_eq!(sha(RENEW), "d16a6d41a530d8be9267c117287bc54f005877bc");

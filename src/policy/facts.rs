@@ -6,7 +6,7 @@ use std::cell::OnceCell;
 use super::claims::Claims;
 use super::decide::Call;
 use super::json::Json;
-use super::known::Known;
+use super::known::OnRecord;
 use super::path::{Doubt, Path};
 use super::types::Caller;
 
@@ -17,7 +17,7 @@ pub(super) struct Facts<'c> {
     raw: Option<&'c str>,
     arguments: OnceCell<Option<Json<'c>>>,
     /// Of a call that is only on record: what is known of it.
-    known: Option<&'c Known<'c>>,
+    known: Option<&'c OnRecord<'c>>,
 }
 
 impl<'c> Facts<'c> {
@@ -33,7 +33,7 @@ impl<'c> Facts<'c> {
     }
 
     /// A call of which a record is all that there is.
-    pub(super) fn on_record(caller: &Caller<'c>, call: &Call<'c>, known: &'c Known<'c>) -> Self {
+    pub(super) fn on_record(caller: &Caller<'c>, call: &Call<'c>, known: &'c OnRecord<'c>) -> Self {
         Self {
             known: Some(known),
             ..Self::new(caller, call)
@@ -75,6 +75,6 @@ impl<'c> Facts<'c> {
 
     /// Whether the rule that is being tried asked for what is not on record.
     pub(super) fn is_in_doubt(&self) -> bool {
-        self.known.is_some_and(Known::is_in_doubt)
+        self.known.is_some_and(OnRecord::is_in_doubt)
     }
 }

@@ -19,7 +19,7 @@ use super::watch::{Said, Tried, Watch};
 const MAX_INDEX: usize = 1_000;
 
 /// What is on record of one call's arguments.
-pub struct Known<'r> {
+pub struct OnRecord<'r> {
     /// The names of the arguments.
     keys: &'r [String],
     /// Whether there are no others, and none is cut.
@@ -66,7 +66,12 @@ pub struct Told {
 }
 
 /// Decides a recorded `tools/call` as [`super::plan_tool`] does.
-pub fn plan_known(policies: &[Arc<Policy>], caller: &Caller<'_>, tool: &str, known: &Known<'_>) -> Told {
+pub fn plan_on_record(
+    policies: &[Arc<Policy>],
+    caller: &Caller<'_>,
+    tool: &str,
+    known: &OnRecord<'_>,
+) -> Told {
     let call = Call {
         tool,
         arguments: None,
@@ -108,7 +113,7 @@ pub fn plan_known(policies: &[Arc<Policy>], caller: &Caller<'_>, tool: &str, kno
     }
 }
 
-impl<'r> Known<'r> {
+impl<'r> OnRecord<'r> {
     /// `keys`: the names of the arguments; `complete`: there are no others, and none is cut. `recorded`: path, as a
     /// policy's `record` writes it, and the JSON text of the value there. `claims`: whether the grant's claims are
     /// known. Paths that are none, stand for several values, or contradict others are left out.
@@ -236,7 +241,7 @@ fn place<'r>(into: &mut Json<'r>, steps: &[Step], value: &Json<'r>) {
 
 /// Hears every rule, and notes those in force that asked for what is not on record.
 struct Hearing<'h, 'r> {
-    known: &'h Known<'r>,
+    known: &'h OnRecord<'r>,
     several: bool,
     unknown: Vec<Unknown>,
     uncounted: Vec<Uncounted>,
@@ -294,9 +299,9 @@ impl<'p> Watch<'p> for Hearing<'_, '_> {
 }
 
 /// Shows names alone.
-impl std::fmt::Debug for Known<'_> {
+impl std::fmt::Debug for OnRecord<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Known")
+        f.debug_struct("OnRecord")
             .field("keys", &self.keys)
             .finish_non_exhaustive()
     }

@@ -123,6 +123,25 @@ mod tests {
     }
 
     #[test]
+    fn calls_at_once_are_told_as_such_and_without_a_time() {
+        let state = ChargeState {
+            left: 1,
+            frees_ms: 29_000,
+            fit: Fit::Now,
+        };
+        let mut charge = charge("runs", Scope::Grant, Subject::Grant { grant: "g".into() });
+        let limit = Arc::get_mut(&mut charge.limit).unwrap();
+        (limit.window, limit.max) = (Window::Lease { ms: 30_000 }, 3);
+        let mut headers = HeaderMap::new();
+        add(&mut headers, [(&charge, &state)].into_iter());
+        assert_eq!(
+            headers["ratelimit-policy"],
+            "\"runs\";q=3;qu=\"concurrent-requests\""
+        );
+        assert_eq!(headers["ratelimit"], "\"runs\";r=1");
+    }
+
+    #[test]
     fn without_limits_nothing_is_told() {
         let mut headers = HeaderMap::new();
         add(&mut headers, std::iter::empty());

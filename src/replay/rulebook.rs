@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::line::{Asked, Call};
 use crate::mcp::keys::is_complete;
-use crate::policy::{self, Caller, Claims, Denial, Known, Outcome, Plan, Policy, Told};
+use crate::policy::{self, Caller, Claims, Denial, OnRecord, Outcome, Plan, Policy, Told};
 
 /// The policies to replay.
 #[derive(Debug)]
@@ -61,8 +61,8 @@ impl Rulebook {
                 };
                 let complete = is_complete(&call.argument_keys);
                 let has_claims = matches!(self, Self::Grants(_));
-                let known = Known::new(&call.argument_keys, complete, &call.recorded, has_claims);
-                Some(policy::plan_known(policies, &caller, tool, &known))
+                let known = OnRecord::new(&call.argument_keys, complete, &call.recorded, has_claims);
+                Some(policy::plan_on_record(policies, &caller, tool, &known))
             }
         }
     }

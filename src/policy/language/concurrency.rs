@@ -10,7 +10,7 @@ use crate::document::Value;
 use Need::{Optional, Required};
 
 /// Most calls at once: the store keeps something for each of them.
-const MOST: u64 = 10_000;
+const MOST: u64 = 1_000;
 
 /// How long a call in flight counts unless its replica says that it still runs, in milliseconds.
 pub(in super::super) const DEFAULT_LEASE_MS: u64 = 30_000;
