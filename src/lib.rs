@@ -6,6 +6,8 @@
 pub mod admin;
 pub mod app;
 pub mod cli;
+pub mod client;
+pub mod convert;
 pub mod counters;
 pub mod demo;
 pub mod document;

@@ -28,6 +28,8 @@ mod framing;
 mod front;
 #[path = "wire/http2.rs"]
 mod http2;
+#[path = "wire/legacy.rs"]
+mod legacy;
 #[path = "wire/lists.rs"]
 mod lists;
 #[path = "wire/records.rs"]

@@ -11,6 +11,7 @@ pub mod reply;
 pub mod sse;
 mod strict;
 mod text;
+pub mod tools;
 
 #[cfg(test)]
 mod ways_round_tests;

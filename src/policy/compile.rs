@@ -283,6 +283,6 @@ impl Compiler<'_, '_> {
 }
 
 /// Escapes one element of a JSON Pointer (RFC 6901, section 3).
-fn escape(element: &str) -> String {
+pub(super) fn escape(element: &str) -> String {
     element.replace('~', "~0").replace('/', "~1")
 }

@@ -92,6 +92,13 @@ impl<T> Names<T> {
         }
     }
 
+    /// Every name and glob, as written, in no order.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        let globs = self.levels.iter().flat_map(|level| level.by_prefix.values());
+        let globs = globs.flatten().map(|(glob, _)| glob.text());
+        self.exact_names().chain(globs)
+    }
+
     pub(super) fn exact_names(&self) -> impl Iterator<Item = &str> {
         self.exact.keys().map(AsRef::as_ref)
     }

@@ -8,6 +8,7 @@ use super::types::{Charge, Denial, Limit, Outcome, Subject, Window};
 use super::window::shown_window;
 
 pub(super) const NO_POLICY: &str = "(no policy)";
+pub(super) const NO_ID: &str = "(no id)";
 pub(super) const HIDDEN: &str = "(hidden)";
 pub(super) const DEFAULT_DENY: &str = "(default deny)";
 
@@ -80,6 +81,18 @@ pub(super) fn uncountable(tool: &str, limit: &Limit, why: &str) -> Denial {
 pub fn store_unavailable(tool: &str, rule: &str, retry_after_ms: Option<u64>) -> Denial {
     let text = "its limits could not be checked, because the counters did not answer";
     refuse(Outcome::StoreError, tool, rule, text, retry_after_ms)
+}
+
+/// The refusal of a `tools/call` that is a notification. Servers ran some of these; nobody could be told what
+/// became of them.
+pub fn without_id(tool: &str) -> Denial {
+    let tool = shown(tool);
+    Denial {
+        outcome: Outcome::Invalid,
+        rule: NO_ID.to_owned(),
+        message: format!("[POLICY DENIED] {tool}: a tools/call without an id is never forwarded."),
+        retry_after_ms: None,
+    }
 }
 
 pub(super) fn no_policy(what: &str) -> Denial {

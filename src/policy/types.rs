@@ -116,6 +116,17 @@ pub enum OnStoreError {
     Deny,
 }
 
+impl OnStoreError {
+    /// As policies write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Local => "local",
+            Self::Deny => "deny",
+        }
+    }
+}
+
 /// What one call adds to one counter: the output of [`super::plan_tool`], the input of the counters.
 #[derive(Clone, Debug)]
 pub struct Charge {

@@ -17,6 +17,7 @@ pub(super) struct Located<T> {
 #[derive(Debug)]
 pub(super) struct WrittenPolicy<'n> {
     pub(super) default: Option<Fallback>,
+    pub(super) default_place: Place,
     pub(super) mode: Mode,
     /// Name → whether it is allowed.
     pub(super) methods: Vec<(Located<&'n str>, bool)>,
@@ -115,6 +116,7 @@ pub(super) fn read(root: &Node) -> WrittenPolicy<'_> {
     let tools = root.get("tools").map(Node::entries).unwrap_or_default();
     WrittenPolicy {
         default,
+        default_place: root.get("default").map_or(root.place, |node| node.place),
         mode,
         methods: root.get("methods").map(methods).unwrap_or_default(),
         record: root

@@ -10,9 +10,11 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use prometheus::IntGauge;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, Sleep};
 
 use super::held::Held;
+use super::legacy::BadEndpoint;
 use super::stream::FilteredStream;
 use super::upstream::{Sender, Upstream};
 
@@ -108,6 +110,8 @@ pub enum StreamError {
     LeaseLost,
     #[error("the upstream sent nothing for {0:?}")]
     Idle(Duration),
+    #[error("{0}")]
+    Endpoint(#[from] BadEndpoint),
     #[error("an event could not be filtered: {0}")]
     Unfilterable(String),
 }
@@ -169,6 +173,11 @@ impl UpstreamBody {
         };
         this.release_at_end();
         this
+    }
+
+    /// What ends the connection that the body comes on; `None` once it has ended.
+    pub(super) fn abort_handle(&self) -> Option<AbortHandle> {
+        self.lease.as_ref().map(|(sender, _)| sender.abort_handle())
     }
 
     fn release_at_end(&mut self) {

@@ -19,6 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
+use url::Url;
 
 use super::body::UpstreamBody;
 use super::held::Held;
@@ -39,6 +40,11 @@ pub(super) struct Sender {
 }
 
 impl Sender {
+    /// What ends the connection.
+    pub(super) fn abort_handle(&self) -> AbortHandle {
+        self.abort.clone()
+    }
+
     /// Whether another request may go out on it: an earlier one must have left whole.
     fn is_usable(&self) -> bool {
         !self.requests.is_closed() && !self.behind.is_behind()
@@ -84,6 +90,7 @@ pub struct Upstream {
     authority: Authority,
     port: u16,
     target: PathAndQuery,
+    base: Url,
     host_header: HeaderValue,
     pub pass_host: bool,
     tls: Option<(TlsConnector, ServerName<'static>)>,
@@ -127,8 +134,10 @@ impl Upstream {
         };
         let host_header = HeaderValue::from_str(authority.as_str()).map_err(|error| error.to_string())?;
         let target = settings.upstream.path_and_query().cloned();
+        let base = Url::parse(&settings.upstream.to_string()).map_err(|error| error.to_string())?;
         Ok(Self {
             name: name.to_owned(),
+            base,
             port: authority.port_u16().unwrap_or(if https { 443 } else { 80 }),
             authority,
             target: target.unwrap_or_else(|| PathAndQuery::from_static("/")),
@@ -143,8 +152,20 @@ impl Upstream {
         })
     }
 
-    /// The request as it goes out: exactly the configured URL, configured headers last.
-    pub fn request(&self, method: Method, mut headers: HeaderMap, body: Bytes) -> Request<Full<Bytes>> {
+    /// The configured URL.
+    pub const fn base(&self) -> &Url {
+        &self.base
+    }
+
+    /// The request as it goes out: exactly the configured URL, or the endpoint that one of its own streams
+    /// announced; configured headers last.
+    pub fn request(
+        &self,
+        method: Method,
+        endpoint: Option<&PathAndQuery>,
+        mut headers: HeaderMap,
+        body: Bytes,
+    ) -> Request<Full<Bytes>> {
         if !self.pass_host || !headers.contains_key(HOST) {
             headers.insert(HOST, self.host_header.clone());
         }
@@ -153,7 +174,7 @@ impl Upstream {
         }
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
-        *request.uri_mut() = http::Uri::from(self.target.clone());
+        *request.uri_mut() = http::Uri::from(endpoint.unwrap_or(&self.target).clone());
         *request.headers_mut() = headers;
         request
     }

@@ -5,7 +5,7 @@ mod load;
 mod secret;
 
 pub use load::{Settings, SettingsError, for_one_server, load, load_with};
-pub use secret::{Secret, SecretSource};
+pub use secret::{Secret, SecretSource, secret_from_env};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
