@@ -22,6 +22,11 @@ pub struct Model {
     indexes: BTreeMap<String, BTreeMap<String, u64>>,
 }
 
+/// A lease that no call in flight can hold.
+const fn is_odd_lease(charge: &KeyCharge) -> bool {
+    matches!(charge.span, Span::Lease { .. }) && (charge.weight != 1 || charge.max > MAX_LEASES)
+}
+
 /// What is known of a resend; `None`: a first send, or surely not charged before.
 fn resent(command: &Command, found: &[Found<'_>]) -> Option<Outcome> {
     if command.first_sent == 0 {
@@ -56,10 +61,7 @@ impl Model {
         if command.deadline > 0 && now > command.deadline {
             return plain(Outcome::Late);
         }
-        let odd = |charge: &KeyCharge| {
-            matches!(charge.span, Span::Lease { .. }) && (charge.weight != 1 || charge.max > MAX_LEASES)
-        };
-        if command.charges.iter().any(odd) {
+        if command.charges.iter().any(is_odd_lease) {
             return plain(Outcome::Unsupported);
         }
         let found: Vec<Found<'_>> = command

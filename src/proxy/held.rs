@@ -193,8 +193,11 @@ impl Keeper {
 
     /// Gives the leases back, again until they have ended by themselves.
     async fn end(&mut self, release: bool) {
+        if !release {
+            return;
+        }
         let mut pause = PAUSE.min(self.length / 20);
-        while release {
+        loop {
             let timer = self.gate.recorder.metrics.store("release");
             let answer = self.gate.store.release(&self.receipt).await;
             timer.end(answer.as_ref().err().map(StoreError::code));

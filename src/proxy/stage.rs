@@ -81,13 +81,7 @@ async fn charge(
         Ok(Verdict::Admitted { receipt, states }) => {
             ledger.noted(not_held(&admission.charges, &states, &tool));
             ledger.charges(admission.charges, states, Some(receipt.at_ms()));
-            let held = Held::start(&gate, &receipt, asked);
-            return Ok(Charged(Some(Standing {
-                ledger,
-                receipt: Some(receipt),
-                held,
-                degraded: false,
-            })));
+            return Ok(Charged::admitted(ledger, receipt, asked));
         }
         Ok(Verdict::Limited {
             charge,
@@ -110,13 +104,7 @@ async fn charge(
                 Without::Pass(receipt) => {
                     ledger.degraded();
                     ledger.charges(charges, Vec::new(), None);
-                    return Ok(Charged(Some(Standing {
-                        ledger,
-                        receipt,
-                        // a place among calls at once is never taken without the store
-                        held: None,
-                        degraded: true,
-                    })));
+                    return Ok(Charged::degraded(ledger, receipt));
                 }
                 Without::Limited {
                     charge,
@@ -166,6 +154,27 @@ impl Charged {
             receipt: None,
             held: None,
             degraded: false,
+        }))
+    }
+
+    /// Holds its leases since they were `asked` for.
+    fn admitted(ledger: Ledger, receipt: Receipt, asked: Instant) -> Self {
+        let held = Held::start(ledger.gate(), &receipt, asked);
+        Self(Some(Standing {
+            ledger,
+            receipt: Some(receipt),
+            held,
+            degraded: false,
+        }))
+    }
+
+    /// The receipt is the fallback's. A place among calls at once is never taken without the store.
+    const fn degraded(ledger: Ledger, receipt: Option<Receipt>) -> Self {
+        Self(Some(Standing {
+            ledger,
+            receipt,
+            held: None,
+            degraded: true,
         }))
     }
 

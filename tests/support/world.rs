@@ -278,13 +278,13 @@ impl Judge<'_> {
             }
             Step::Release(back) => {
                 if let Some((mut command, _)) = self.nth_last(*back) {
-                    command.charges.retain(|charge| is_lease(charge));
+                    command.charges.retain(is_lease);
                     self.refund(&command)?;
                 }
             }
             Step::Renew(back) => {
                 if let Some((mut command, _)) = self.nth_last(*back) {
-                    command.charges.retain(|charge| is_lease(charge));
+                    command.charges.retain(is_lease);
                     self.renew(&command)?;
                 }
             }
@@ -316,7 +316,7 @@ impl Judge<'_> {
         let name = |what: &str| format!("{}:{{slot}}:{what:_>22}", self.prefix);
         let span = match wish.key {
             3 => calendar(self.window, self.now),
-            9 if wish.max % 2 == 0 => Span::Lease {
+            9 if wish.max.is_multiple_of(2) => Span::Lease {
                 ttl: self.window / 3 + 1,
             },
             8.. => Span::Lease { ttl: self.window },
