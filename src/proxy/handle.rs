@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, request};
 use http_body_util::{BodyExt, Collected};
 use hyper::body::Incoming;
 use jiff::Timestamp;
@@ -75,12 +75,7 @@ async fn judged(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
         return refuse(&Refusal::Unauthenticated);
     };
     let (mut parts, body) = request.into_parts();
-    if let (None, Some(authority)) = (parts.headers.get(header::HOST), parts.uri.authority())
-        && let Ok(host) = HeaderValue::from_str(authority.as_str())
-    {
-        // HTTP/2 has it in `:authority`; `host: pass` needs it
-        parts.headers.insert(header::HOST, host);
-    }
+    name_host(&mut parts);
     let known = Known {
         id,
         gate,
@@ -91,14 +86,7 @@ async fn judged(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
         headers: &parts.headers,
     };
     let Ok(session) = session(gate, grant, server, &parts.headers) else {
-        if !gate.session_key.is_known() {
-            // it may be a good one: a 404 would end the session
-            return known.invalid(&Refusal::NoSessionKey { id: None }, "no session key yet");
-        }
-        return known.invalid(
-            &Refusal::UnknownSession,
-            "a session id that this grant was not given",
-        );
+        return known.without_session();
     };
     let Ok(endpoint) = Endpoint::of(gate, server, &grant.id, parts.uri.query()) else {
         let message = "an endpoint that this grant was not given";
@@ -116,6 +104,15 @@ async fn judged(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
         }
     } else {
         known.stream(parts.method).await
+    }
+}
+
+/// HTTP/2 has the host in `:authority`; `host: pass` needs it.
+fn name_host(parts: &mut request::Parts) {
+    if let (None, Some(authority)) = (parts.headers.get(header::HOST), parts.uri.authority())
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        parts.headers.insert(header::HOST, host);
     }
 }
 
@@ -316,6 +313,16 @@ impl Known<'_> {
             opens_stream: false,
             endpoint: self.endpoint,
         }
+    }
+
+    /// Its session id does not verify.
+    fn without_session(&self) -> Answer {
+        if !self.gate.session_key.is_known() {
+            // it may be a good one: a 404 would end the session
+            return self.invalid(&Refusal::NoSessionKey { id: None }, "no session key yet");
+        }
+        let message = "a session id that this grant was not given";
+        self.invalid(&Refusal::UnknownSession, message)
     }
 
     fn invalid(&self, refusal: &Refusal<'_>, message: &str) -> Answer {
