@@ -18,7 +18,7 @@ use crate::counters::{RedisOptions, Store, StoreError};
 use crate::document::{self, Level};
 use crate::grants::{Grants, GrantsFile};
 use crate::policy::{self, Policy};
-use crate::proxy::{self, Fallback, Gate, SessionKey, Snapshot, Upstream};
+use crate::proxy::{self, Fallback, Gate, SessionKey, Snapshot, Streams, Upstream};
 use crate::record::{Lines, Metrics, Recorder};
 use crate::settings::{Counters, Files, Secret, Settings};
 
@@ -153,6 +153,7 @@ impl App {
             fallback: Fallback::new(expected_replicas(&settings.counters)),
             recorder: Recorder::new(metrics, lines),
             session_key,
+            legacy: Streams::default(),
             front: settings.front,
             limits: settings.limits,
             replica: replica_name()?,

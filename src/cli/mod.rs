@@ -6,6 +6,7 @@ mod check_config;
 mod convert;
 mod demo;
 mod diff;
+mod explain;
 mod grant;
 mod report;
 pub mod schema;
@@ -31,6 +32,8 @@ const EXAMPLES: &str = "\
 Examples:
   toolgate demo                              see a policy at work; nothing else is needed
   toolgate check policies/*.json             look for mistakes before a policy is live
+  toolgate explain policies/team.json --tool push --arg branch=main
+                                             see which rule decides a call, and why
   toolgate diff old.json new.yaml            what two policies decide differently
   toolgate grant new --id ci --server coalesce --policy coalesce-default --append grants.yaml
   toolgate serve --config toolgate.yaml      run the gate
@@ -69,6 +72,10 @@ enum Command {
     /// What they say counts, not how it is written. Exit code: 0 no difference, 1 different, 2 unreadable or invalid.
     #[command(after_help = diff::EXAMPLES)]
     Diff(diff::Args),
+    /// Explain what policies decide about one call, and why: each rule that was tried, and what is charged.
+    ///
+    /// Needs no server and no store.
+    Explain(Box<explain::Options>),
     /// Make tokens for grants.
     #[command(subcommand)]
     Grant(grant::Command),
@@ -107,6 +114,7 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
         Command::Demo { once } => demo::run(once, out),
         Command::Check(args) => check_config::run(&args, out),
         Command::Diff(args) => diff::run(&args, out),
+        Command::Explain(options) => explain::run(&options, out),
         Command::Grant(command) => grant::run(&command, out),
         Command::ExampleServer { listen } => demo::example_server(listen, out),
         Command::Schema => schema::run(out).map(|()| 0).map_err(Into::into),

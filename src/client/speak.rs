@@ -120,10 +120,10 @@ impl Wire {
             }
         }
         let body = message.map_or_else(Bytes::new, |(_, message)| Bytes::from(message.to_string()));
-        let request = self.upstream.request(http_method, headers, body);
+        let request = self.upstream.request(http_method, None, headers, body);
         let connection = self.upstream.connection().await;
         let connection = connection.map_err(|error| ClientError::Connect(error.to_string()))?;
-        let answer = connection.send(request).await;
+        let answer = connection.send(request, &mut None).await;
         let answer = answer.map_err(|error| ClientError::Connect(error.to_string()))?;
         match answer.status().as_u16() {
             status @ (401 | 403) => Err(ClientError::Unauthorized(status)),

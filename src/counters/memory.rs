@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::CallId;
 use super::StoreError;
-use super::command::{Command, Reply};
+use super::command::{Command, Held, Reply};
 use super::model::Model;
 
 /// Commands between two looks for keys that have expired, at least.
@@ -80,6 +80,10 @@ impl MemoryStore {
 
     pub(super) fn refund(&self, keys: &[String], id: CallId) -> usize {
         self.with(|inner| inner.model.refund(keys, id))
+    }
+
+    pub(super) fn renew(&self, leases: &[Held], id: CallId) -> Vec<bool> {
+        self.with(|inner| inner.model.renew(self.now().max(inner.swept), id, leases))
     }
 
     pub(super) fn shared_secret(&self, name: &str, candidate: [u8; 32]) -> Result<[u8; 32], StoreError> {

@@ -11,6 +11,7 @@ pub mod keys;
 mod memory;
 pub mod model;
 mod prepare;
+mod receipt;
 mod redis;
 mod store;
 pub mod wire;
@@ -22,8 +23,9 @@ use data_encoding::HEXLOWER;
 
 pub use command::Fit;
 pub use memory::MemoryStore;
+pub use receipt::Receipt;
 pub use redis::{RedisOptions, RedisStore, StoreSetupError};
-pub use store::{Receipt, Store};
+pub use store::Store;
 
 use crate::policy::Charge;
 
@@ -80,7 +82,8 @@ pub struct Admission {
 pub struct ChargeState {
     /// Units left, in the limit's units; after this call where it was admitted.
     pub left: u64,
-    /// Milliseconds until the next unit frees; 0 where nothing is held.
+    /// Milliseconds until the next unit frees; 0 where nothing is held. A call in flight frees when it ends,
+    /// so that of these it is only a guess.
     pub frees_ms: u64,
     /// Whether the charge fits. One of a limit in shadow that does not was not made, and denied nothing.
     pub fit: Fit,
@@ -98,7 +101,8 @@ pub enum Verdict {
     Limited {
         /// Index of the first charge, in the admission's order, that does not fit.
         charge: usize,
-        /// Milliseconds until the whole call would be admitted if nothing else came; `None`: never.
+        /// Milliseconds until the whole call would be admitted if nothing else came; `None`: never. Where
+        /// only calls in flight are in the way: 1 s at most, since nobody knows when they end.
         retry_after_ms: Option<u64>,
         states: Vec<ChargeState>,
     },

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::calendar;
 use super::command::{Command, Fit, KeyCharge, KeyState, Outcome, Reply, Span};
 use super::prepare::{self, Group, Prepared};
+use super::receipt::{Receipt, Stake};
 use super::{
     Admission, CallId, ChargeState, MemoryStore, RedisOptions, RedisStore, StoreError, StoreSetupError,
     Verdict,
@@ -14,6 +15,9 @@ use super::{
 
 /// How often a command is sent again because its calendar interval had just ended.
 const STALE_TRIES: usize = 3;
+/// When a call that was refused because others are running may try again, at most. Nobody knows when they
+/// end: it may be at once, and where they are renewed their leases end later than the store says.
+const LEASE_RETRY_MS: u64 = 1_000;
 /// The memory store answers at once; the deadline only exists so that both stores take one.
 const MEMORY_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -22,27 +26,6 @@ const MEMORY_DEADLINE: Duration = Duration::from_secs(5);
 pub enum Store {
     Memory(MemoryStore),
     Redis(RedisStore),
-}
-
-/// What was charged, for a refund.
-#[derive(Clone, Debug)]
-pub struct Receipt {
-    id: CallId,
-    /// The keys of each slot group that was charged.
-    groups: Vec<Vec<String>>,
-    at_ms: u64,
-}
-
-impl Receipt {
-    /// The id under which the charges are held.
-    pub fn id(&self) -> CallId {
-        self.id
-    }
-
-    /// Store time of the admission in ms; 0 where nothing was charged.
-    pub fn at_ms(&self) -> u64 {
-        self.at_ms
-    }
 }
 
 impl Store {
@@ -85,10 +68,44 @@ impl Store {
     pub async fn refund(&self, receipt: &Receipt) -> Result<bool, StoreError> {
         let until = self.until();
         let mut removed = false;
-        for keys in &receipt.groups {
-            removed |= self.refund_group(keys, receipt.id, until).await?;
+        for stake in &receipt.groups {
+            removed |= self.refund_group(&stake.keys, receipt.id, until).await?;
         }
         Ok(removed)
+    }
+
+    /// Extends a call's leases, each to its full length from a moment after this was asked. `false`: one that
+    /// must be held has lapsed, and its place may be another call's by now.
+    ///
+    /// # Errors
+    /// Any [`StoreError`]: the leases may last no longer than before.
+    pub async fn renew(&self, receipt: &Receipt) -> Result<bool, StoreError> {
+        let until = self.until();
+        let mut held = true;
+        for stake in receipt.groups.iter().filter(|stake| !stake.leases.is_empty()) {
+            let live = match self {
+                Self::Memory(memory) => memory.renew(&stake.leases, receipt.id),
+                Self::Redis(redis) => redis.renew(&stake.leases, receipt.id, until).await?,
+            };
+            held &= stake
+                .binding
+                .iter()
+                .zip(live)
+                .all(|(binding, live)| live || !binding);
+        }
+        Ok(held)
+    }
+
+    /// Gives a call's leases back: it has ended. What it was charged stands.
+    ///
+    /// # Errors
+    /// Any [`StoreError`]: the leases may last until they lapse.
+    pub async fn release(&self, receipt: &Receipt) -> Result<(), StoreError> {
+        let until = self.until();
+        for stake in receipt.groups.iter().filter(|stake| !stake.leases.is_empty()) {
+            self.refund_group(&stake.lease_keys(), receipt.id, until).await?;
+        }
+        Ok(())
     }
 
     /// A secret that all replicas share: the first candidate offered under `name` stays.
@@ -133,7 +150,7 @@ impl Store {
             };
             answers.note(&group, &reply)?;
             if !peek && reply.outcome != Outcome::Limited {
-                receipt.groups.push(group.keys());
+                receipt.groups.push(Stake::of(&group));
                 receipt.at_ms = reply.now;
             }
         }
@@ -162,7 +179,7 @@ impl Store {
 
     /// Undoes what earlier groups were charged.
     async fn undo(&self, receipt: &Receipt, until: Instant) {
-        for keys in &receipt.groups {
+        for Stake { keys, .. } in &receipt.groups {
             let undone = self.refund_group(keys, receipt.id, until).await;
             if let (Self::Redis(redis), Err(_)) = (self, undone) {
                 redis.undo_later(keys.clone(), receipt.id, until);
@@ -281,13 +298,17 @@ impl Answers {
     }
 
     fn note_key(&mut self, prepared: &Prepared, state: KeyState) {
-        let denies = state.fit != Fit::Now && !prepared.charge.advisory;
+        let fit = match (prepared.charge.span, state.fit) {
+            (Span::Lease { .. }, Fit::After(ms)) => Fit::After(ms.min(LEASE_RETRY_MS)),
+            (_, fit) => fit,
+        };
+        let denies = fit != Fit::Now && !prepared.charge.advisory;
         for source in &prepared.sources {
             if let Some(slot) = self.states.get_mut(source.index) {
                 *slot = ChargeState {
                     left: state.left,
                     frees_ms: state.frees_ms,
-                    fit: state.fit,
+                    fit,
                 };
             }
             // Of charges that were merged, the one with the smallest `max` is the one that denied.
@@ -296,7 +317,7 @@ impl Answers {
             }
         }
         if denies {
-            self.retry_after_ms = match (self.retry_after_ms, state.fit) {
+            self.retry_after_ms = match (self.retry_after_ms, fit) {
                 (Some(known), Fit::After(ms)) => Some(known.max(ms)),
                 _ => None,
             };

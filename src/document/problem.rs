@@ -87,14 +87,12 @@ pub fn render(problem: &Problem, level: Level, source: Option<&str>) -> String {
         help,
     } = problem;
     let mut out = format!("{file}:{line}:{column}: {level}: {message}\n");
-    let number = line.to_string();
-    let margin = " ".repeat(number.len());
-    if let Some((excerpt, before)) = source.and_then(|text| excerpt(text, problem.place())) {
-        let indent = " ".repeat(before);
-        // Writing to a string cannot fail.
-        let _ = write!(out, " {number} | {excerpt}\n {margin} | {indent}^\n");
+    if let Some(excerpt) = source.and_then(|text| excerpt(text, problem.place())) {
+        out.push_str(&excerpt);
     }
     if let Some(help) = help {
+        let margin = " ".repeat(line.to_string().len());
+        // Writing to a string cannot fail.
         let _ = writeln!(out, " {margin} = help: {help}");
     }
     out
@@ -103,10 +101,20 @@ pub fn render(problem: &Problem, level: Level, source: Option<&str>) -> String {
 /// How much of a line is shown on each side of the place, in characters.
 const REACH: usize = 60;
 
+/// The line of a text that holds the place, with its number, and a caret below the place: two lines. `None`
+/// where nothing stands there.
+pub fn excerpt(text: &str, place: Place) -> Option<String> {
+    let (excerpt, before) = around(text, place)?;
+    let number = place.line.to_string();
+    let margin = " ".repeat(number.len());
+    let indent = " ".repeat(before);
+    Some(format!(" {number} | {excerpt}\n {margin} | {indent}^\n"))
+}
+
 /// The part of the line around the place, and how many characters stand before the place in it.
 /// Control characters are replaced one for one, so that the caret stays below its place and a file
 /// cannot steer the terminal.
-fn excerpt(text: &str, place: Place) -> Option<(String, usize)> {
+fn around(text: &str, place: Place) -> Option<(String, usize)> {
     let line = line(text.strip_prefix('\u{feff}').unwrap_or(text), place.line)?;
     let at = usize::try_from(place.column).ok()?.checked_sub(1)?;
     let from = at.saturating_sub(REACH);

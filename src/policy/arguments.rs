@@ -17,6 +17,9 @@ use crate::document::shown;
 /// The most memory that one compiled `pattern` may take, in bytes.
 const PATTERN_SIZE: usize = 1 << 20;
 
+/// Of arguments that break a schema in many places, so many are shown.
+const MISFITS: usize = 8;
+
 /// A compiled schema.
 pub(super) struct Arguments {
     validator: Validator,
@@ -106,6 +109,28 @@ impl Arguments {
             at: error.instance_path().as_str().to_owned(),
             keyword: error.kind().keyword().to_owned(),
         })
+    }
+
+    /// Everything that [`Arguments::check`] could refuse for, at most eight: where in the arguments, the keyword or
+    /// why nothing can be said, and where the keyword stands in the schema.
+    pub(super) fn every_misfit(
+        &self,
+        facts: &Facts<'_>,
+    ) -> Vec<(String, Result<String, &'static str>, String)> {
+        let doubtful = |doubt: Doubt| vec![(String::new(), Err(doubt.as_str()), String::new())];
+        let Some(arguments) = facts.arguments() else {
+            return doubtful(Doubt::Unread);
+        };
+        let value = match self.read(arguments) {
+            Ok(value) => value,
+            Err(doubt) => return doubtful(doubt),
+        };
+        let misfits = self.validator.iter_errors(&value).map(|error| {
+            let at = error.instance_path().as_str().to_owned();
+            let keyword = error.kind().keyword().to_owned();
+            (at, Ok(keyword), error.schema_path().as_str().to_owned())
+        });
+        misfits.take(MISFITS).collect()
     }
 
     /// The value as the validator takes it: without keys that only case tells from a name of the

@@ -99,6 +99,15 @@ pub(super) fn decide<'p>(
 /// Decides a method that is not `tools/call`. Methods of the protocol always pass, others follow `methods` and
 /// the `default` of every policy. The plan charges nothing.
 pub fn plan_method(policies: &[Arc<Policy>], method: &str) -> Decision {
+    decide_method(policies, method, &mut Unwatched)
+}
+
+/// [`plan_method`], seen by `watch`.
+pub(super) fn decide_method<'p>(
+    policies: &'p [Arc<Policy>],
+    method: &str,
+    watch: &mut impl Watch<'p>,
+) -> Decision {
     let mut shadow = Vec::new();
     let mut judge = || {
         if is_protocol_method(method) {
@@ -108,9 +117,17 @@ pub fn plan_method(policies: &[Arc<Policy>], method: &str) -> Decision {
             return Err(refusal::no_policy(method));
         }
         for policy in policies {
+            let tried = Tried::Method(policy.methods.get(method));
             match policy.opens(method, policies.len() > 1) {
-                Err(denial) if policy.is_shadow() => shadow.push(denial),
-                answer => answer?,
+                Ok(()) => watch.tried(policy, tried, Said::Passed),
+                Err(denial) if policy.is_shadow() => {
+                    watch.tried(policy, tried, Said::Noted(&denial));
+                    shadow.push(denial);
+                }
+                Err(denial) => {
+                    watch.tried(policy, tried, Said::Refused(&denial));
+                    return Err(denial);
+                }
             }
         }
         Ok(())

@@ -16,6 +16,7 @@ mod conform;
 mod decide;
 mod diff;
 mod digest;
+mod explain;
 mod facts;
 mod fold;
 mod folder;
@@ -45,10 +46,15 @@ pub use claims::Claims;
 pub use compiled::Policy;
 pub use decide::{Call, Decision, Plan, plan_method, plan_tool, visible};
 pub use diff::{Difference, diff};
+pub use explain::{
+    Answer, Asked, Broken, Condition, Counting, Explanation, Fate, Heard, Known, Leaf, Led, Read, Step,
+    counting_in_words, explain_method, explain_tool, place_of, scope_as_written, subject_in_words,
+    units_in_whole, window_in_words,
+};
 pub use load::{Loaded, load, load_against};
 pub use methods::is_protocol_method;
 pub use recorded::{RECORDED_AT_MOST, Recorded};
-pub use refusal::{limited, store_unavailable};
+pub use refusal::{limited, store_unavailable, without_id};
 pub use schema::{schema, schema_text};
 pub use together::check_together;
 pub use types::{Caller, Charge, Denial, Limit, OnStoreError, Outcome, Scope, Subject, Unit, Window};

@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Collected, Full};
 use hyper::body::Incoming;
 use jiff::Timestamp;
 
@@ -15,7 +15,8 @@ use super::body::{self, BodyError, GateBody, InFlight};
 use super::exchange::{Exchange, Form, Judged, form_of, judge};
 use super::headers::{self, MCP_METHOD, MCP_NAME, PROTOCOL_VERSION, SESSION_ID};
 use super::ledger::Ledger;
-use super::respond::{Refusal, preflight, refuse};
+use super::legacy::{Endpoint, NoStream};
+use super::respond::{Addressed, Refusal, accepted, preflight, refuse};
 use super::route::{Route, route};
 use super::stage::{Charged, Sent, admit};
 use super::upstream::{Connection, UpstreamError};
@@ -86,6 +87,7 @@ async fn judged(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
         grant,
         upstream,
         session: None,
+        endpoint: None,
         headers: &parts.headers,
     };
     let Ok(session) = session(gate, grant, server, &parts.headers) else {
@@ -98,9 +100,20 @@ async fn judged(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
             "a session id that this grant was not given",
         );
     };
-    let known = Known { session, ..known };
+    let Ok(endpoint) = Endpoint::of(gate, server, &grant.id, parts.uri.query()) else {
+        let message = "an endpoint that this grant was not given";
+        return known.invalid(&Refusal::NoStream, message);
+    };
+    let known = Known {
+        session,
+        endpoint: endpoint.as_ref(),
+        ..known
+    };
     if parts.method == Method::POST {
-        known.post(body).await
+        match &endpoint {
+            None => known.post(body).await,
+            Some(endpoint) => legacy(&known, endpoint, body).await,
+        }
     } else {
         known.stream(parts.method).await
     }
@@ -139,15 +152,40 @@ struct Known<'r> {
     grant: &'r Arc<Grant>,
     upstream: &'r Arc<Upstream>,
     session: Option<&'r str>,
+    /// Where the message goes, if it came by the transport of 2024-11-05.
+    endpoint: Option<&'r Endpoint>,
     headers: &'r HeaderMap,
 }
 
+/// A message of the transport of 2024-11-05: an answer of our own goes out on its stream.
+async fn legacy(known: &Known<'_>, endpoint: &Endpoint, body: Incoming) -> Answer {
+    let streams = &known.gate.legacy;
+    if !streams.is_open(endpoint) {
+        return known.invalid(&Refusal::NoStream, "an endpoint whose stream is not open here");
+    }
+    let answer = known.post(body).await;
+    if answer.extensions().get::<Addressed>().is_none() {
+        return answer;
+    }
+    // our own answers are whole, and never fail
+    let message = answer.into_body().collect().await.map(Collected::to_bytes);
+    match streams.tell(endpoint, &message.unwrap_or_default()) {
+        Ok(()) => accepted(),
+        Err(NoStream) => refuse(&Refusal::NoStream),
+    }
+}
+
 impl Known<'_> {
+    /// The upstream's name for the session.
+    fn session_name(&self) -> Option<&str> {
+        self.endpoint.map(Endpoint::session).or(self.session)
+    }
+
     fn ledger(&self, method: &str) -> Ledger {
         let mut ledger = Ledger::open(self.gate, self.id, &self.upstream.name);
         ledger.grant(self.grant);
         ledger.method(method);
-        if let Some(session) = self.session {
+        if let Some(session) = self.session_name() {
             ledger.session(session);
         }
         ledger
@@ -193,7 +231,7 @@ impl Known<'_> {
         let exchange = Exchange {
             grant: self.grant,
             server: &self.upstream.name,
-            session: self.session,
+            session: self.session_name(),
             modern: message.is_modern(version),
             message: &message,
         };
@@ -229,8 +267,14 @@ impl Known<'_> {
             Ok(charged) => {
                 self.gate.recorder.metrics.judged(started.elapsed().as_secs_f64());
                 let headers = headers::to_upstream(self.headers, self.session);
-                let request = self.upstream.request(Method::POST, headers, body.clone());
-                let asked = self.asked(exchange.modern, answer::carries(message));
+                let target = self.endpoint.map(|endpoint| &endpoint.target);
+                let request = self.upstream.request(Method::POST, target, headers, body.clone());
+                let carries = match self.endpoint {
+                    // the answer comes on the stream: nobody waits for this body
+                    Some(_) => Carries::Perhaps,
+                    None => answer::carries(message),
+                };
+                let asked = self.asked(exchange.modern, carries);
                 forward(&asked, connection, charged, request, answerable(message)).await
             }
             Err(refused) => {
@@ -249,20 +293,17 @@ impl Known<'_> {
         };
         let headers = headers::to_upstream(self.headers, self.session);
         let is_get = method == Method::GET;
-        let request = self.upstream.request(method, headers, Bytes::new());
+        let request = self.upstream.request(method, None, headers, Bytes::new());
         let carries = if is_get {
             Carries::Awaited
         } else {
             Carries::Perhaps
         };
-        forward(
-            &self.asked(false, carries),
-            connection,
-            Charged::free(ledger),
-            request,
-            None,
-        )
-        .await
+        let asked = Asked {
+            opens_stream: is_get,
+            ..self.asked(false, carries)
+        };
+        forward(&asked, connection, Charged::free(ledger), request, None).await
     }
 
     const fn asked(&self, modern: bool, carries: Carries) -> Asked<'_> {
@@ -272,6 +313,8 @@ impl Known<'_> {
             upstream: self.upstream,
             modern,
             carries,
+            opens_stream: false,
+            endpoint: self.endpoint,
         }
     }
 
@@ -336,16 +379,38 @@ async fn forward(
     id: Option<&str>,
 ) -> Answer {
     let in_flight = InFlight::start(asked.gate.recorder.metrics.in_flight(&asked.upstream.name));
-    let sent = charged.send();
-    let answer = match connection.send(request).await {
+    let mut sent = charged.send();
+    let mut held = sent.take_held();
+    if let (Some(endpoint), Some(id), Some(holding)) = (asked.endpoint, id, held.take()) {
+        // until the answer passes on the stream
+        if let Err(back) = asked.gate.legacy.hold(endpoint, id, holding) {
+            let error = UpstreamError::LeaseOver;
+            sent.failed(&error, Some(back));
+            return refuse(&Refusal::Upstream {
+                error: &error,
+                id: Some(id),
+            });
+        }
+    }
+    let answer = match connection.send(request, &mut held).await {
         Ok(answer) => answer,
         Err(error) => {
+            let held = held.or_else(|| {
+                asked
+                    .endpoint
+                    .zip(id)
+                    .and_then(|(endpoint, id)| asked.gate.legacy.take(endpoint, id))
+            });
             tracing::warn!(server = asked.upstream.name, %error, "no answer from the upstream");
-            sent.failed(&error);
+            sent.failed(&error, held);
             return refuse(&Refusal::Upstream { error: &error, id });
         }
     };
     let status = answer.status().as_u16();
+    if let (Some(endpoint), Some(id), false) = (asked.endpoint, id, answer.status().is_success()) {
+        // nothing will come on the stream
+        drop(asked.gate.legacy.take(endpoint, id));
+    }
     let mut answer = match answer::pass_on(asked, answer).await {
         Ok(answer) => answer,
         Err(unusable) => return unusable_answer(&asked.upstream.name, &unusable, sent, status, id),

@@ -11,7 +11,9 @@ mod fallback;
 mod front;
 mod handle;
 mod headers;
+mod held;
 mod ledger;
+mod legacy;
 mod ratelimit;
 mod respond;
 mod route;
@@ -23,6 +25,7 @@ mod written;
 
 pub use accept::{Shutdown, accept};
 pub use fallback::Fallback;
+pub use legacy::Streams;
 pub use session::SessionKey;
 pub use upstream::Upstream;
 
@@ -49,6 +52,7 @@ pub struct Gate {
     pub fallback: Fallback,
     pub recorder: Recorder,
     pub session_key: SessionKey,
+    pub legacy: Streams,
     pub front: Front,
     pub limits: Limits,
     /// Names this process in records.

@@ -5,8 +5,11 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::Gate;
 use super::fallback::Without;
+use super::held::Held;
 use super::ledger::Ledger;
 use super::upstream::UpstreamError;
 use crate::counters::{Admission, ChargeState, Fit, Receipt, Store, StoreError, Verdict};
@@ -20,6 +23,8 @@ struct Standing {
     ledger: Ledger,
     /// None where nothing was charged.
     receipt: Option<Receipt>,
+    /// None where the call takes no place among those that may run at once.
+    held: Option<Held>,
     /// Charged to the fallback's counters, because the store did not answer.
     degraded: bool,
 }
@@ -40,11 +45,7 @@ pub struct NotAdmitted {
 /// hangs up in the middle leaves no half-charged state behind.
 pub async fn admit(ledger: Ledger, tool: &str, charges: Vec<Charge>) -> Result<Charged, Box<NotAdmitted>> {
     if charges.is_empty() {
-        return Ok(Charged(Some(Standing {
-            ledger,
-            receipt: None,
-            degraded: false,
-        })));
+        return Ok(Charged::free(ledger));
     }
     let gate = Arc::clone(ledger.gate());
     if matches!(gate.store, Store::Memory(_)) {
@@ -73,15 +74,18 @@ async fn charge(
         charges,
     };
     let timer = gate.recorder.metrics.store("admit");
+    let asked = Instant::now();
     let result = gate.store.admit(&admission).await;
     timer.end(result.as_ref().err().map(StoreError::code));
     let denial = match result {
         Ok(Verdict::Admitted { receipt, states }) => {
             ledger.noted(not_held(&admission.charges, &states, &tool));
             ledger.charges(admission.charges, states, Some(receipt.at_ms()));
+            let held = Held::start(&gate, &receipt, asked);
             return Ok(Charged(Some(Standing {
                 ledger,
                 receipt: Some(receipt),
+                held,
                 degraded: false,
             })));
         }
@@ -108,6 +112,8 @@ async fn charge(
                     return Ok(Charged(Some(Standing {
                         ledger,
                         receipt,
+                        // a place among calls at once is never taken without the store
+                        held: None,
                         degraded: true,
                     })));
                 }
@@ -157,6 +163,7 @@ impl Charged {
         Self(Some(Standing {
             ledger,
             receipt: None,
+            held: None,
             degraded: false,
         }))
     }
@@ -187,14 +194,24 @@ impl Sent {
         }
     }
 
-    /// No answer. Where nothing was sent the charge is taken back.
-    pub fn failed(self, error: &UpstreamError) {
-        let Some(standing) = self.0 else { return };
+    /// What the call holds: it goes with the request and its answer.
+    pub fn take_held(&mut self) -> Option<Held> {
+        self.0.as_mut().and_then(|standing| standing.held.take())
+    }
+
+    /// No answer. Where nothing was sent the charge is taken back; what the call `held` in any case.
+    pub fn failed(self, error: &UpstreamError, held: Option<Held>) {
+        let Some(mut standing) = self.0 else { return };
+        standing.held = held;
         let message = error.to_string();
         if error.nothing_sent() {
             standing.refund(move |ledger, refunded| ledger.failed(&message, None, "unsent", refunded));
         } else {
-            let ended = if error.is_timeout() { "timeout" } else { "broken" };
+            let ended = match error {
+                UpstreamError::LeaseLost => "cut",
+                error if error.is_timeout() => "timeout",
+                _ => "broken",
+            };
             standing.ledger.failed(&message, None, ended, false);
         }
     }
@@ -217,8 +234,10 @@ impl Standing {
         let Self {
             ledger,
             receipt,
+            held,
             degraded,
         } = self;
+        held.into_iter().for_each(Held::refunded);
         let (Some(receipt), Ok(runtime)) = (receipt, tokio::runtime::Handle::try_current()) else {
             // nothing to take back; or the process is going down and, in doubt, the charge stays
             record(ledger, false);
