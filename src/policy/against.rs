@@ -43,7 +43,10 @@ pub(super) fn against(
             continue;
         }
         let mut uses = uses_of_blocks(&tool.blocks, &entry.blocks);
-        uses.extend(uses_of_limits(&tool.limits, &entry.limits));
+        uses.extend(uses_of_limits(
+            tool.limits.iter().chain(&tool.concurrency),
+            &entry.limits,
+        ));
         check_paths(&uses, Some(key), tools, warnings);
     }
     let mut everywhere = uses_of_blocks(&written.all_blocks, &policy.all_blocks);

@@ -72,10 +72,13 @@ pub(super) fn uses_of_blocks<'p>(written: &'p WrittenBlocks<'_>, blocks: &'p Blo
     require.chain(deny_if).collect()
 }
 
-pub(super) fn uses_of_limits<'p>(written: &'p [WrittenLimit<'_>], limits: &'p [Rated]) -> Vec<Use<'p>> {
+pub(super) fn uses_of_limits<'p, 'n: 'p>(
+    written: impl IntoIterator<Item = &'p WrittenLimit<'n>>,
+    limits: &'p [Rated],
+) -> Vec<Use<'p>> {
     let mut uses = Vec::new();
     // The limits as written come first; the one of `rate_limit` looks at no argument.
-    for (written, rated) in written.iter().zip(limits) {
+    for (written, rated) in written.into_iter().zip(limits) {
         if let Weight::From(path) = &rated.weight {
             uses.push(Use {
                 place: written.increment_from.map_or(written.place, |from| from.place),

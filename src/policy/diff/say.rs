@@ -2,7 +2,7 @@
 
 use super::super::compiled::{Block, Rated, Weight};
 use super::super::condition::Condition;
-use super::super::types::{OnStoreError, Scope};
+use super::super::types::{OnStoreError, Scope, Window};
 use super::super::window::shown_window;
 use crate::document::quoted;
 
@@ -26,11 +26,14 @@ pub(super) fn say_block(conditions: &[Condition], block: &Block) -> String {
 pub(super) fn say_limit(rated: &Rated, strictest: OnStoreError) -> String {
     let limit = &rated.alone;
     let unit = 10_u64.checked_pow(u32::from(limit.scale)).unwrap_or(1);
-    let mut text = format!(
-        "{} per {}",
+    let (max, window) = (
         limit.max.checked_div(unit).unwrap_or(limit.max),
-        shown_window(limit.window)
+        shown_window(limit.window),
     );
+    let mut text = match limit.window {
+        Window::Lease { .. } => format!("{max} at once, with a lease of {window},"),
+        Window::Sliding { .. } | Window::Calendar(_) => format!("{max} per {window}"),
+    };
     let value = rated.value.as_ref().map_or("", |path| path.text.as_str());
     match limit.scope {
         Scope::Grant => text.push_str(" for each grant"),

@@ -240,3 +240,12 @@ fn in_a_policy_in_shadow_the_order_of_limits_counts_where_some_are_in_shadow_by_
     assert_eq!(told(&with(own, other), &with(own, other)), Vec::<String>::new());
     assert!(!told(&with(own, other), &with(other, own)).is_empty());
 }
+
+#[test]
+fn calls_at_once_are_told_as_such() {
+    let with = |max: u64| {
+        format!("default: deny\ntools: {{ a: {{ concurrency: {{counter: c, max: {max}, lease: 10m}} }} }}")
+    };
+    let text = "a: limit c: 3 at once, with a lease of 10 minutes, for each grant → 2 at once, with a lease of 10 minutes, for each grant";
+    assert_eq!(told(&with(3), &with(2)), [text]);
+}
