@@ -16,4 +16,5 @@ pub mod mcp;
 pub mod policy;
 pub mod proxy;
 pub mod record;
+pub mod replay;
 pub mod settings;

@@ -20,6 +20,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("mcp", ""),
     ("policy", "document mcp"),
     ("counters", "policy"),
+    ("replay", "counters mcp policy"),
     ("settings", "document"),
     ("grants", "policy settings"),
     ("record", "policy"),
@@ -37,7 +38,7 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     (
         "cli",
-        "app client convert counters demo document grants mcp policy record settings",
+        "app client convert counters demo document grants mcp policy record replay settings",
     ),
     ("main", "cli"),
     // The crate root declares the rooms and re-exports nothing: `crate::Thing` would hide an arrow.
@@ -48,7 +49,7 @@ const ROOMS: &[(&str, &str)] = &[
 const MUST_EXIST: &[&str] = &["counters", "mcp", "policy"];
 
 /// Rooms without I/O and without a clock: what they answer depends on what they are given, and on nothing else.
-const PURE_ROOMS: &[&str] = &["convert", "document", "mcp", "policy"];
+const PURE_ROOMS: &[&str] = &["convert", "document", "mcp", "policy", "replay"];
 
 /// What a pure room may not name, beside every dependency that [`PURE_CRATES`] does not list.
 const IMPURE: &[&str] = &[

@@ -34,6 +34,8 @@ mod legacy;
 mod lists;
 #[path = "wire/records.rs"]
 mod records;
+#[path = "wire/replayed.rs"]
+mod replayed;
 #[path = "wire/robust.rs"]
 mod robust;
 #[path = "wire/sessions.rs"]

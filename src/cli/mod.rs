@@ -8,6 +8,7 @@ mod demo;
 mod diff;
 mod explain;
 mod grant;
+mod replay;
 mod report;
 pub mod schema;
 mod serve;
@@ -76,6 +77,11 @@ enum Command {
     ///
     /// Needs no server and no store.
     Explain(Box<explain::Options>),
+    /// Replay recorded decisions under other policies: what would have been decided differently?
+    ///
+    /// Limits are simulated on the recorded times. What depends on values that are not on record is counted apart.
+    #[command(after_help = replay::EXAMPLES)]
+    Replay(replay::Args),
     /// Make tokens for grants.
     #[command(subcommand)]
     Grant(grant::Command),
@@ -115,6 +121,7 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
         Command::Check(args) => check_config::run(&args, out),
         Command::Diff(args) => diff::run(&args, out),
         Command::Explain(options) => explain::run(&options, out),
+        Command::Replay(args) => replay::run(&args, out),
         Command::Grant(command) => grant::run(&command, out),
         Command::ExampleServer { listen } => demo::example_server(listen, out),
         Command::Schema => schema::run(out).map(|()| 0).map_err(Into::into),

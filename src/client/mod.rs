@@ -80,6 +80,11 @@ pub enum ClientError {
     },
     #[error("the server's list of tools cannot be read: {0}")]
     List(#[from] NotTools),
+    #[error("{in_a_session}; asked as revision {MODERN} asks: {modern}")]
+    Neither {
+        modern: Box<Self>,
+        in_a_session: Box<Self>,
+    },
     #[error("the server's list of tools does not end: more than {PAGES} pages or {TOOLS} tools")]
     Endless,
 }
@@ -152,11 +157,14 @@ async fn ask(wire: &Wire) -> Result<Listed, ClientError> {
             revision: modern.revision,
         }),
         Err(
-            ClientError::Status(_)
+            modern @ (ClientError::Status(_)
             | ClientError::Refused { .. }
             | ClientError::NotMcp
-            | ClientError::List(NotTools::NoList),
-        ) => in_a_session(wire).await,
+            | ClientError::List(NotTools::NoList)),
+        ) => in_a_session(wire).await.map_err(|error| ClientError::Neither {
+            modern: Box::new(modern),
+            in_a_session: Box::new(error),
+        }),
         Err(error) => Err(error),
     }
 }
@@ -189,17 +197,19 @@ async fn pages(wire: &Wire, session: &Session) -> Result<Vec<Tool>, ClientError>
     let mut seen = HashSet::new();
     let mut cursor: Option<String> = None;
     for _ in 0..PAGES {
-        let mut params = json!({});
+        let mut params = serde_json::Map::new();
         if let Some(cursor) = &cursor {
-            params["cursor"] = json!(cursor);
+            params.insert("cursor".to_owned(), json!(cursor));
         }
         if session.modern {
-            params["_meta"] = json!({
+            let meta = json!({
                 "io.modelcontextprotocol/protocolVersion": session.revision,
                 "io.modelcontextprotocol/clientInfo": client_info(),
                 "io.modelcontextprotocol/clientCapabilities": {},
             });
+            params.insert("_meta".to_owned(), meta);
         }
+        let params = Value::Object(params);
         let Reply { result, .. } = wire.request("tools/list", &params, Some(session)).await?;
         let page = Page::read(&result)?;
         tools.extend(page.tools);

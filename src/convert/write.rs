@@ -34,24 +34,8 @@ pub(super) fn write(file: &str, new: &New<'_>) -> Written {
         text: String::new(),
         origins: Vec::new(),
     };
+    head(&mut out, file, new);
     let top = Place::START;
-    for line in [
-        format!("# Converted from {} by `toolgate check --convert`.", shown(file)),
-        "# Counters count for all grants of the server together, as before; `scope: grant` counts for each grant.".to_owned(),
-        "# A condition that cannot be evaluated (a number where text is compared) refuses the call.".to_owned(),
-        "# A call stays charged when the server answers it with an error.".to_owned(),
-    ] {
-        out.line(top, &line);
-    }
-    if !new.allow {
-        out.line(
-            top,
-            "# `default: deny` closes methods such as resources/read too; `methods` opens them one by one.",
-        );
-    }
-    for line in new.description.unwrap_or_default().lines() {
-        out.line(top, &format!("# {}", shown(line)));
-    }
     let on_hide: Vec<String> = new
         .notes
         .iter()
@@ -98,6 +82,28 @@ pub(super) fn write(file: &str, new: &New<'_>) -> Written {
         }
     }
     out
+}
+
+/// What holds for the whole policy, and what the old one says of itself.
+fn head(out: &mut Written, file: &str, new: &New<'_>) {
+    let top = Place::START;
+    for line in [
+        format!("# Converted from {} by `toolgate check --convert`.", shown(file)),
+        "# Counters count for all grants of the server together, as before; `scope: grant` counts for each grant.".to_owned(),
+        "# A condition that cannot be evaluated (a number where text is compared) refuses the call.".to_owned(),
+        "# A call stays charged when the server answers it with an error.".to_owned(),
+    ] {
+        out.line(top, &line);
+    }
+    if !new.allow {
+        out.line(
+            top,
+            "# `default: deny` closes methods such as resources/read too; `methods` opens them one by one.",
+        );
+    }
+    for line in new.description.unwrap_or_default().lines() {
+        out.line(top, &format!("# {}", shown(line)));
+    }
 }
 
 impl Entry<'_> {

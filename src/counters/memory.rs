@@ -17,7 +17,7 @@ pub struct MemoryStore {
     inner: Mutex<Inner>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Inner {
     model: Model,
     /// The latest time seen: a clock given by a test may step back, which must not undo a sweep.
@@ -48,6 +48,15 @@ impl MemoryStore {
         Self {
             clock: Box::new(clock),
             inner: Mutex::default(),
+        }
+    }
+
+    /// What it holds, on another clock.
+    pub(super) fn copy(&self, clock: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        let inner = self.with(|inner| inner.clone());
+        Self {
+            clock: Box::new(clock),
+            inner: Mutex::new(inner),
         }
     }
 

@@ -4,6 +4,7 @@
 //! length `window` sum to at most `max`. [`model`] states the rules in plain Rust and is the
 //! specification; `lua/admit.lua` is the same in Redis, and a property test compares every reply.
 
+mod answers;
 pub mod calendar;
 pub mod command;
 pub mod history;
@@ -13,6 +14,7 @@ pub mod model;
 mod prepare;
 mod receipt;
 mod redis;
+mod simulation;
 mod store;
 pub mod wire;
 
@@ -25,6 +27,7 @@ pub use command::Fit;
 pub use memory::MemoryStore;
 pub use receipt::Receipt;
 pub use redis::{RedisOptions, RedisStore, StoreSetupError};
+pub use simulation::Simulation;
 pub use store::Store;
 
 use crate::policy::Charge;
@@ -104,6 +107,8 @@ pub enum Verdict {
         /// Milliseconds until the whole call would be admitted if nothing else came; `None`: never. Where
         /// only calls in flight are in the way: 1 s at most, since nobody knows when they end.
         retry_after_ms: Option<u64>,
+        /// Store time of the answer in ms.
+        at_ms: u64,
         states: Vec<ChargeState>,
     },
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::CallId;
-use super::command::Held;
+use super::command::{Held, Reply};
 use super::prepare::Group;
 
 /// What was charged, for a refund, and which leases are held.
@@ -54,6 +54,25 @@ impl Receipt {
     /// Store time of the admission in ms; 0 where nothing was charged.
     pub fn at_ms(&self) -> u64 {
         self.at_ms
+    }
+
+    /// Of a call that has been charged nothing yet.
+    pub(super) fn none(id: CallId) -> Self {
+        Self {
+            id,
+            groups: Vec::new(),
+            at_ms: 0,
+        }
+    }
+
+    pub(super) fn charged(&mut self, group: &Group, reply: &Reply) {
+        self.groups.push(Stake::of(group));
+        self.at_ms = reply.now;
+    }
+
+    /// The keys of each slot group that was charged.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &[String]> {
+        self.groups.iter().map(|stake| stake.keys.as_slice())
     }
 
     /// How long the shortest of the call's leases lasts unless it is renewed; `None`: it holds none.

@@ -4,20 +4,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::answers::Answers;
 use super::calendar;
-use super::command::{Command, Fit, KeyCharge, KeyState, Outcome, Reply, Span};
+use super::command::{Command, KeyCharge, Outcome, Reply, Span};
 use super::prepare::{self, Group, Prepared};
 use super::receipt::{Receipt, Stake};
-use super::{
-    Admission, CallId, ChargeState, MemoryStore, RedisOptions, RedisStore, StoreError, StoreSetupError,
-    Verdict,
-};
+use super::{Admission, CallId, MemoryStore, RedisOptions, RedisStore, StoreError, StoreSetupError, Verdict};
 
 /// How often a command is sent again because its calendar interval had just ended.
 const STALE_TRIES: usize = 3;
-/// When a call that was refused because others are running may try again, at most. Nobody knows when they
-/// end: it may be at once, and where they are renewed their leases end later than the store says.
-const LEASE_RETRY_MS: u64 = 1_000;
 /// The memory store answers at once; the deadline only exists so that both stores take one.
 const MEMORY_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -131,11 +126,7 @@ impl Store {
     }
 
     async fn judge(&self, admission: &Admission, peek: bool) -> Result<Verdict, StoreError> {
-        let mut receipt = Receipt {
-            id: admission.id,
-            groups: Vec::new(),
-            at_ms: 0,
-        };
+        let mut receipt = Receipt::none(admission.id);
         let mut answers = Answers::new(admission.charges.len());
         let until = self.until();
         for group in prepare::groups(self.prefix(), admission, self.by_slot_group())? {
@@ -150,8 +141,7 @@ impl Store {
             };
             answers.note(&group, &reply)?;
             if !peek && reply.outcome != Outcome::Limited {
-                receipt.groups.push(Stake::of(&group));
-                receipt.at_ms = reply.now;
+                receipt.charged(&group, &reply);
             }
         }
         if answers.denied() {
@@ -210,7 +200,12 @@ impl Store {
     }
 }
 
-fn run_in_memory(memory: &MemoryStore, group: &Group, id: CallId, peek: bool) -> Result<Reply, StoreError> {
+pub(super) fn run_in_memory(
+    memory: &MemoryStore,
+    group: &Group,
+    id: CallId,
+    peek: bool,
+) -> Result<Reply, StoreError> {
     let mut times = vec![memory.now(); group.charges.len()];
     for _ in 0..STALE_TRIES {
         let charges = at_times(group, &times)?;
@@ -250,89 +245,4 @@ fn at_time(prepared: &Prepared, at: u64) -> Result<KeyCharge, StoreError> {
         charge.span = Span::Calendar { start, end };
     }
     Ok(charge)
-}
-
-/// The states of all charges, gathered from the groups' replies.
-struct Answers {
-    states: Vec<ChargeState>,
-    /// Lowest index of a charge that does not fit.
-    first: Option<usize>,
-    /// When every charge that does not fit would; `None`: never.
-    retry_after_ms: Option<u64>,
-}
-
-impl Answers {
-    fn new(charges: usize) -> Self {
-        let states = vec![
-            ChargeState {
-                left: 0,
-                frees_ms: 0,
-                fit: Fit::Now,
-            };
-            charges
-        ];
-        Self {
-            states,
-            first: None,
-            retry_after_ms: Some(0),
-        }
-    }
-
-    const fn denied(&self) -> bool {
-        self.first.is_some()
-    }
-
-    fn note(&mut self, group: &Group, reply: &Reply) -> Result<(), StoreError> {
-        if group.charges.len() != reply.states.len() {
-            return Err(StoreError::Protocol("not one state for each key"));
-        }
-        for (prepared, state) in group.charges.iter().zip(&reply.states) {
-            self.note_key(prepared, *state);
-        }
-        if reply.outcome == Outcome::Limited && !self.denied() {
-            return Err(StoreError::Protocol(
-                "a denial without a charge that does not fit",
-            ));
-        }
-        Ok(())
-    }
-
-    fn note_key(&mut self, prepared: &Prepared, state: KeyState) {
-        let fit = match (prepared.charge.span, state.fit) {
-            (Span::Lease { .. }, Fit::After(ms)) => Fit::After(ms.min(LEASE_RETRY_MS)),
-            (_, fit) => fit,
-        };
-        let denies = fit != Fit::Now && !prepared.charge.advisory;
-        for source in &prepared.sources {
-            if let Some(slot) = self.states.get_mut(source.index) {
-                *slot = ChargeState {
-                    left: state.left,
-                    frees_ms: state.frees_ms,
-                    fit,
-                };
-            }
-            // Of charges that were merged, the one with the smallest `max` is the one that denied.
-            if denies && source.max == prepared.charge.max {
-                self.first = Some(self.first.map_or(source.index, |first| first.min(source.index)));
-            }
-        }
-        if denies {
-            self.retry_after_ms = match (self.retry_after_ms, fit) {
-                (Some(known), Fit::After(ms)) => Some(known.max(ms)),
-                _ => None,
-            };
-        }
-    }
-
-    fn verdict(self, receipt: Receipt) -> Verdict {
-        let (states, retry_after_ms) = (self.states, self.retry_after_ms);
-        match self.first {
-            Some(charge) => Verdict::Limited {
-                charge,
-                retry_after_ms,
-                states,
-            },
-            None => Verdict::Admitted { receipt, states },
-        }
-    }
 }

@@ -12,7 +12,7 @@ use super::suggest::{list, nearest, resembling};
 use super::written::{Located, WrittenPolicy};
 use crate::document::quoted;
 use crate::mcp::tools::Tool;
-use uses::{check_paths, uses_of_blocks, uses_of_limits};
+use uses::{check_paths, uses_of_blocks, uses_of_limits, uses_of_record};
 
 /// How many names one message tells.
 const SHOWN: usize = 8;
@@ -48,6 +48,7 @@ pub(super) fn against(
     }
     let mut everywhere = uses_of_blocks(&written.all_blocks, &policy.all_blocks);
     everywhere.extend(uses_of_limits(&written.all_tools, &policy.all_tools));
+    everywhere.extend(uses_of_record(&written.record, &policy.record));
     check_paths(&everywhere, None, &ruled.passing, warnings);
 }
 

@@ -103,12 +103,30 @@ impl Arguments {
     /// # Errors
     /// Where the arguments do not satisfy the schema, or some server could read them otherwise.
     pub(super) fn check(&self, facts: &Facts<'_>) -> Result<(), Misfit> {
-        let arguments = facts.arguments().ok_or(Misfit::Doubt(Doubt::Unread))?;
+        let arguments = match facts.whole() {
+            // whoever asked for a call on record has noted it
+            Err(Doubt::Unrecorded) => return self.names_alone(facts),
+            whole => whole.map_err(Misfit::Doubt)?,
+        };
         let value = self.read(arguments).map_err(Misfit::Doubt)?;
         self.validator.validate(&value).map_err(|error| Misfit::Broken {
             at: error.instance_path().as_str().to_owned(),
             keyword: error.kind().keyword().to_owned(),
         })
+    }
+
+    /// What the names of a call on record tell, whatever its values.
+    fn names_alone(&self, facts: &Facts<'_>) -> Result<(), Misfit> {
+        match facts.arguments() {
+            Some(Json::Object(entries)) if entries.iter().any(|(key, _)| self.is_lookalike(key)) => {
+                Err(Misfit::Doubt(Doubt::Lookalike))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn is_lookalike(&self, key: &str) -> bool {
+        !self.names.contains(key) && self.folded.contains(&folded(key))
     }
 
     /// Everything that [`Arguments::check`] could refuse for, at most eight: where in the arguments, the keyword or
@@ -141,7 +159,7 @@ impl Arguments {
                 let members: Result<_, Doubt> = entries
                     .iter()
                     .map(|(key, value)| {
-                        if !self.names.contains(key.as_ref()) && self.folded.contains(&folded(key)) {
+                        if self.is_lookalike(key) {
                             return Err(Doubt::Lookalike);
                         }
                         Ok((key.to_string(), self.read(value)?))

@@ -81,10 +81,20 @@ pub(super) fn decide<'p>(
     call: &Call<'_>,
     watch: &mut impl Watch<'p>,
 ) -> Decision {
-    let facts = Facts::new(caller, call);
+    decide_on(policies, caller, &Facts::new(caller, call), call.tool, watch)
+}
+
+/// The decision itself, on the facts given.
+pub(super) fn decide_on<'p>(
+    policies: &'p [Arc<Policy>],
+    caller: &Caller<'_>,
+    facts: &Facts<'_>,
+    tool: &str,
+    watch: &mut impl Watch<'p>,
+) -> Decision {
     let mut trial = Trial {
-        tool: call.tool,
-        facts: &facts,
+        tool,
+        facts,
         shadow: Vec::new(),
         watch,
     };
@@ -92,7 +102,7 @@ pub(super) fn decide<'p>(
     Decision {
         plan,
         shadow: trial.shadow,
-        recorded: recorded(policies, &facts),
+        recorded: recorded(policies, facts),
     }
 }
 
@@ -297,12 +307,18 @@ impl<'p, W: Watch<'p>> Trial<'_, '_, W> {
     fn blocks(&mut self, applying: &mut [Applying<'p>]) -> Result<(), Denial> {
         for applies in applying.iter_mut() {
             for block in applies.blocks().flat_map(|blocks| &blocks.require) {
+                if applies.over {
+                    break;
+                }
                 let said = block.require(self.facts);
                 self.block(applies, Tried::Require(block), block, said)?;
             }
         }
         for applies in applying.iter_mut() {
             for block in applies.blocks().flat_map(|blocks| &blocks.deny_if) {
+                if applies.over {
+                    break;
+                }
                 let said = block.deny_if(self.facts);
                 self.block(applies, Tried::DenyIf(block), block, said)?;
             }
@@ -317,9 +333,6 @@ impl<'p, W: Watch<'p>> Trial<'_, '_, W> {
         block: &'p Block,
         said: Result<(), Fault<'_>>,
     ) -> Result<(), Denial> {
-        if applies.over {
-            return Ok(());
-        }
         let said = said.map_err(|fault| applies.refused(block, &fault, self.tool));
         self.hear(applies, tried, block.shadow, said)
     }

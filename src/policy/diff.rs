@@ -154,6 +154,23 @@ fn say_the_same(old: &Policy, new: &Policy) -> bool {
 }
 
 fn of_policies(old: &Policy, new: &Policy) -> Vec<Difference> {
+    // Without `..`: what the language learns must be compared before this compiles again.
+    let Policy {
+        mode: _,
+        record: _,
+        // By `of_methods` and `Treatment`.
+        default: _,
+        methods: _,
+        hide: _,
+        tools: _,
+        all_tools: _,
+        all_blocks: _,
+        // What a policy is called decides nothing, and `usages` repeat the limits.
+        name: _,
+        file: _,
+        digest: _,
+        usages: _,
+    } = old;
     let mut found = Vec::new();
     if old.mode != new.mode {
         let word = |mode| match mode {

@@ -22,6 +22,7 @@ mod fold;
 mod folder;
 mod glob;
 mod json;
+mod known;
 mod language;
 mod lint;
 mod load;
@@ -51,6 +52,7 @@ pub use explain::{
     counting_in_words, explain_method, explain_tool, place_of, scope_as_written, subject_in_words,
     units_in_whole, window_in_words,
 };
+pub use known::{OnRecord, Told, Uncounted, Unknown, plan_on_record};
 pub use load::{Loaded, load, load_against};
 pub use methods::is_protocol_method;
 pub use recorded::{RECORDED_AT_MOST, Recorded};

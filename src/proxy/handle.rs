@@ -6,20 +6,20 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response};
-use http_body_util::{BodyExt, Collected, Full};
+use http_body_util::{BodyExt, Collected};
 use hyper::body::Incoming;
 use jiff::Timestamp;
 
-use super::answer::{self, Asked, Carries, Unusable};
-use super::body::{self, BodyError, GateBody, InFlight};
+use super::answer::{self, Asked, Carries};
+use super::body::{self, BodyError, GateBody};
 use super::exchange::{Exchange, Form, Judged, form_of, judge};
+use super::forward::{forward, unreachable};
 use super::headers::{self, MCP_METHOD, MCP_NAME, PROTOCOL_VERSION, SESSION_ID};
 use super::ledger::Ledger;
 use super::legacy::{Endpoint, NoStream};
 use super::respond::{Addressed, Refusal, accepted, preflight, refuse};
 use super::route::{Route, route};
-use super::stage::{Charged, Sent, admit};
-use super::upstream::{Connection, UpstreamError};
+use super::stage::{Charged, admit};
 use super::{Gate, Snapshot, Upstream, front, ratelimit};
 use crate::counters::CallId;
 use crate::grants::Grant;
@@ -362,72 +362,4 @@ fn denied(exchange: &Exchange<'_>, ledger: Option<Ledger>, denial: &Denial, form
         ledger.refused(denial);
     }
     answer
-}
-
-fn unreachable(ledger: Ledger, error: &UpstreamError, id: Option<&str>) -> Answer {
-    tracing::warn!(server = ledger.server(), %error, "the upstream cannot be reached");
-    ledger.failed(&error.to_string(), None, "unsent", false);
-    refuse(&Refusal::Upstream { error, id })
-}
-
-/// Sends an admitted request and passes the answer on.
-async fn forward(
-    asked: &Asked<'_>,
-    connection: Connection,
-    charged: Charged,
-    request: Request<Full<Bytes>>,
-    id: Option<&str>,
-) -> Answer {
-    let in_flight = InFlight::start(asked.gate.recorder.metrics.in_flight(&asked.upstream.name));
-    let mut sent = charged.send();
-    let mut held = sent.take_held();
-    if let (Some(endpoint), Some(id), Some(holding)) = (asked.endpoint, id, held.take()) {
-        // until the answer passes on the stream
-        if let Err(back) = asked.gate.legacy.hold(endpoint, id, holding) {
-            let error = UpstreamError::LeaseOver;
-            sent.failed(&error, Some(back));
-            return refuse(&Refusal::Upstream {
-                error: &error,
-                id: Some(id),
-            });
-        }
-    }
-    let answer = match connection.send(request, &mut held).await {
-        Ok(answer) => answer,
-        Err(error) => {
-            let held = held.or_else(|| {
-                asked
-                    .endpoint
-                    .zip(id)
-                    .and_then(|(endpoint, id)| asked.gate.legacy.take(endpoint, id))
-            });
-            tracing::warn!(server = asked.upstream.name, %error, "no answer from the upstream");
-            sent.failed(&error, held);
-            return refuse(&Refusal::Upstream { error: &error, id });
-        }
-    };
-    let status = answer.status().as_u16();
-    if let (Some(endpoint), Some(id), false) = (asked.endpoint, id, answer.status().is_success()) {
-        // nothing will come on the stream
-        drop(asked.gate.legacy.take(endpoint, id));
-    }
-    let mut answer = match answer::pass_on(asked, answer).await {
-        Ok(answer) => answer,
-        Err(unusable) => return unusable_answer(&asked.upstream.name, &unusable, sent, status, id),
-    };
-    if let Some(ledger) = sent.ledger() {
-        ratelimit::add(answer.headers_mut(), ledger.charged());
-    }
-    sent.answered(status);
-    answer.map(|body| body.counted(in_flight))
-}
-
-fn unusable_answer(server: &str, unusable: &Unusable, sent: Sent, status: u16, id: Option<&str>) -> Answer {
-    let reason = unusable.to_string();
-    tracing::warn!(server, reason, "an answer of the upstream was not passed on");
-    sent.unusable(status, &reason);
-    if *unusable == Unusable::NoSessionKey {
-        return refuse(&Refusal::NoSessionKey { id });
-    }
-    refuse(&Refusal::BadAnswer { reason: &reason, id })
 }

@@ -207,3 +207,53 @@ impl Keeper {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_is_sent_on_a_lease_that_may_be_over() {
+        let task = tokio::spawn(std::future::pending::<()>());
+        let held = |cut_at| Held {
+            connection: Arc::new(Connection(Mutex::new(State { cut_at, run: Run::No }))),
+            end: None,
+        };
+        let now = Instant::now();
+        assert!(held(Some(now + Duration::from_secs(60))).run_on(&task.abort_handle()));
+        assert!(held(None).run_on(&task.abort_handle()));
+        assert!(!held(Some(now)).run_on(&task.abort_handle()));
+        task.abort();
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_cut_only_while_its_call_runs() {
+        let connection = || tokio::spawn(std::future::pending::<()>());
+        let state = Arc::new(Connection(Mutex::new(State {
+            cut_at: None,
+            run: Run::No,
+        })));
+        let held = |state: &Arc<Connection>| Held {
+            connection: Arc::clone(state),
+            end: None,
+        };
+        let (ended, running) = (connection(), connection());
+        let call = held(&state);
+        assert!(call.run_on(&ended.abort_handle()));
+        drop(call);
+        state.cut();
+        assert!(!ended.is_finished(), "it may serve another call by now");
+        let state = Arc::new(Connection(Mutex::new(State {
+            cut_at: None,
+            run: Run::No,
+        })));
+        let call = held(&state);
+        assert!(call.run_on(&running.abort_handle()));
+        state.cut();
+        assert!(call.is_cut() && !call.run_on(&running.abort_handle()));
+        assert!(running.await.unwrap_err().is_cancelled());
+        tokio::task::yield_now().await;
+        assert!(!ended.is_finished());
+        ended.abort();
+    }
+}

@@ -8,6 +8,7 @@ mod answer;
 mod body;
 mod exchange;
 mod fallback;
+mod forward;
 mod front;
 mod handle;
 mod headers;

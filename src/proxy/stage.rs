@@ -92,13 +92,14 @@ async fn charge(
         Ok(Verdict::Limited {
             charge,
             retry_after_ms,
+            at_ms,
             states,
         }) => {
             let denial = match admission.charges.get(charge) {
                 Some(charge) => policy::limited(charge, &tool, retry_after_ms),
                 None => store_failed(&tool, &admission.charges),
             };
-            ledger.charges(admission.charges, states, None);
+            ledger.limited(admission.charges, states, at_ms);
             denial
         }
         Err(error) => {

@@ -393,15 +393,29 @@ async fn a_place_that_was_asked_for_too_long_ago_is_not_used() {
 }
 
 #[tokio::test]
-async fn what_the_end_of_a_replica_cuts_frees_its_place_at_once() {
+async fn the_end_of_a_replica_waits_until_the_places_of_what_it_cut_are_given_back() {
     let (_redis, store) = redis().await;
+    let relay = Relay::to(store).await;
     let upstream = Upstream::start().await;
-    let shared = || at_once(1, "").redis(store, 1_000).settings("drain_ms: 100");
-    let gate = shared().before(upstream.addr).await;
-    let beside = shared().before(upstream.addr).await;
+    let of = |addr| at_once(1, "").redis(addr, 4_000).settings("drain_ms: 100");
+    let gate = of(relay.addr).before(upstream.addr).await;
+    let beside = of(store).before(upstream.addr).await;
     let (_client, _latch) = running(&gate, &upstream).await;
     assert!(is_full(&beside).await);
-    gate.ended().await;
+    relay.stall();
+    let healed = std::cell::Cell::new(false);
+    let healing = async {
+        until(|| relay.held() > 0).await;
+        // long enough for an end that does not wait
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        healed.set(true);
+        relay.heal();
+    };
+    let ending = async {
+        gate.ended().await;
+        assert!(healed.get(), "it ended before the store was asked");
+    };
+    tokio::join!(healing, ending);
     assert!(!is_full(&beside).await);
 }
 

@@ -1,10 +1,12 @@
 //! Every argument that a rule looks at, held against what the tools say that they take.
 
+use std::sync::Arc;
+
 use super::super::compiled::{Blocks, Rated, Weight};
 use super::super::condition::{Condition, Test};
 use super::super::path::Path;
 use super::super::shape::Report;
-use super::super::written::{WrittenBlock, WrittenBlocks, WrittenLimit};
+use super::super::written::{Located, WrittenBlock, WrittenBlocks, WrittenLimit};
 use super::enumerate;
 use super::input::{Looked, look};
 use crate::document::{Place, quoted};
@@ -29,6 +31,22 @@ enum Without {
     Passed,
     /// The rule asks whether it is there.
     Asked,
+    /// It would be recorded.
+    Unrecorded,
+}
+
+/// What is to be recorded.
+pub(super) fn uses_of_record<'p>(
+    written: &'p [Located<&str>],
+    record: &'p [(Arc<str>, Path)],
+) -> impl Iterator<Item = Use<'p>> {
+    written.iter().zip(record).map(|(written, (_, path))| Use {
+        place: written.place,
+        path,
+        by: "record",
+        reads: Vec::new(),
+        without: Without::Unrecorded,
+    })
 }
 
 pub(super) fn uses_of_blocks<'p>(written: &'p WrittenBlocks<'_>, blocks: &'p Blocks) -> Vec<Use<'p>> {
@@ -145,8 +163,9 @@ fn report_missing(
         Without::Refused => "so each of their calls is refused",
         Without::Passed if everywhere => "so the block never refuses anything",
         Without::Asked if everywhere => "so the answer is always the same",
-        // A block that is about some of the tools says nothing about the others.
-        Without::Passed | Without::Asked => return,
+        Without::Unrecorded if everywhere => "so nothing is recorded",
+        // What is about some of the tools says nothing about the others.
+        Without::Passed | Without::Asked | Without::Unrecorded => return,
     };
     let Some((_, near)) = missing.first() else { return };
     let path = quoted(&used.path.text);

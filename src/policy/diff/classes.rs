@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// The most states that are looked at.
+/// The most states of the globs that are looked at; those on the way to an exact name come on top.
 const MOST: usize = 20_000;
 
 /// More states than are looked at.
@@ -26,12 +26,43 @@ struct Globs {
     ends: Vec<usize>,
 }
 
-/// Where every glob stands after some characters, and which of the exact names these may still become.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct State {
-    reached: Bits,
-    /// What was read so far, while an exact name begins with it.
-    read: Option<String>,
+/// Where every glob stands after some characters, and which of the exact names these may still become: a node of
+/// [`Exact`], or none.
+type State = (Bits, Option<usize>);
+
+/// The exact names, character by character.
+struct Exact {
+    /// Node → what follows it; the first node is the empty name.
+    nodes: Vec<BTreeMap<char, usize>>,
+    ends: BTreeSet<usize>,
+}
+
+impl Exact {
+    fn new(names: &BTreeSet<&str>) -> Self {
+        let mut exact = Self {
+            nodes: vec![BTreeMap::new()],
+            ends: BTreeSet::new(),
+        };
+        for name in names {
+            let mut at = 0;
+            for c in name.chars() {
+                let new = exact.nodes.len();
+                let Some(node) = exact.nodes.get_mut(at) else {
+                    break;
+                };
+                at = *node.entry(c).or_insert(new);
+                if at == new {
+                    exact.nodes.push(BTreeMap::new());
+                }
+            }
+            exact.ends.insert(at);
+        }
+        exact
+    }
+
+    fn after(&self, node: Option<usize>, c: char) -> Option<usize> {
+        self.nodes.get(node?)?.get(&c).copied()
+    }
 }
 
 /// One name of each class, which is none of the exact names. A class that holds exact names alone has none.
@@ -41,29 +72,30 @@ pub(super) fn representatives(
 ) -> Result<Vec<String>, TooMany> {
     let globs = Globs::new(globs);
     let mut alphabet: BTreeSet<char> = globs.literals.keys().copied().collect();
-    alphabet.extend(exact.iter().flat_map(|name| name.chars()));
+    let used: BTreeSet<char> = exact.iter().flat_map(|name| name.chars()).collect();
+    let exact = Exact::new(exact);
     // Stands for every character that no glob and no name holds.
     let other = ('a'..='z').chain('0'..='9').chain('\u{e000}'..='\u{f8ff}');
-    alphabet.extend(other.clone().find(|c| !alphabet.contains(c)));
+    alphabet.extend(other.clone().find(|c| !alphabet.contains(c) && !used.contains(c)));
 
-    let start = State {
-        reached: globs.closure(globs.start.clone()),
-        read: Some(String::new()),
-    };
+    let start: State = (globs.closure(globs.start.clone()), Some(0));
     // State → a shortest name that leads to it.
     let mut names: BTreeMap<State, String> = BTreeMap::from([(start.clone(), String::new())]);
     let mut open: VecDeque<State> = VecDeque::from([start]);
     while let Some(state) = open.pop_front() {
+        let (reached, node) = &state;
         let name = names.get(&state).cloned().unwrap_or_default();
-        for c in &alphabet {
-            let next = State {
-                reached: globs.step(&state.reached, *c),
-                read: longer(state.read.as_deref(), *c, exact),
-            };
+        // A character that only exact names hold leads on within them, and elsewhere is like any other.
+        let further = node
+            .and_then(|node| exact.nodes.get(node))
+            .into_iter()
+            .flat_map(BTreeMap::keys);
+        for c in alphabet.iter().chain(further.filter(|c| !alphabet.contains(c))) {
+            let next = (globs.step(reached, *c), exact.after(*node, *c));
             if names.contains_key(&next) {
                 continue;
             }
-            if names.len() >= MOST {
+            if names.len() >= MOST.saturating_add(exact.nodes.len()) {
                 return Err(TooMany);
             }
             names.insert(next.clone(), format!("{name}{c}"));
@@ -72,21 +104,13 @@ pub(super) fn representatives(
     }
     // Of the states in which the same globs match, one is enough.
     let mut classes: BTreeMap<Vec<bool>, String> = BTreeMap::new();
-    for (state, name) in names {
-        if !exact.contains(name.as_str()) {
-            let matched = globs.ends.iter().map(|end| has(&state.reached, *end));
+    for ((reached, node), name) in names {
+        if node.is_none_or(|node| !exact.ends.contains(&node)) {
+            let matched = globs.ends.iter().map(|end| has(&reached, *end));
             classes.entry(matched.collect()).or_insert(name);
         }
     }
     Ok(classes.into_values().collect())
-}
-
-/// What was read with `c` behind it, if an exact name begins with that.
-fn longer(read: Option<&str>, c: char, exact: &BTreeSet<&str>) -> Option<String> {
-    let read = format!("{}{c}", read?);
-    // The set is in order: the first name that is not before `read` begins with it, or none does.
-    let next = exact.range(read.as_str()..).next()?;
-    next.starts_with(read.as_str()).then_some(read)
 }
 
 impl Globs {
@@ -210,9 +234,9 @@ mod tests {
     }
 
     #[test]
-    fn many_plain_globs_and_names_are_few_states() {
+    fn many_plain_globs_and_thousands_of_names_are_told_apart() {
         let globs: Vec<String> = (0..60).map(|n| format!("server{n}_*")).collect();
-        let exact: Vec<String> = (0..300).map(|n| format!("server{n}_tool{n}")).collect();
+        let exact: Vec<String> = (0..3_000).map(|n| format!("server{n}_tool{n}")).collect();
         let globs: BTreeSet<&str> = globs.iter().map(String::as_str).collect();
         let exact: BTreeSet<&str> = exact.iter().map(String::as_str).collect();
         assert_eq!(representatives(&globs, &exact).unwrap().len(), 61);

@@ -80,26 +80,37 @@ impl<'p> Treatment<'p> {
     }
 
     fn of(policy: &'p Policy, entry: Option<&'p Entry>) -> Self {
-        let decided_by = entry.map(|entry| entry.key.as_str());
-        if let Some(Action::Deny { rule, reason }) = entry.map(|entry| &entry.action) {
-            return Self::refusing(Standing::Denied(reason.clone()), &rule.alone, decided_by);
-        }
-        let mut facts = Vec::new();
-        let own = entry.map(|entry| &entry.blocks);
-        for blocks in own.into_iter().chain([&policy.all_blocks]) {
-            add_blocks(blocks, &mut facts);
-        }
-        let own: &[Rated] = entry.map_or(&[], |entry| &entry.limits);
-        let limits: Vec<&Rated> = own.iter().chain(&policy.all_tools).collect();
-        add_limits(&limits, policy.mode, &mut facts);
-        let arguments = entry.and_then(|entry| entry.arguments.as_ref());
-        Self {
+        let mut treatment = Self {
             standing: Standing::Passes,
             rule: entry.is_none().then(|| "/default".to_owned()),
-            decided_by,
-            facts,
-            arguments: arguments.map(|(rule, arguments)| (rule.alone.as_str(), arguments)),
+            decided_by: None,
+            facts: Vec::new(),
+            arguments: None,
+        };
+        let mut limits: Vec<&Rated> = Vec::new();
+        // Without `..`, here and below: what the language learns must be compared before this compiles again.
+        if let Some(Entry {
+            key,
+            action,
+            arguments,
+            blocks,
+            limits: own,
+        }) = entry
+        {
+            if let Action::Deny { rule, reason } = action {
+                return Self::refusing(Standing::Denied(reason.clone()), &rule.alone, Some(key));
+            }
+            treatment.decided_by = Some(key);
+            treatment.arguments = arguments
+                .as_ref()
+                .map(|(rule, arguments)| (rule.alone.as_str(), arguments));
+            add_blocks(blocks, &mut treatment.facts);
+            limits.extend(own);
         }
+        add_blocks(&policy.all_blocks, &mut treatment.facts);
+        limits.extend(&policy.all_tools);
+        add_limits(&limits, policy.mode, &mut treatment.facts);
+        treatment
     }
 
     /// Whether every call is decided alike.
@@ -123,24 +134,31 @@ impl<'p> Treatment<'p> {
 /// A `require` refuses where one of its conditions does not hold, so that its conditions may as well stand in
 /// blocks of their own. A `deny_if` refuses where all of them hold, so that they stay together.
 fn add_blocks(blocks: &Blocks, facts: &mut Vec<Fact>) {
-    for block in &blocks.require {
+    let Blocks { require, deny_if } = blocks;
+    for block in require {
         for condition in &block.conditions {
             let single = std::slice::from_ref(condition);
             facts.push(fact_of_block(Kind::Require, block, single));
         }
     }
-    for block in &blocks.deny_if {
+    for block in deny_if {
         facts.push(fact_of_block(Kind::DenyIf, block, &block.conditions));
     }
 }
 
 fn fact_of_block(kind: Kind, block: &Block, conditions: &[Condition]) -> Fact {
+    let Block {
+        rule,
+        conditions: _,
+        on_deny,
+        shadow,
+    } = block;
     let all: BTreeSet<String> = conditions.iter().map(canonical).collect();
     Fact {
-        slot: format!("{kind:?} {all:?} {}", block.shadow),
-        detail: format!("{:?}", block.on_deny),
+        slot: format!("{kind:?} {all:?} {shadow}"),
+        detail: format!("{on_deny:?}"),
         text: say_block(conditions, block),
-        rule: block.rule.alone.clone(),
+        rule: rule.alone.clone(),
         kind,
     }
 }
@@ -172,18 +190,18 @@ fn add_limits(limits: &[&Rated], mode: Mode, facts: &mut Vec<Fact>) {
             rule: limit.rule.clone(),
         }
     }));
-    // In shadow, which limits are noted depends on each by itself.
+    // A policy in shadow merges what is in shadow by itself with what is not, and only the latter ends its trial:
+    // there each limit counts, in its place.
     if mode == Mode::Shadow && limits.iter().any(|rated| rated.shadow) {
-        facts.extend(limits.iter().map(|rated| Fact {
-            slot: format!(
-                "{} alone {}",
-                usage(rated),
-                detail(rated, &rated.alone, rated.alone.on_store_error)
-            ),
-            detail: String::new(),
-            kind: Kind::Limit(rated.alone.counter.clone()),
-            text: say_limit(rated, rated.alone.on_store_error),
-            rule: rated.alone.rule.clone(),
+        facts.extend(limits.iter().enumerate().map(|(index, rated)| {
+            let own = rated.alone.on_store_error;
+            Fact {
+                slot: format!("{index} {} {}", usage(rated), detail(rated, &rated.alone, own)),
+                detail: String::new(),
+                kind: Kind::Limit(rated.alone.counter.clone()),
+                text: say_limit(rated, own),
+                rule: rated.alone.rule.clone(),
+            }
         }));
     }
 }
@@ -195,7 +213,14 @@ fn usage(rated: &Rated) -> String {
         window,
         scope,
         scale,
-        ..
+        // What `detail` says.
+        max: _,
+        max_values: _,
+        on_deny: _,
+        on_store_error: _,
+        // Where it stands, and what follows from the policy's mode and the limit's own `shadow`.
+        rule: _,
+        shadow: _,
     } = &*rated.alone;
     let value = rated.value.as_ref().map(|path| &path.text);
     format!(
@@ -205,7 +230,14 @@ fn usage(rated: &Rated) -> String {
 }
 
 fn detail(rated: &Rated, limit: &Limit, strictest: OnStoreError) -> String {
-    let weight = match &rated.weight {
+    let Rated {
+        alone: _,
+        among_several: _,
+        weight,
+        value: _,
+        shadow: _,
+    } = rated;
+    let weight = match weight {
         Weight::Fixed(weight) => weight.to_string(),
         Weight::From(path) => format!("{:?}", path.root),
     };

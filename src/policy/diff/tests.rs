@@ -59,6 +59,15 @@ fn what_stands_elsewhere_or_is_written_otherwise_is_no_difference() {
             "default: deny\nall_tools: { limits: [{counter: c, window: day, max: 50}] }\ntools: { a: { limits: [{counter: c, window: day, max: 5}] } }",
             "default: deny\ntools: { a: { limits: [{counter: c, window: day, max: 5}] } }",
         ),
+        (
+            "default: deny\nall_tools: { limits: [{counter: c, window: day, max: 5}] }\ntools: { a: { limits: [{counter: c, window: day, max: 50}] } }",
+            "default: deny\ntools: { a: { limits: [{counter: c, window: day, max: 5}] } }",
+        ),
+        // and with the strictest answer to a store that is down
+        (
+            "default: deny\nall_tools: { limits: [{counter: c, window: day, max: 5}] }\ntools: { a: { limits: [{counter: c, window: day, max: 5, on_store_error: allow}] } }",
+            "default: deny\ntools: { a: { limits: [{counter: c, window: day, max: 5}] } }",
+        ),
     ] {
         assert_eq!(told(old, new), Vec::<String>::new(), "{old}\n{new}");
     }
@@ -217,4 +226,17 @@ fn more_globs_than_can_be_told_apart_are_never_called_equal() {
     let found = diff(&globs(""), &globs(", \"x*\""), &[]);
     assert_eq!(found.len(), 1);
     assert!(found[0].text.starts_with("cannot be compared"));
+}
+
+#[test]
+fn in_a_policy_in_shadow_the_order_of_limits_counts_where_some_are_in_shadow_by_themselves() {
+    let (own, other) = (
+        "{counter: c, window: day, max: 5, scope: session, max_values: 7, shadow: true}",
+        "{counter: c, window: day, max: 5, scope: session, max_values: 8}",
+    );
+    let with = |first: &str, second: &str| {
+        format!("default: deny\nmode: shadow\ntools: {{ a: {{ limits: [{first}, {second}] }} }}")
+    };
+    assert_eq!(told(&with(own, other), &with(own, other)), Vec::<String>::new());
+    assert!(!told(&with(own, other), &with(other, own)).is_empty());
 }
