@@ -66,8 +66,9 @@ pub enum Asked {
 pub enum Known {
     /// The name or glob under `hide`, as written.
     Hidden(String),
-    /// The key of the entry, as written.
-    Entry(String),
+    /// The key of the entry, as written, and the keys of those that match the tool too and are beaten, the most
+    /// specific first.
+    Entry { key: String, beaten: Vec<String> },
     /// No entry: `default` decides, and `true` allows.
     Default(bool),
 }

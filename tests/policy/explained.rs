@@ -44,9 +44,16 @@ fn a_tool_that_nothing_names_is_explained_by_the_default() {
 }
 
 #[test]
-fn the_entry_that_applies_is_named_by_its_key() {
+fn the_entry_that_applies_is_named_and_so_are_those_that_it_beats() {
     let explained = one(&tools(r#"{"*": {"action": "deny"}, "t*": {}, "x*": {}}"#), "{}");
-    assert!(matches!(&explained.steps[0].asked, Asked::Known(Known::Entry(key)) if key == "t*"));
+    let Asked::Known(known) = &explained.steps[0].asked else {
+        panic!("{explained:#?}")
+    };
+    let expected = Known::Entry {
+        key: "t*".to_owned(),
+        beaten: vec!["*".to_owned()],
+    };
+    assert_eq!(*known, expected);
     assert_eq!(explained.steps[0].pointer, "/tools/t*");
 }
 

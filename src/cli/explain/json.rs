@@ -83,6 +83,9 @@ fn tried(it: &Shown<'_>, step: &Step) -> Value {
     if let Some((name, value)) = detail {
         set(name, value);
     }
+    if let Asked::Known(Known::Entry { beaten, .. }) = &step.asked {
+        set("beaten", json!(beaten));
+    }
     match &step.said {
         Heard::Refused(denial) | Heard::Noted(denial) => {
             set("message", json!(denial.message));
@@ -110,7 +113,7 @@ fn asked(it: &Shown<'_>, step: &Step) -> (&'static str, Option<(&'static str, Va
     };
     match &step.asked {
         Asked::Known(Known::Hidden(name)) => ("known", Some(("hidden_by", json!(name)))),
-        Asked::Known(Known::Entry(key)) => ("known", Some(("entry", json!(key)))),
+        Asked::Known(Known::Entry { key, .. }) => ("known", Some(("entry", json!(key)))),
         Asked::Known(Known::Default(allows)) => ("known", Some(("default", json!(fallback(*allows))))),
         Asked::Action => ("action", None),
         Asked::Arguments(broken) => {

@@ -105,7 +105,7 @@ fn details(it: &Shown<'_>, step: &Step, out: &mut dyn Write) -> io::Result<()> {
     let line = |out: &mut dyn Write, text: &str| writeln!(out, "             {text}");
     match &step.asked {
         Asked::Known(Known::Hidden(name)) => line(out, &format!("`hide` holds {}", quoted(name))),
-        Asked::Known(Known::Entry(key)) => line(out, &format!("the entry {} applies", quoted(key))),
+        Asked::Known(Known::Entry { key, beaten }) => line(out, &entry(key, beaten)),
         Asked::Known(Known::Default(allows)) => {
             let word = if *allows { "allow" } else { "deny" };
             line(out, &format!("no entry applies; the default is \"{word}\""))
@@ -133,6 +133,15 @@ fn details(it: &Shown<'_>, step: &Step, out: &mut dyn Write) -> io::Result<()> {
             }
         }
         Asked::Method => line(out, method(step)),
+    }
+}
+
+fn entry(key: &str, beaten: &[String]) -> String {
+    let key = quoted(key);
+    let beaten: Vec<String> = beaten.iter().map(|key| quoted(key)).collect();
+    match beaten.as_slice() {
+        [] => format!("the entry {key} applies"),
+        beaten => format!("the entry {key} applies; less specific: {}", beaten.join(", ")),
     }
 }
 

@@ -12,6 +12,9 @@ use super::super::watch::{Said, Tried, Watch};
 use super::seen::{conditions, read};
 use super::{Asked, Broken, Counting, Explanation, Fate, Heard, Known, Step};
 
+/// Of entries that match and do not apply, so many are shown.
+const BEATEN: usize = 8;
+
 pub(super) struct Steps<'c, 'p> {
     policies: &'p [Arc<Policy>],
     tool: &'c str,
@@ -72,13 +75,22 @@ impl<'c, 'p> Steps<'c, 'p> {
     fn known(&self, policy: &Policy, entry: Option<&Entry>) -> (String, Asked) {
         let (pointer, known) = match (policy.hide.get(self.tool), entry) {
             (Some(glob), _) => (format!("/hide/{}", escape(glob)), Known::Hidden(glob.to_string())),
-            (None, Some(entry)) => (entry_pointer(entry), Known::Entry(entry.key.clone())),
+            (None, Some(entry)) => (entry_pointer(entry), self.applies(policy, entry)),
             (None, None) => (
                 "/default".to_owned(),
                 Known::Default(policy.default == Fallback::Allow),
             ),
         };
         (pointer, Asked::Known(known))
+    }
+
+    fn applies(&self, policy: &Policy, entry: &Entry) -> Known {
+        let others = policy.tools.matching(self.tool);
+        let others = others.filter(|other| !std::ptr::eq(*other, entry));
+        Known::Entry {
+            key: entry.key.clone(),
+            beaten: others.take(BEATEN).map(|other| other.key.clone()).collect(),
+        }
     }
 
     fn block(
