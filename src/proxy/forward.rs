@@ -32,7 +32,10 @@ pub async fn forward(
     let in_flight = InFlight::start(asked.gate.recorder.metrics.in_flight(&asked.upstream.name));
     let mut sent = charged.send();
     let mut held = sent.take_held();
-    if let (Some(endpoint), Some(id), Some(holding)) = (asked.endpoint, id, held.take()) {
+    // taken only where it goes to the stream: what is dropped here would free the place of a running call
+    if let (Some(endpoint), Some(id)) = (asked.endpoint, id)
+        && let Some(holding) = held.take()
+    {
         // until the answer passes on the stream
         if let Err(back) = asked.gate.legacy.hold(endpoint, id, holding) {
             let error = UpstreamError::LeaseOver;
