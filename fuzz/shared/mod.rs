@@ -1,5 +1,6 @@
 //! What the fuzz targets do with an input. tests/fuzz_corpus.rs runs the same over the corpus that is kept.
 
+pub mod built;
 pub mod decide;
 pub mod dice;
 pub mod envelope;
