@@ -9,7 +9,9 @@ fuzz/corpus/TARGET.txt holds one input a line: printable ASCII as it is, anythin
 Seeds are the bodies, messages and policies that the tests hold; they are read anew each time.
 """
 
+import base64
 import hashlib
+import json
 import pathlib
 import re
 import sys
@@ -20,7 +22,7 @@ NAMES = {value: name for name, value in NAMED.items()}
 ESCAPE = re.compile(r"\\x([0-9a-f]{2})|\\.", re.DOTALL)
 RAW_STRING = re.compile(r'r#"(.*?)"#', re.DOTALL)
 # What one input may have at most: longer ones cost time and find nothing that short ones do not.
-MAX_LEN = {"policy_document": 4096, "envelope": 2048, "headers": 1024, "list_filter": 2048, "sse": 512, "decide": 512}
+MAX_LEN = {"policy_document": 2048, "envelope": 2048, "headers": 1024, "list_filter": 2048, "sse": 512, "decide": 512}
 
 
 def escape(data):
@@ -75,15 +77,38 @@ def policies():
             yield found[2].encode()
 
 
+def mirrored():
+    """A body for each method that has a member which `Mcp-Name` mirrors."""
+    members = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+    members |= {f"tasks/{verb}": "taskId" for verb in ("get", "result", "cancel", "update")}
+    for method, member in members.items():
+        meta = {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}
+        params = {member: "a", "_meta": meta}
+        yield json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
+
+
+def with_headers(body):
+    """Headers that say what the body says, and headers that do not."""
+    try:
+        message = json.loads(body)
+        params = message.get("params") or {}
+        member = params.get("name") or params.get("uri") or params.get("taskId") or ""
+        method, name = str(message.get("method", "")).encode(), str(member).encode()
+    except (ValueError, AttributeError):
+        method = name = b"t"
+    for said in (name, name + b" ", b"=?base64?" + base64.b64encode(name) + b"?=", b"=?base64?" + name + b"?="):
+        yield b"\x1f".join((method, said, b"2026-07-28", body))
+    yield b"\x1f".join((b"ping", name, b"2025-11-25", body))
+
+
 def seeds(target):
     if target == "envelope":
         yield from bodies()
     elif target == "policy_document":
         yield from policies()
     elif target == "headers":
-        for body in bodies():
-            yield b"tools/call\x1f=?base64?dA==?=\x1f2026-07-28\x1f" + body
-            yield b"\x1ft\x1f\x1f" + body
+        for body in [*bodies(), *mirrored()]:
+            yield from with_headers(body)
     elif target == "list_filter":
         for message in raw_strings("src/mcp/list/tests.rs", "tests/mcp_bytes_streams.rs"):
             for choice in b"\x00\x02\x04\x05":

@@ -4,6 +4,7 @@
 #[path = "../fuzz/shared/packed.rs"]
 mod packed;
 #[path = "../fuzz/shared/mod.rs"]
+#[allow(dead_code, reason = "tests/fuzz_differential.rs uses the rest")]
 mod shared;
 
 use std::collections::BTreeMap;

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 #[path = "../fuzz/differential/mod.rs"]
+#[allow(dead_code, reason = "`make fuzz-differential` uses the rest")]
 mod differential;
 #[path = "../fuzz/shared/packed.rs"]
 mod packed;

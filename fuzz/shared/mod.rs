@@ -10,8 +10,11 @@ pub mod policy_document;
 pub mod reading;
 pub mod sse;
 
+/// What a target does with one input: it panics where something does not hold.
+pub type Run = fn(&[u8]);
+
 /// Every target by name.
-pub const TARGETS: [(&str, fn(&[u8])); 6] = [
+pub const TARGETS: [(&str, Run); 6] = [
     ("decide", decide::run),
     ("envelope", envelope::run),
     ("headers", headers::run),
