@@ -7,7 +7,7 @@ use serde_json::Value;
 use toolgate::mcp::envelope::{Kind, read};
 use toolgate::policy::{Call, Caller, Plan, Policy, load, plan_tool};
 
-use crate::shared::reading::{self, Reading, Text, text};
+use crate::shared::reading::{self, Reading, Text, double, equal, text};
 
 /// Everything passes; the values of some arguments are put on record as the decision read them.
 const POLICY: &str =
@@ -156,25 +156,54 @@ fn only(list: &Reading) -> Option<&Reading> {
     }
 }
 
-/// serde_json by itself: the last of equal keys. Its own doubles may be one unit off in the last place, so what it reads in
-/// the body is compared with what it reads in the arguments that were judged.
+/// serde_json by itself, which keeps the last of equal keys.
 fn as_serde_reads(body: &[u8], judged: &Judged) -> Result<(), String> {
-    let differs = || format!("serde_json reads otherwise: {}", body.escape_ascii());
-    let value: Value =
-        serde_json::from_slice(body).map_err(|error| format!("{error}: {}", body.escape_ascii()))?;
-    let same = |value: &Value, judged: Option<&Text>| value.as_str().map(text).as_ref() == judged;
+    let complaint = |what: &str| format!("serde_json {what}: {}", body.escape_ascii());
+    let value: Value = serde_json::from_slice(body).map_err(|error| complaint(&error.to_string()))?;
     let params = &value["params"];
-    let arguments = params.get("arguments").map(Value::to_string);
-    let arguments = arguments.and_then(|json| reading::read(&json));
-    let alike = match (&judged.arguments, &arguments) {
+    let arguments = match (&judged.arguments, params.get("arguments")) {
         (None, None) => true,
-        (Some(judged), Some(read)) => judged.almost(read),
+        (Some(judged), Some(read)) => alike(read, judged),
         _ => false,
     };
-    if same(&value["method"], judged.method.as_ref()) && same(&params["name"], judged.name.as_ref()) && alike
-    {
+    let texts = says_text(&value["method"], judged.method.as_ref());
+    if texts && says_text(&params["name"], judged.name.as_ref()) && arguments {
         Ok(())
     } else {
-        Err(differs())
+        Err(complaint("reads otherwise"))
+    }
+}
+
+fn says_text(read: &Value, judged: Option<&Text>) -> bool {
+    match (read.as_str(), judged) {
+        (None, None) => true,
+        (Some(read), Some(judged)) => read.encode_utf16().eq(judged.iter().copied()),
+        _ => false,
+    }
+}
+
+/// [`Reading::same`], but doubles may be neighbours: without `float_roundtrip` serde_json rounds in a hurry.
+fn alike(read: &Value, judged: &Reading) -> bool {
+    match (read, judged) {
+        (Value::Null, Reading::Null) => true,
+        (Value::Bool(read), Reading::Bool(judged)) => read == judged,
+        (Value::Number(read), Reading::Number(judged)) => {
+            let (read, judged) = (read.as_f64().unwrap_or(f64::NAN), double(judged));
+            let near = [judged, judged.next_up(), judged.next_down()];
+            near.into_iter().any(|judged| equal(read, judged))
+        }
+        (Value::String(_), Reading::Text(judged)) => says_text(read, Some(judged)),
+        (Value::Array(read), Reading::List(judged)) => {
+            read.len() == judged.len() && read.iter().zip(judged).all(|(read, judged)| alike(read, judged))
+        }
+        (Value::Object(read), Reading::Object(judged)) => {
+            let found = |(key, judged): &(Text, Reading)| {
+                let read = String::from_utf16(key).ok().and_then(|key| read.get(&key));
+                read.is_some_and(|read| alike(read, judged))
+            };
+            // No key stands twice in what was judged, so as many keys are the same keys.
+            read.len() == judged.len() && judged.iter().all(found)
+        }
+        _ => false,
     }
 }
