@@ -6,6 +6,7 @@
 
 pub mod calendar;
 pub mod command;
+mod file;
 pub mod history;
 pub mod keys;
 mod memory;
@@ -21,6 +22,7 @@ use std::fmt;
 use data_encoding::HEXLOWER;
 
 pub use command::Fit;
+pub use file::FileStore;
 pub use memory::MemoryStore;
 pub use redis::{RedisOptions, RedisStore, StoreSetupError};
 pub use store::{Receipt, Store};
@@ -28,7 +30,7 @@ pub use store::{Receipt, Store};
 use crate::policy::Charge;
 
 /// The random id of one received request; a resend to the store carries the same one.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct CallId(pub [u8; 8]);
 
 impl CallId {

@@ -14,7 +14,8 @@ use super::CallId;
 use super::command::{Bound, Command, Fit, KeyCharge, KeyState, Outcome, Reply, Span};
 
 /// Every key of one store.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Model {
     logs: HashMap<String, Log>,
     /// Index key → live value's key → when that value ceases to be live.

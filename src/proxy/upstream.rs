@@ -48,6 +48,8 @@ pub enum UpstreamError {
     Connect(String),
     #[error("no connection within {0:?}")]
     ConnectTimeout(Duration),
+    #[error("{0} requests wait for an answer already")]
+    Busy(usize),
     #[error("the connection closed before the request was written")]
     Unsent,
     #[error("the connection failed after the request was written: {0}")]
@@ -59,7 +61,10 @@ pub enum UpstreamError {
 impl UpstreamError {
     /// True where no byte of the request can have reached the upstream.
     pub const fn nothing_sent(&self) -> bool {
-        matches!(self, Self::Connect(_) | Self::ConnectTimeout(_) | Self::Unsent)
+        matches!(
+            self,
+            Self::Connect(_) | Self::ConnectTimeout(_) | Self::Busy(_) | Self::Unsent
+        )
     }
 
     pub const fn is_timeout(&self) -> bool {
