@@ -74,13 +74,7 @@ pub async fn run(wrap: Wrap) -> anyhow::Result<u8> {
         read_stderr: false,
     };
     let signals = signals()?;
-    let ended = wrap_command(
-        caller,
-        &command,
-        tokio::io::stdin(),
-        tokio::io::stdout(),
-        signals,
-    );
+    let ended = wrap_command(caller, &command, tokio::io::stdin(), tokio::io::stdout(), signals);
     let ended = ended.await.with_context(|| {
         let program = command.program.display();
         format!("`{program}` cannot be started: look whether it is on PATH and may be executed")
@@ -151,9 +145,9 @@ fn signals() -> anyhow::Result<mpsc::Receiver<Signal>> {
     ] {
         let mut arrived = signal(kind)?;
         let seen = seen.clone();
-        tokio::spawn(async move {
-            while arrived.recv().await.is_some() && seen.send(meant).await.is_ok() {}
-        });
+        tokio::spawn(
+            async move { while arrived.recv().await.is_some() && seen.send(meant).await.is_ok() {} },
+        );
     }
     Ok(receiver)
 }

@@ -86,7 +86,8 @@ impl FileStore {
         until: tokio::time::Instant,
         act: impl FnOnce(&mut Model, u64) -> (T, bool) + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.exclusively(until, |saved, now| act(&mut saved.model, now)).await
+        self.exclusively(until, |saved, now| act(&mut saved.model, now))
+            .await
     }
 
     pub(super) async fn refund(
@@ -153,8 +154,11 @@ impl Place {
         if changed {
             saved.model.purge(now);
             saved.swept = now;
-            let text = serde_json::to_vec(&saved).map_err(|_| StoreError::Protocol("counters that cannot be written"))?;
-            let whole = self.write_beside(&text).map_err(said("its file cannot be written"))?;
+            let text = serde_json::to_vec(&saved)
+                .map_err(|_| StoreError::Protocol("counters that cannot be written"))?;
+            let whole = self
+                .write_beside(&text)
+                .map_err(said("its file cannot be written"))?;
             if Instant::now() >= until {
                 // the caller has given up: nothing may be charged behind its back
                 return Err(StoreError::Late);

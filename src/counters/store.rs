@@ -148,7 +148,9 @@ impl Store {
 
     async fn run(&self, group: &Group, id: CallId, peek: bool, until: Instant) -> Result<Reply, StoreError> {
         match self {
-            Self::Memory(memory) => run_on_model(group, id, peek, || memory.now(), |command| memory.run(command)),
+            Self::Memory(memory) => {
+                run_on_model(group, id, peek, || memory.now(), |command| memory.run(command))
+            }
             Self::File(file) => run_in_file(file, group, id, peek, until).await,
             Self::Redis(redis) => redis.run(group, id, peek, until).await,
         }

@@ -16,7 +16,13 @@ pub fn one_line(message: &[u8]) -> Cow<'_, [u8]> {
     if memchr::memchr2(b'\r', b'\n', message).is_none() {
         return Cow::Borrowed(message);
     }
-    let space = |byte: &u8| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte };
+    let space = |byte: &u8| {
+        if matches!(byte, b'\r' | b'\n') {
+            b' '
+        } else {
+            *byte
+        }
+    };
     Cow::Owned(message.iter().map(space).collect())
 }
 
@@ -100,7 +106,8 @@ mod tests {
 
     #[test]
     fn the_agreed_version_stands_in_the_answer_to_initialize() {
-        let answer = br#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","capabilities":{}}}"#;
+        let answer =
+            br#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","capabilities":{}}}"#;
         assert_eq!(agreed_version(answer).as_deref(), Some("2025-06-18"));
         assert_eq!(agreed_version(br#"{"error":{}}"#), None);
     }

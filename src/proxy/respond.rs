@@ -7,9 +7,7 @@ use http::{HeaderMap, Response, StatusCode};
 
 use super::body::GateBody;
 use super::exchange::Form;
-use super::told::{
-    self, CODE_DENIED, CODE_INVALID_REQUEST, CODE_TOO_LARGE, CODE_UNAVAILABLE, CODE_UPSTREAM,
-};
+use super::told::{self, CODE_DENIED, CODE_INVALID_REQUEST, CODE_TOO_LARGE, CODE_UNAVAILABLE, CODE_UPSTREAM};
 use super::upstream::UpstreamError;
 use crate::mcp::reply;
 use crate::policy::{Denial, Outcome};
@@ -137,9 +135,11 @@ pub fn refuse(refusal: &Refusal<'_>) -> Response<GateBody> {
             let text = told::bad_answer(reason);
             failed(StatusCode::BAD_GATEWAY, CODE_UPSTREAM, &text, *id)
         }
-        Refusal::NoRandomness => {
-            problem(StatusCode::INTERNAL_SERVER_ERROR, CODE_UNAVAILABLE, told::NO_RANDOMNESS)
-        }
+        Refusal::NoRandomness => problem(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            CODE_UNAVAILABLE,
+            told::NO_RANDOMNESS,
+        ),
         Refusal::NoSessionKey { id } => {
             let text = "session ids cannot be signed until the store answers: try again";
             let answer = json(

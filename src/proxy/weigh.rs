@@ -68,11 +68,7 @@ pub fn weigh<'m>(exchange: &Exchange<'m>, mut ledger: Ledger) -> Result<Weighed<
         Judged::Unreadable(unreadable) => return Err(Stopped::Unreadable(ledger, unreadable)),
         Judged::Refuse { denial, form } => {
             let ledger = Some(ledger);
-            return Err(Stopped::Denied(Box::new(Denied {
-                denial,
-                form,
-                ledger,
-            })));
+            return Err(Stopped::Denied(Box::new(Denied { denial, form, ledger })));
         }
         Judged::Pass => ("", Vec::new()),
         Judged::Call { tool, charges } => (tool, charges),
@@ -94,12 +90,14 @@ impl Weighed<'_> {
     /// Charges the message. Have the way to the server ready first, so that admission and arrival are close.
     pub async fn charge(self) -> Result<Charged, Box<Denied>> {
         let task = self.task;
-        admit(self.ledger, self.tool, self.charges).await.map_err(|refused| {
-            Box::new(Denied {
-                form: form_of(&refused.denial, task),
-                denial: refused.denial,
-                ledger: refused.ledger,
+        admit(self.ledger, self.tool, self.charges)
+            .await
+            .map_err(|refused| {
+                Box::new(Denied {
+                    form: form_of(&refused.denial, task),
+                    denial: refused.denial,
+                    ledger: refused.ledger,
+                })
             })
-        })
     }
 }

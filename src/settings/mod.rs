@@ -20,10 +20,7 @@ pub enum Counters {
     /// This process only.
     Memory,
     /// The gates of one user before one server: `toolgate wrap` alone.
-    File {
-        path: PathBuf,
-        deadline: Duration,
-    },
+    File { path: PathBuf, deadline: Duration },
     Redis {
         url: Secret<String>,
         prefix: String,

@@ -69,12 +69,7 @@ pub fn for_wrap_with(
 }
 
 impl Check<'_> {
-    fn wrapped_server(
-        &mut self,
-        written: &mut SettingsFile,
-        wrapped: &Wrapped<'_>,
-        url: &str,
-    ) -> ServerFile {
+    fn wrapped_server(&mut self, written: &mut SettingsFile, wrapped: &Wrapped<'_>, url: &str) -> ServerFile {
         let mut server = written.servers.remove(wrapped.server).unwrap_or_default();
         server.upstream = Some(url.to_owned());
         for header in wrapped.headers {
@@ -96,7 +91,10 @@ impl Check<'_> {
             self.problem("counters.deadline_ms", "must be 1 to 60000 milliseconds");
         }
         if written.url.is_some() {
-            self.problem("counters.url", "a file of counters has no URL: write `store: redis`, or remove it");
+            self.problem(
+                "counters.url",
+                "a file of counters has no URL: write `store: redis`, or remove it",
+            );
         }
         let Some(folder) = state_folder(self.env) else {
             let hint = "no folder for the file: set `HOME`, or `XDG_STATE_HOME` to an absolute path";
@@ -160,7 +158,9 @@ mod tests {
     use crate::settings::Counters;
 
     fn env(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
-        let owned = entries.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let owned = entries
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         owned.collect()
     }
 
@@ -182,7 +182,10 @@ mod tests {
     fn counters_are_in_a_file_of_the_users_state_folder_unless_redis_is_set() {
         let home = ("HOME", "/home/u");
         assert_eq!(file(&[home]), "/home/u/.local/state/toolgate/files.counters");
-        assert_eq!(file(&[home, ("XDG_STATE_HOME", "/s")]), "/s/toolgate/files.counters");
+        assert_eq!(
+            file(&[home, ("XDG_STATE_HOME", "/s")]),
+            "/s/toolgate/files.counters"
+        );
         assert_eq!(
             file(&[home, ("XDG_STATE_HOME", "relative")]),
             "/home/u/.local/state/toolgate/files.counters"
@@ -226,7 +229,9 @@ mod tests {
     #[test]
     fn a_child_gets_little_and_what_is_named_but_nothing_of_toolgates() {
         let of = |name: &str| match name {
-            "PATH" | "HOME" | "TOKEN" | "SECRET" | "TOOLGATE__COUNTERS__URL" => Some(name.to_lowercase().into()),
+            "PATH" | "HOME" | "TOKEN" | "SECRET" | "TOOLGATE__COUNTERS__URL" => {
+                Some(name.to_lowercase().into())
+            }
             _ => None,
         };
         let named = environment_of(&["TOKEN".to_owned()], &of).unwrap();

@@ -84,6 +84,7 @@ pub async fn wrap_command(
             }
         }
     };
+    process.clear().await;
     if !server_is_silent && tokio::time::timeout(LAST_WORDS, from_server).await.is_err() {
         tracing::debug!("the server's stdout is still open after its end");
     }
@@ -107,7 +108,10 @@ impl Far for Server {
 
     async fn send(&self, (): (), message: &Admitted<'_>, charged: Charged, client: &Client) {
         let sent = charged.send();
-        let request = message.envelope.id.filter(|_| message.envelope.kind == Kind::Request);
+        let request = message
+            .envelope
+            .id
+            .filter(|_| message.envelope.kind == Kind::Request);
         let Some((id, key)) = request.and_then(|id| Some((id, IdKey::of(id)?))) else {
             match self.write(message.line).await {
                 Ok(()) => {

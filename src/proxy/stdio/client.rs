@@ -147,7 +147,9 @@ impl Client {
         };
         if has_bare_cr(line) {
             self.ledger(call, UNREAD).invalid(Outcome::Invalid, BARE_CR);
-            return self.tell(&reply::error(id, CODE_INVALID_REQUEST, BARE_CR, None)).await;
+            return self
+                .tell(&reply::error(id, CODE_INVALID_REQUEST, BARE_CR, None))
+                .await;
         }
         let envelope = match envelope {
             Ok(envelope) => envelope,
@@ -165,13 +167,17 @@ impl Client {
         };
         let weighed = match weigh(&exchange, self.ledger(call, method_of(&exchange))) {
             Ok(weighed) => weighed,
-            Err(Stopped::Unreadable(ledger, unreadable)) => return self.unreadable(ledger, &unreadable).await,
+            Err(Stopped::Unreadable(ledger, unreadable)) => {
+                return self.unreadable(ledger, &unreadable).await;
+            }
             Err(Stopped::Denied(denied)) => return self.denied(&exchange, *denied).await,
         };
         let way = match far.ready(&envelope).await {
             Ok(way) => way,
             Err(error) => {
-                weighed.into_ledger().failed(&error.to_string(), None, "unsent", false);
+                weighed
+                    .into_ledger()
+                    .failed(&error.to_string(), None, "unsent", false);
                 return self.no_answer(&error, id).await;
             }
         };
@@ -197,13 +203,15 @@ impl Client {
     async fn unreadable(&self, ledger: Ledger, unreadable: &Unreadable<'_>) {
         let reason = unreadable.reason();
         ledger.invalid(Outcome::Invalid, reason);
-        self.tell(&reply::error(unreadable.id, unreadable.code(), reason, None)).await;
+        self.tell(&reply::error(unreadable.id, unreadable.code(), reason, None))
+            .await;
     }
 
     async fn too_long(&self, skimmed: &Skimmed) {
         let cap = self.caller.gate.limits.body_bytes;
         if let Ok(call) = CallId::random() {
-            self.ledger(call, UNREAD).invalid(Outcome::Invalid, "line too long");
+            self.ledger(call, UNREAD)
+                .invalid(Outcome::Invalid, "line too long");
         }
         // the id of an answer to the server is the server's
         let id = skimmed.id.as_deref().filter(|_| skimmed.method);
@@ -215,7 +223,10 @@ impl Client {
         let told = told::denied(
             &denied.denial,
             denied.form,
-            exchange.message.id.filter(|_| exchange.message.kind == Kind::Request),
+            exchange
+                .message
+                .id
+                .filter(|_| exchange.message.kind == Kind::Request),
             exchange.modern,
             &denied.decision_id(),
         );

@@ -85,7 +85,9 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             let Some(length) = memchr::memchr(b'\n', unseen) else {
                 return self.rest();
             };
-            let mut line = self.buffer.split_to(self.seen.saturating_add(length).saturating_add(1));
+            let mut line = self
+                .buffer
+                .split_to(self.seen.saturating_add(length).saturating_add(1));
             line.truncate(line.len().saturating_sub(1));
             self.seen = 0;
             if let Some(line) = self.line(line) {

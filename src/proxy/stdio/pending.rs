@@ -45,7 +45,11 @@ impl<W> Pending<W> {
         let number = table.next;
         table.next = number.wrapping_add(1);
         table.waiting = table.waiting.saturating_add(1);
-        table.by_id.entry(id.clone()).or_default().push_back((number, waiting));
+        table
+            .by_id
+            .entry(id.clone())
+            .or_default()
+            .push_back((number, waiting));
         Ticket { id, number }
     }
 
@@ -63,10 +67,7 @@ impl<W> Pending<W> {
     pub(super) fn take_all(&self) -> Vec<W> {
         let mut table = self.lock();
         table.waiting = 0;
-        let mut all: Vec<(u64, W)> = std::mem::take(&mut table.by_id)
-            .into_values()
-            .flatten()
-            .collect();
+        let mut all: Vec<(u64, W)> = std::mem::take(&mut table.by_id).into_values().flatten().collect();
         drop(table);
         all.sort_by_key(|(number, _)| *number);
         all.into_iter().map(|(_, waiting)| waiting).collect()

@@ -6,14 +6,16 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 pub use rustix::process::Signal;
-use rustix::process::{Pid, kill_process_group};
+use rustix::process::{Pid, kill_process_group, test_kill_process_group};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// How long a server may take to end after its stdin was closed; then it gets SIGTERM.
 const AFTER_CLOSE: Duration = Duration::from_secs(5);
 /// How long after a signal; then it gets SIGKILL. Clients kill after 2 s: this comes before.
 const AFTER_SIGNAL: Duration = Duration::from_millis(1_800);
+/// How often is looked whether the rest of the group has ended.
+const GROUP_PAUSE: Duration = Duration::from_millis(10);
 
 /// What to start.
 #[derive(Clone)]
@@ -36,6 +38,7 @@ pub(super) struct Pipes {
 /// A running server, in a process group of its own: a launcher's own children get the same signals.
 pub(super) struct Process {
     child: Child,
+    group: Option<Pid>,
     next: Option<(Instant, Signal)>,
 }
 
@@ -63,7 +66,9 @@ impl Process {
             stdout: child.stdout.take().ok_or_else(missing)?,
             stderr: child.stderr.take(),
         };
-        Ok((Self { child, next: None }, pipes))
+        let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        let next = None;
+        Ok((Self { child, group, next }, pipes))
     }
 
     /// Waits for its end, and takes the steps towards it that are due. Cancel-safe.
@@ -85,6 +90,23 @@ impl Process {
         }
     }
 
+    /// Once it has ended: where it was made to, what it had started itself must end too.
+    pub(super) async fn clear(&mut self) {
+        let Some((until, Signal::KILL)) = self.next else {
+            return;
+        };
+        while self
+            .group
+            .is_some_and(|group| test_kill_process_group(group).is_ok())
+        {
+            if Instant::now() >= until {
+                self.signal(Signal::KILL);
+                return;
+            }
+            sleep(GROUP_PAUSE).await;
+        }
+    }
+
     /// Its stdin was closed: from now on it has some time to end by itself.
     pub(super) fn ends_soon(&mut self) {
         if self.next.is_none() {
@@ -95,9 +117,7 @@ impl Process {
     /// Passes a signal on.
     pub(super) fn signal(&mut self, signal: Signal) {
         self.next = Some((Instant::now() + AFTER_SIGNAL, Signal::KILL));
-        let Some(group) = self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)) else {
-            return;
-        };
+        let Some(group) = self.group else { return };
         if let Err(error) = kill_process_group(group, signal) {
             tracing::debug!(%error, "a signal could not be passed on");
         }

@@ -27,9 +27,14 @@ async fn lines(text: &[u8], size: usize) -> Vec<Result<String, Option<String>>> 
 #[tokio::test]
 async fn lines_are_cut_at_line_feeds_wherever_the_pieces_begin_and_end() {
     let text = b"{\"id\":1}\n\r\n  \n{\"id\":2}\r\n{\"id\":3}\r{\"id\":4}\n{\"id\":5}";
-    let expected: Vec<_> = [r#"{"id":1}"#, r#"{"id":2}"#, "{\"id\":3}\r{\"id\":4}", r#"{"id":5}"#]
-        .map(|line| Ok(line.to_owned()))
-        .to_vec();
+    let expected: Vec<_> = [
+        r#"{"id":1}"#,
+        r#"{"id":2}"#,
+        "{\"id\":3}\r{\"id\":4}",
+        r#"{"id":5}"#,
+    ]
+    .map(|line| Ok(line.to_owned()))
+    .to_vec();
     for size in [1, 2, 3, 7, 1000] {
         assert_eq!(lines(text, size).await, expected, "{size}");
     }
@@ -49,7 +54,14 @@ async fn a_line_of_the_cap_passes_and_one_byte_more_is_skipped_with_its_id() {
         let found = lines(text.as_bytes(), size).await;
         let whole = || Ok(r#"{"id":1,"method":12}"#.to_owned());
         let long = |id: &str| Err(Some(id.to_owned()));
-        let expected = vec![whole(), whole(), long("1"), long("7"), Ok(r#"{"id":8}"#.to_owned()), long("9")];
+        let expected = vec![
+            whole(),
+            whole(),
+            long("1"),
+            long("7"),
+            Ok(r#"{"id":8}"#.to_owned()),
+            long("9"),
+        ];
         assert_eq!(found, expected, "{size}");
     }
 }
