@@ -20,7 +20,7 @@ use crate::counters::{FileStore, RedisOptions, Store, StoreError};
 use crate::document::{self, Level};
 use crate::grants::{Grants, GrantsFile};
 use crate::policy::{self, Policy};
-use crate::proxy::{self, Fallback, Gate, SessionKey, Snapshot, Upstream};
+use crate::proxy::{self, Fallback, Gate, SessionKey, Snapshot, Streams, Upstream};
 use crate::record::{Lines, Metrics, Recorder};
 use crate::settings::{Counters, Files, Secret, Settings};
 
@@ -155,6 +155,7 @@ impl App {
             fallback: Fallback::new(expected_replicas(&settings.counters)),
             recorder: Recorder::new(metrics, lines),
             session_key,
+            legacy: Streams::default(),
             front: settings.front,
             limits: settings.limits,
             replica: replica_name()?,
@@ -229,7 +230,7 @@ fn store(counters: &Counters) -> anyhow::Result<Store> {
 }
 
 /// The system's certificate authorities (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others).
-fn upstream_tls(needed: bool) -> Arc<rustls::ClientConfig> {
+pub fn upstream_tls(needed: bool) -> Arc<rustls::ClientConfig> {
     let mut roots = rustls::RootCertStore::empty();
     if needed {
         let found = rustls_native_certs::load_native_certs();

@@ -17,7 +17,7 @@ use crate::counters::CallId;
 use crate::grants::{Grant, Grants};
 use crate::policy::Policy;
 use crate::proxy::{
-    Caller, Fallback, Gate, ServerCommand, SessionKey, Signal, Snapshot, exit_code, wrap_command,
+    Caller, Fallback, Gate, ServerCommand, SessionKey, Signal, Snapshot, Streams, exit_code, wrap_command,
 };
 use crate::record::{Lines, Metrics, Recorder};
 use crate::settings::{Files, Settings};
@@ -71,7 +71,6 @@ pub async fn run(wrap: Wrap) -> anyhow::Result<u8> {
         program: wrap.program,
         arguments: wrap.arguments,
         environment: wrap.environment,
-        read_stderr: false,
     };
     let signals = signals()?;
     let ended = wrap_command(caller, &command, tokio::io::stdin(), tokio::io::stdout(), signals);
@@ -128,6 +127,7 @@ fn gate(settings: Settings, lines: Lines) -> anyhow::Result<Arc<Gate>> {
         fallback: Fallback::new(expected_replicas(&settings.counters)),
         recorder: Recorder::new(metrics, Some(lines)),
         session_key: SessionKey::default(),
+        legacy: Streams::default(),
         front: settings.front,
         limits: settings.limits,
         replica: replica_name()?,

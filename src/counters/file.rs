@@ -13,6 +13,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use super::command::Held;
 use super::model::Model;
 use super::{CallId, StoreError};
 
@@ -101,6 +102,16 @@ impl FileStore {
             (removed, removed)
         };
         self.with(until, removed).await
+    }
+
+    pub(super) async fn renew(
+        &self,
+        leases: Vec<Held>,
+        id: CallId,
+        until: tokio::time::Instant,
+    ) -> Result<Vec<bool>, StoreError> {
+        let renewed = move |model: &mut Model, now| (model.renew(now, id, &leases), true);
+        self.with(until, renewed).await
     }
 
     pub(super) async fn shared_secret(

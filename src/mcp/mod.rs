@@ -14,6 +14,7 @@ pub mod skim;
 pub mod sse;
 mod strict;
 mod text;
+pub mod tools;
 
 #[cfg(test)]
 mod ways_round_tests;

@@ -26,6 +26,8 @@ pub enum Refusal<'a> {
     ForeignOrigin,
     Unauthenticated,
     UnknownSession,
+    /// An endpoint of the transport of 2024-11-05 without its stream.
+    NoStream,
     TooLarge {
         cap: usize,
     },
@@ -62,12 +64,38 @@ pub enum Refusal<'a> {
     },
 }
 
+/// Marks an answer of the gate's own that holds a message for the client's request.
+#[derive(Clone, Copy, Debug)]
+pub struct Addressed;
+
+impl Refusal<'_> {
+    /// The id of the request that waits for this answer.
+    const fn id(&self) -> Option<&str> {
+        match self {
+            Self::Unreadable { id, .. }
+            | Self::Denied { id, .. }
+            | Self::Upstream { id, .. }
+            | Self::BadAnswer { id, .. }
+            | Self::NoSessionKey { id } => *id,
+            _ => None,
+        }
+    }
+}
+
 /// The answer to a refused request.
+pub fn refuse(refusal: &Refusal<'_>) -> Response<GateBody> {
+    let mut answer = answer(refusal);
+    if refusal.id().is_some() {
+        answer.extensions_mut().insert(Addressed);
+    }
+    answer
+}
+
 #[expect(
     clippy::too_many_lines,
     reason = "one flat match: every refusal and its status, side by side"
 )]
-pub fn refuse(refusal: &Refusal<'_>) -> Response<GateBody> {
+fn answer(refusal: &Refusal<'_>) -> Response<GateBody> {
     match refusal {
         Refusal::NotFound(hint) => problem(StatusCode::NOT_FOUND, CODE_NOT_FOUND, hint),
         Refusal::WrongMethod => with(
@@ -101,6 +129,11 @@ pub fn refuse(refusal: &Refusal<'_>) -> Response<GateBody> {
             StatusCode::NOT_FOUND,
             CODE_NOT_FOUND,
             "no such session for this grant: initialize again",
+        ),
+        Refusal::NoStream => problem(
+            StatusCode::NOT_FOUND,
+            CODE_NOT_FOUND,
+            "the event stream of this endpoint is not open here: open it again. Nothing was executed",
         ),
         Refusal::TooLarge { cap } => {
             let text = format!("the body is larger than {cap} bytes (`limits.body_bytes`)");
@@ -209,6 +242,11 @@ fn json(status: StatusCode, body: Vec<u8>) -> Response<GateBody> {
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer
+}
+
+/// The message was taken; its answer comes on the event stream.
+pub fn accepted() -> Response<GateBody> {
+    empty(StatusCode::ACCEPTED)
 }
 
 fn empty(status: StatusCode) -> Response<GateBody> {

@@ -67,6 +67,12 @@ pub const fn no_answer(error: &UpstreamError) -> (i64, &'static str) {
         UpstreamError::Broken(_) => {
             "the MCP server broke off without an answer. The request may have been executed"
         }
+        UpstreamError::LeaseOver => {
+            "the call came too late to its place among those that may run at once. The request was not executed"
+        }
+        UpstreamError::LeaseLost => {
+            "the call was cut, because its place among those that may run at once could not be renewed. It may have been executed"
+        }
         UpstreamError::ResponseTimeout(_) => {
             "the MCP server did not answer in time. The request may have been executed"
         }

@@ -6,7 +6,7 @@ mod secret;
 mod wrap;
 
 pub use load::{Settings, SettingsError, for_one_server, load, load_with};
-pub use secret::{Secret, SecretSource};
+pub use secret::{Secret, SecretSource, secret_from_env};
 pub use wrap::{Wrapped, child_environment, for_wrap, for_wrap_with};
 
 use std::collections::BTreeMap;

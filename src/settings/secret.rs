@@ -70,3 +70,19 @@ impl SecretSource {
         Ok(Secret::new(text.to_owned()))
     }
 }
+
+/// The secret in a variable of the process' environment.
+///
+/// # Errors
+/// Where there is none, or it is empty; the text names the variable alone.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this room reads the environment for the others"
+)]
+pub fn secret_from_env(name: &str) -> Result<Secret<String>, String> {
+    let source = SecretSource {
+        env: Some(name.to_owned()),
+        file: None,
+    };
+    source.read(Path::new(""), &|name| std::env::var(name).ok())
+}

@@ -11,7 +11,8 @@ use tokio::sync::{Mutex, mpsc};
 
 use super::client::{Admitted, Caller, Client, Far};
 use super::lines::{Line, Lines, write_line};
-use super::pending::{Pending, WAITING_AT_MOST};
+use super::pending::{Pending, Ticket, WAITING_AT_MOST};
+use super::place::Place;
 use super::process::{Pipes, Process, ServerCommand};
 use crate::mcp::envelope::{Envelope, Kind};
 use crate::mcp::ids::IdKey;
@@ -19,6 +20,7 @@ use crate::mcp::line::{cancelled, one_line};
 use crate::mcp::reply;
 use crate::mcp::skim::{Skim, Skimmed};
 use crate::proxy::answer::filter;
+use crate::proxy::held::Held;
 use crate::proxy::stage::{Charged, Sent};
 use crate::proxy::told::{self, CODE_UPSTREAM};
 use crate::proxy::upstream::UpstreamError;
@@ -26,17 +28,30 @@ use crate::proxy::upstream::UpstreamError;
 /// How long what a server wrote before its end may take to come, while others hold its stdout open.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// How long the child may take to read that a call is to stop.
+const CUT_WITHIN: Duration = Duration::from_secs(1);
+
 /// A request that the child has, or is given just now.
 struct Waiting {
     /// As the client sent it.
     id: String,
+    // before the record: its place is free when it is known to have ended
+    place: Option<Place>,
     sent: Sent,
+}
+
+impl Waiting {
+    fn failed(self, error: &UpstreamError) {
+        self.sent.failed(error, self.place.and_then(Place::into_held));
+    }
 }
 
 struct Server {
     /// None once it was closed.
     stdin: Mutex<Option<ChildStdin>>,
     waiting: Pending<Waiting>,
+    /// Where calls are told whose place among those at once was lost.
+    lost: mpsc::Sender<Ticket>,
 }
 
 /// Serves one client by one child until either has ended. `signals` are passed on to the child.
@@ -50,11 +65,13 @@ pub async fn wrap_command(
     output: impl AsyncWrite + Send + Unpin + 'static,
     mut signals: mpsc::Receiver<Signal>,
 ) -> std::io::Result<ExitStatus> {
-    let (mut process, Pipes { stdin, stdout, .. }) = Process::start(command)?;
+    let (mut process, Pipes { stdin, stdout }) = Process::start(command)?;
     let client = Client::new(caller, output);
+    let (lost, mut places_lost) = mpsc::channel(WAITING_AT_MOST);
     let server = Server {
         stdin: Mutex::new(Some(stdin)),
         waiting: Pending::default(),
+        lost,
     };
     let from_server = server.pass_on(&client, stdout);
     tokio::pin!(from_server);
@@ -81,6 +98,12 @@ pub async fn wrap_command(
                     process.ends_soon();
                 }
                 Some(signal) = signals.recv() => process.signal(signal),
+                Some(ticket) = places_lost.recv() => {
+                    if !server.cut(&client, &ticket).await {
+                        // the call cannot be stopped alone
+                        process.signal(Signal::KILL);
+                    }
+                }
             }
         }
     };
@@ -88,9 +111,10 @@ pub async fn wrap_command(
     if !server_is_silent && tokio::time::timeout(LAST_WORDS, from_server).await.is_err() {
         tracing::debug!("the server's stdout is still open after its end");
     }
-    for Waiting { id, sent } in server.waiting.take_all() {
+    for waiting in server.waiting.take_all() {
         let error = UpstreamError::Broken("the server has ended".to_owned());
-        sent.failed(&error);
+        let id = waiting.id.clone();
+        waiting.failed(&error);
         client.no_answer(&error, Some(&id)).await;
     }
     status
@@ -107,7 +131,7 @@ impl Far for Server {
     }
 
     async fn send(&self, (): (), message: &Admitted<'_>, charged: Charged, client: &Client) {
-        let sent = charged.send();
+        let mut sent = charged.send();
         let request = message
             .envelope
             .id
@@ -118,26 +142,57 @@ impl Far for Server {
                     sent.answered(None);
                     self.note_cancelled(message);
                 }
-                Err(error) => sent.failed(&error),
+                Err(error) => sent.failed(&error, None),
             }
             return;
         };
+        let ticket = self.waiting.ticket(key);
+        let place = match sent.take_held().map(|held| self.watched(held, &ticket)) {
+            Some(Err(held)) => {
+                let error = UpstreamError::LeaseOver;
+                sent.failed(&error, Some(held));
+                return client.no_answer(&error, Some(id)).await;
+            }
+            Some(Ok(place)) => Some(place),
+            None => None,
+        };
         let waiting = Waiting {
             id: id.to_owned(),
+            place,
             sent,
         };
         // before it is written: the answer may come at once
-        let ticket = self.waiting.add(key, waiting);
+        self.waiting.add(&ticket, waiting);
         if let Err(error) = self.write(message.line).await
             && let Some(waiting) = self.waiting.take(&ticket)
         {
-            waiting.sent.failed(&error);
+            waiting.failed(&error);
             client.no_answer(&error, Some(id)).await;
         }
     }
 }
 
 impl Server {
+    fn watched(&self, held: Held, ticket: &Ticket) -> Result<Place, Held> {
+        let (lost, ticket) = (self.lost.clone(), ticket.clone());
+        // as many fit as may wait
+        Place::take(held, move || drop(lost.try_send(ticket)))
+    }
+
+    /// Stops a call whose place is lost: the child is told that it is cancelled, the client what happened.
+    /// `false`: the child does not read.
+    async fn cut(&self, client: &Client, ticket: &Ticket) -> bool {
+        let Some(waiting) = self.waiting.take(ticket) else {
+            return true;
+        };
+        let cancel = reply::cancelled(&waiting.id, "its place among calls at once was lost");
+        let told = tokio::time::timeout(CUT_WITHIN, self.write(&cancel)).await;
+        let id = waiting.id.clone();
+        waiting.failed(&UpstreamError::LeaseLost);
+        client.no_answer(&UpstreamError::LeaseLost, Some(&id)).await;
+        matches!(told, Ok(Ok(())))
+    }
+
     async fn write(&self, message: &[u8]) -> Result<(), UpstreamError> {
         let mut stdin = self.stdin.lock().await;
         let Some(to) = stdin.as_mut() else {
@@ -166,7 +221,7 @@ impl Server {
         if message.envelope.method.as_deref() == Some("notifications/cancelled")
             && let Some(waiting) = cancelled(message.line).and_then(|id| self.waiting.answered(&id))
         {
-            waiting.sent.cancelled();
+            waiting.sent.cancelled(waiting.place.and_then(Place::into_held));
         }
     }
 

@@ -7,6 +7,7 @@ mod child;
 mod client;
 mod lines;
 mod pending;
+mod place;
 mod process;
 
 pub use child::wrap_command;

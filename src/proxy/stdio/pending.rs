@@ -40,17 +40,20 @@ impl<W> Pending<W> {
         self.lock().waiting < WAITING_AT_MOST
     }
 
-    pub(super) fn add(&self, id: IdKey, waiting: W) -> Ticket {
+    /// A ticket for a request that is about to wait.
+    pub(super) fn ticket(&self, id: IdKey) -> Ticket {
         let mut table = self.lock();
         let number = table.next;
         table.next = number.wrapping_add(1);
-        table.waiting = table.waiting.saturating_add(1);
-        table
-            .by_id
-            .entry(id.clone())
-            .or_default()
-            .push_back((number, waiting));
         Ticket { id, number }
+    }
+
+    /// From now on the request waits.
+    pub(super) fn add(&self, ticket: &Ticket, waiting: W) {
+        let mut table = self.lock();
+        table.waiting = table.waiting.saturating_add(1);
+        let same = table.by_id.entry(ticket.id.clone()).or_default();
+        same.push_back((ticket.number, waiting));
     }
 
     /// Takes the oldest request with this id out.
@@ -93,17 +96,23 @@ impl<W> Table<W> {
 
 #[cfg(test)]
 mod tests {
-    use super::{IdKey, Pending, WAITING_AT_MOST};
+    use super::{IdKey, Pending, Ticket, WAITING_AT_MOST};
 
     fn id(raw: &str) -> IdKey {
         IdKey::of(raw).unwrap()
     }
 
+    fn add<W>(pending: &Pending<W>, raw: &str, waiting: W) -> Ticket {
+        let ticket = pending.ticket(id(raw));
+        pending.add(&ticket, waiting);
+        ticket
+    }
+
     #[test]
     fn an_id_that_is_used_twice_is_answered_in_order() {
         let pending = Pending::default();
-        pending.add(id("1"), "first");
-        let second = pending.add(id("1.0"), "second");
+        add(&pending, "1", "first");
+        let second = add(&pending, "1.0", "second");
         assert_eq!(pending.answered(&id("1")), Some("first"));
         assert_eq!(pending.take(&second), Some("second"));
         assert_eq!(pending.take(&second), None);
@@ -115,7 +124,7 @@ mod tests {
         let pending = Pending::default();
         for number in 0..WAITING_AT_MOST {
             assert!(pending.has_room());
-            pending.add(id(&number.to_string()), number);
+            add(&pending, &number.to_string(), number);
         }
         assert!(!pending.has_room());
         pending.answered(&id("5"));

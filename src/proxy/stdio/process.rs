@@ -7,7 +7,7 @@ use std::time::Duration;
 
 pub use rustix::process::Signal;
 use rustix::process::{Pid, kill_process_group, test_kill_process_group};
-use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::{Instant, sleep, sleep_until};
 
 /// How long a server may take to end after its stdin was closed; then it gets SIGTERM.
@@ -24,15 +24,12 @@ pub struct ServerCommand {
     pub arguments: Vec<OsString>,
     /// All of the child's environment.
     pub environment: Vec<(OsString, OsString)>,
-    /// Whether its stderr is read, else it goes to the stderr of this process.
-    pub read_stderr: bool,
 }
 
 /// The ends of a child's pipes.
 pub(super) struct Pipes {
     pub(super) stdin: ChildStdin,
     pub(super) stdout: ChildStdout,
-    pub(super) stderr: Option<ChildStderr>,
 }
 
 /// A running server, in a process group of its own: a launcher's own children get the same signals.
@@ -43,7 +40,7 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts the server. No descriptor beside the three pipes passes on: Rust opens all others close-on-exec,
+    /// Starts the server. Two pipes and this process's stderr are all that passes on: Rust opens all others close-on-exec,
     /// and the program has marked those that it was given.
     pub(super) fn start(command: &ServerCommand) -> io::Result<(Self, Pipes)> {
         let mut child = Command::new(&command.program)
@@ -52,11 +49,7 @@ impl Process {
             .envs(command.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(if command.read_stderr {
-                Stdio::piped()
-            } else {
-                Stdio::inherit()
-            })
+            .stderr(Stdio::inherit())
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
@@ -64,7 +57,6 @@ impl Process {
         let pipes = Pipes {
             stdin: child.stdin.take().ok_or_else(missing)?,
             stdout: child.stdout.take().ok_or_else(missing)?,
-            stderr: child.stderr.take(),
         };
         let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         let next = None;
