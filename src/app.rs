@@ -1,5 +1,7 @@
 //! Wiring: settings → bind → run until shutdown → drain.
 
+pub mod wrap;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -14,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::admin::{self, Admin};
-use crate::counters::{RedisOptions, Store, StoreError};
+use crate::counters::{FileStore, RedisOptions, Store, StoreError};
 use crate::document::{self, Level};
 use crate::grants::{Grants, GrantsFile};
 use crate::policy::{self, Policy};
@@ -201,7 +203,7 @@ async fn listen(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
 
 const fn expected_replicas(counters: &Counters) -> u64 {
     match counters {
-        Counters::Memory => 1,
+        Counters::Memory | Counters::File { .. } => 1,
         Counters::Redis {
             expected_replicas, ..
         } => *expected_replicas,
@@ -211,6 +213,7 @@ const fn expected_replicas(counters: &Counters) -> u64 {
 fn store(counters: &Counters) -> anyhow::Result<Store> {
     match counters {
         Counters::Memory => Ok(Store::memory()),
+        Counters::File { path, deadline } => Ok(Store::File(FileStore::new(path.clone(), *deadline))),
         Counters::Redis {
             url,
             prefix,

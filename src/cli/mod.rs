@@ -12,6 +12,7 @@ mod replay;
 mod report;
 pub mod schema;
 mod serve;
+mod wrap;
 
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
@@ -38,6 +39,7 @@ Examples:
   toolgate diff old.json new.yaml            what two policies decide differently
   toolgate grant new --id ci --server coalesce --policy coalesce-default --append grants.yaml
   toolgate serve --config toolgate.yaml      run the gate
+  toolgate wrap --policy p.json -- COMMAND   put the gate around a local server
 
 Environment:
   TOOLGATE__SECTION__KEY   overrides a key of toolgate.yaml, such as TOOLGATE__COUNTERS__URL
@@ -92,6 +94,12 @@ enum Command {
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3000")]
         listen: SocketAddr,
     },
+    /// Start a local MCP server behind a policy, for a client that speaks stdio.
+    ///
+    /// stdin and stdout carry MCP alone. Logs, decision lines and the server's own stderr go to stderr. The
+    /// exit code is the server's.
+    #[command(after_help = wrap::EXAMPLES)]
+    Wrap(wrap::Arguments),
     /// Print the JSON Schema of the policy file.
     #[command(after_help = "Example:\n  toolgate schema > policy.schema.json")]
     Schema,
@@ -124,6 +132,7 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
         Command::Replay(args) => replay::run(&args, out),
         Command::Grant(command) => grant::run(&command, out),
         Command::ExampleServer { listen } => demo::example_server(listen, out),
+        Command::Wrap(arguments) => wrap::run(arguments),
         Command::Schema => schema::run(out).map(|()| 0).map_err(Into::into),
     }
 }

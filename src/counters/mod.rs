@@ -7,6 +7,7 @@
 mod answers;
 pub mod calendar;
 pub mod command;
+mod file;
 pub mod history;
 pub mod keys;
 mod memory;
@@ -24,6 +25,7 @@ use std::fmt;
 use data_encoding::HEXLOWER;
 
 pub use command::Fit;
+pub use file::FileStore;
 pub use memory::MemoryStore;
 pub use receipt::Receipt;
 pub use redis::{RedisOptions, RedisStore, StoreSetupError};
@@ -33,7 +35,7 @@ pub use store::Store;
 use crate::policy::Charge;
 
 /// The random id of one received request; a resend to the store carries the same one.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct CallId(pub [u8; 8]);
 
 impl CallId {

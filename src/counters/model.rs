@@ -15,7 +15,7 @@ use super::CallId;
 use super::command::{Bound, Command, Fit, Held, KeyCharge, KeyState, MAX_LEASES, Outcome, Reply, Span};
 
 /// Every key of one store.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub struct Model {
     logs: HashMap<String, Log>,
     /// Index key → live value's key → when that value ceases to be live.

@@ -9,7 +9,9 @@ use super::calendar;
 use super::command::{Command, KeyCharge, Outcome, Reply, Span};
 use super::prepare::{self, Group, Prepared};
 use super::receipt::{Receipt, Stake};
-use super::{Admission, CallId, MemoryStore, RedisOptions, RedisStore, StoreError, StoreSetupError, Verdict};
+use super::{
+    Admission, CallId, FileStore, MemoryStore, RedisOptions, RedisStore, StoreError, StoreSetupError, Verdict,
+};
 
 /// How often a command is sent again because its calendar interval had just ended.
 const STALE_TRIES: usize = 3;
@@ -20,6 +22,7 @@ const MEMORY_DEADLINE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub enum Store {
     Memory(MemoryStore),
+    File(FileStore),
     Redis(RedisStore),
 }
 
@@ -80,6 +83,7 @@ impl Store {
         for stake in receipt.groups.iter().filter(|stake| !stake.leases.is_empty()) {
             let live = match self {
                 Self::Memory(memory) => memory.renew(&stake.leases, receipt.id),
+                Self::File(file) => file.renew(stake.leases.clone(), receipt.id, until).await?,
                 Self::Redis(redis) => redis.renew(&stake.leases, receipt.id, until).await?,
             };
             held &= stake
@@ -110,6 +114,7 @@ impl Store {
     pub async fn shared_secret(&self, name: &str, candidate: [u8; 32]) -> Result<[u8; 32], StoreError> {
         match self {
             Self::Memory(memory) => memory.shared_secret(name, candidate),
+            Self::File(file) => file.shared_secret(name, candidate, self.until()).await,
             Self::Redis(redis) => redis.shared_secret(name, candidate, self.until()).await,
         }
     }
@@ -121,6 +126,7 @@ impl Store {
     pub async fn ping(&self) -> Result<(), StoreError> {
         match self {
             Self::Memory(_) => Ok(()),
+            Self::File(file) => file.ping(self.until()).await,
             Self::Redis(redis) => redis.ping(self.until()).await,
         }
     }
@@ -153,6 +159,7 @@ impl Store {
     async fn run(&self, group: &Group, id: CallId, peek: bool, until: Instant) -> Result<Reply, StoreError> {
         match self {
             Self::Memory(memory) => run_in_memory(memory, group, id, peek),
+            Self::File(file) => run_in_file(file, group, id, peek, until).await,
             Self::Redis(redis) => redis.run(group, id, peek, until).await,
         }
     }
@@ -160,6 +167,7 @@ impl Store {
     async fn refund_group(&self, keys: &[String], id: CallId, until: Instant) -> Result<bool, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.refund(keys, id) > 0),
+            Self::File(file) => file.refund(keys.to_vec(), id, until).await,
             Self::Redis(redis) => redis
                 .refund(keys, id, until)
                 .await
@@ -180,13 +188,14 @@ impl Store {
     fn prefix(&self) -> &str {
         match self {
             Self::Memory(_) => "memory",
+            Self::File(_) => "file",
             Self::Redis(redis) => redis.prefix(),
         }
     }
 
     fn by_slot_group(&self) -> bool {
         match self {
-            Self::Memory(_) => false,
+            Self::Memory(_) | Self::File(_) => false,
             Self::Redis(redis) => redis.by_slot_group(),
         }
     }
@@ -195,6 +204,7 @@ impl Store {
         Instant::now()
             + match self {
                 Self::Memory(_) => MEMORY_DEADLINE,
+                Self::File(file) => file.deadline(),
                 Self::Redis(redis) => redis.deadline(),
             }
     }
@@ -206,10 +216,37 @@ pub(super) fn run_in_memory(
     id: CallId,
     peek: bool,
 ) -> Result<Reply, StoreError> {
-    let mut times = vec![memory.now(); group.charges.len()];
+    run_on_model(group, id, peek, || memory.now(), |command| memory.run(command))
+}
+
+async fn run_in_file(
+    file: &FileStore,
+    group: &Group,
+    id: CallId,
+    peek: bool,
+    until: Instant,
+) -> Result<Reply, StoreError> {
+    let group = group.clone();
+    let judged = file.with(until, move |model, now| {
+        let reply = run_on_model(&group, id, peek, || now, |command| model.admit(now, command));
+        let charged = matches!(&reply, Ok(reply) if !peek && reply.outcome == Outcome::Admitted);
+        (reply, charged)
+    });
+    judged.await?
+}
+
+/// One group before a model of ours, in this process or in a file.
+fn run_on_model(
+    group: &Group,
+    id: CallId,
+    peek: bool,
+    now: impl Fn() -> u64,
+    mut admit: impl FnMut(&Command) -> Reply,
+) -> Result<Reply, StoreError> {
+    let mut times = vec![now(); group.charges.len()];
     for _ in 0..STALE_TRIES {
         let charges = at_times(group, &times)?;
-        let reply = memory.run(&Command {
+        let reply = admit(&Command {
             id,
             deadline: 0,
             first_sent: 0,

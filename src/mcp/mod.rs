@@ -5,9 +5,12 @@
 
 pub mod envelope;
 pub mod headers;
+pub mod ids;
 pub mod keys;
+pub mod line;
 pub mod list;
 pub mod reply;
+pub mod skim;
 pub mod sse;
 mod strict;
 mod text;

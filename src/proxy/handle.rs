@@ -12,26 +12,23 @@ use jiff::Timestamp;
 
 use super::answer::{self, Asked, Carries};
 use super::body::{self, BodyError, GateBody};
-use super::exchange::{Exchange, Form, Judged, form_of, judge};
+use super::exchange::Exchange;
 use super::forward::{forward, unreachable};
 use super::headers::{self, MCP_METHOD, MCP_NAME, PROTOCOL_VERSION, SESSION_ID};
 use super::ledger::Ledger;
 use super::legacy::{Endpoint, NoStream};
 use super::respond::{Addressed, Refusal, accepted, preflight, refuse};
 use super::route::{Route, route};
-use super::stage::{Charged, admit};
+use super::stage::Charged;
+use super::weigh::{Denied, Stopped, UNREAD, answerable, method_of, weigh};
 use super::{Gate, Snapshot, Upstream, front, ratelimit};
 use crate::counters::CallId;
 use crate::grants::Grant;
-use crate::mcp::envelope::{self, Envelope, Fault, Kind, Unreadable};
+use crate::mcp::envelope::{self, Fault, Unreadable};
 use crate::mcp::headers::{MISMATCH_CODE, agree};
-use crate::mcp::keys::argument_keys;
-use crate::policy::{Denial, Outcome};
+use crate::policy::Outcome;
 
 type Answer = Response<GateBody>;
-
-/// Stands for the method in the record of a message that was not read.
-const UNREAD: &str = "(unreadable)";
 
 /// Answers one request. Dropping the future aborts what was sent; charges and records outlive it.
 pub async fn handle(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
@@ -237,30 +234,17 @@ impl Known<'_> {
 
     async fn decide(&self, exchange: &Exchange<'_>, body: &Bytes, started: Instant) -> Answer {
         let message = exchange.message;
-        let method = message.method.as_deref().unwrap_or("(response)");
-        let mut ledger = self.ledger(method);
-        let task = match message.tool_call() {
-            Ok(Some(call)) => {
-                ledger.tool(call.name, argument_keys(call.arguments));
-                call.task
-            }
-            _ => false,
-        };
-        let judgement = judge(exchange);
-        ledger.noted(judgement.shadow);
-        ledger.recorded(judgement.recorded);
-        let (tool, charges) = match judgement.judged {
-            Judged::Unreadable(unreadable) => return unreadable_in(ledger, &unreadable),
-            Judged::Refuse { denial, form } => return denied(exchange, Some(ledger), &denial, form),
-            Judged::Pass => ("", Vec::new()),
-            Judged::Call { tool, charges } => (tool, charges),
+        let weighed = match weigh(exchange, self.ledger(method_of(exchange))) {
+            Ok(weighed) => weighed,
+            Err(Stopped::Unreadable(ledger, unreadable)) => return unreadable_in(ledger, &unreadable),
+            Err(Stopped::Denied(refused)) => return denied(exchange, *refused),
         };
         // ready first, so that admission and arrival are close
         let connection = match self.upstream.connection().await {
             Ok(connection) => connection,
-            Err(error) => return unreachable(ledger, &error, answerable(message)),
+            Err(error) => return unreachable(weighed.into_ledger(), &error, answerable(message)),
         };
-        match admit(ledger, tool, charges).await {
+        match weighed.charge().await {
             Ok(charged) => {
                 self.gate.recorder.metrics.judged(started.elapsed().as_secs_f64());
                 let headers = headers::to_upstream(self.headers, self.session);
@@ -274,10 +258,7 @@ impl Known<'_> {
                 let asked = self.asked(exchange.modern, carries);
                 forward(&asked, connection, charged, request, answerable(message)).await
             }
-            Err(refused) => {
-                let form = form_of(&refused.denial, task);
-                denied(exchange, refused.ledger, &refused.denial, form)
-            }
+            Err(refused) => denied(exchange, *refused),
         }
     }
 
@@ -345,28 +326,18 @@ fn unreadable_in(ledger: Ledger, unreadable: &Unreadable<'_>) -> Answer {
     })
 }
 
-/// The id under which the client waits for an answer. The id of a response is the server's: an answer under
-/// it could be taken for that of a request of the client's own.
-fn answerable<'m>(message: &Envelope<'m>) -> Option<&'m str> {
-    message.id.filter(|_| message.kind == Kind::Request)
-}
-
 /// Refuses, records, and tells what is left where that concerns the grant alone.
-fn denied(exchange: &Exchange<'_>, ledger: Option<Ledger>, denial: &Denial, form: Form) -> Answer {
-    let decision_id = ledger
-        .as_ref()
-        .map(|ledger| ledger.id.to_string())
-        .unwrap_or_default();
+fn denied(exchange: &Exchange<'_>, refused: Denied) -> Answer {
     let mut answer = refuse(&Refusal::Denied {
-        denial,
-        form,
+        denial: &refused.denial,
+        form: refused.form,
         id: exchange.message.id,
         modern: exchange.modern,
-        decision_id: &decision_id,
+        decision_id: &refused.decision_id(),
     });
-    if let Some(ledger) = ledger {
+    if let Some(ledger) = refused.ledger {
         ratelimit::add(answer.headers_mut(), ledger.charged());
-        ledger.refused(denial);
+        ledger.refused(&refused.denial);
     }
     answer
 }

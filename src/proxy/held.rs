@@ -81,7 +81,12 @@ impl Held {
     }
 
     /// A refund takes the leases back with everything else.
-    pub fn refunded(mut self) {
+    pub fn refunded(self) {
+        self.lapse();
+    }
+
+    /// From now on the leases are neither renewed nor given back.
+    pub fn lapse(mut self) {
         if let Some(end) = self.end.take() {
             // the keeper is gone only with the runtime
             let _ = end.send(());

@@ -142,7 +142,7 @@ impl Ledger {
     }
 
     /// Records that the upstream answered.
-    pub fn answered(mut self, status: u16) {
+    pub fn answered(mut self, status: Option<u16>) {
         let took = self.since_sent();
         self.gate
             .recorder
@@ -151,7 +151,7 @@ impl Ledger {
         self.write(
             Outcome::Allowed,
             None,
-            Some(upstream(Some(status), took, "answered", false)),
+            Some(upstream(status, took, "answered", false)),
         );
     }
 

@@ -20,14 +20,18 @@ mod respond;
 mod route;
 mod session;
 mod stage;
+mod stdio;
 mod stream;
+mod told;
 mod upstream;
+mod weigh;
 mod written;
 
 pub use accept::{Shutdown, accept};
 pub use fallback::Fallback;
 pub use legacy::Streams;
 pub use session::SessionKey;
+pub use stdio::{Caller, ServerCommand, Signal, exit_code, wrap_command};
 pub use upstream::Upstream;
 
 use std::collections::BTreeMap;

@@ -7,21 +7,15 @@ use http::{HeaderMap, Response, StatusCode};
 
 use super::body::GateBody;
 use super::exchange::Form;
+use super::told::{self, CODE_DENIED, CODE_INVALID_REQUEST, CODE_TOO_LARGE, CODE_UNAVAILABLE, CODE_UPSTREAM};
 use super::upstream::UpstreamError;
-use crate::mcp::reply::{self, Decision};
+use crate::mcp::reply;
 use crate::policy::{Denial, Outcome};
 
-/// JSON-RPC codes of our own lie outside the reserved range -32768 … -32000.
+/// JSON-RPC codes of our own lie outside the reserved range; see `told` for the others.
 const CODE_UNAUTHENTICATED: i64 = 401;
-const CODE_DENIED: i64 = 403;
 const CODE_NOT_FOUND: i64 = 404;
-const CODE_TOO_LARGE: i64 = 413;
 const CODE_ENCODED: i64 = 415;
-const CODE_LIMITED: i64 = 429;
-const CODE_UPSTREAM: i64 = 502;
-const CODE_UNAVAILABLE: i64 = 503;
-const CODE_UPSTREAM_TIMEOUT: i64 = 504;
-const CODE_INVALID_REQUEST: i64 = -32600;
 
 /// Why a request is not answered by the upstream. Borrowed ids are the bytes of the client's request.
 pub enum Refusal<'a> {
@@ -171,14 +165,14 @@ fn answer(refusal: &Refusal<'_>) -> Response<GateBody> {
         } => denied(denial, *form, *id, *modern, decision_id),
         Refusal::Upstream { error, id } => upstream_failed(error, *id),
         Refusal::BadAnswer { reason, id } => {
-            let text =
-                format!("the upstream's answer cannot be passed on: {reason}. The request was forwarded");
+            let text = told::bad_answer(reason);
             failed(StatusCode::BAD_GATEWAY, CODE_UPSTREAM, &text, *id)
         }
-        Refusal::NoRandomness => {
-            let text = "the operating system gave no random bytes: nothing was executed";
-            problem(StatusCode::INTERNAL_SERVER_ERROR, CODE_UNAVAILABLE, text)
-        }
+        Refusal::NoRandomness => problem(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            CODE_UNAVAILABLE,
+            told::NO_RANDOMNESS,
+        ),
         Refusal::NoSessionKey { id } => {
             let text = "session ids cannot be signed until the store answers: try again";
             let answer = json(
@@ -197,30 +191,8 @@ fn denied(
     modern: bool,
     decision_id: &str,
 ) -> Response<GateBody> {
-    let (Some(id), false) = (id, form == Form::Silent) else {
+    let Some(body) = told::denied(denial, form, id, modern, decision_id) else {
         return empty(StatusCode::ACCEPTED);
-    };
-    let outcome = denial.outcome.as_str();
-    let decision = Decision {
-        outcome,
-        rule: &denial.rule,
-        retry_after_ms: denial.retry_after_ms,
-        id: decision_id,
-    };
-    let body = match form {
-        Form::UnknownTool => {
-            // the message is the server's own sentence
-            reply::error(Some(id), -32602, &denial.message, None)
-        }
-        Form::RpcError => {
-            let code = match denial.outcome {
-                Outcome::Limited => CODE_LIMITED,
-                Outcome::StoreError => CODE_UNAVAILABLE,
-                _ => CODE_DENIED,
-            };
-            reply::error(Some(id), code, &denial.message, Some(&decision))
-        }
-        Form::ToolError | Form::Silent => reply::tool_error(id, &denial.message, &decision, modern),
     };
     let mut answer = json(StatusCode::OK, body);
     if let (Outcome::Limited, Some(ms)) = (denial.outcome, denial.retry_after_ms) {
@@ -232,30 +204,12 @@ fn denied(
 }
 
 fn upstream_failed(error: &UpstreamError, id: Option<&str>) -> Response<GateBody> {
-    let (status, code) = if error.is_timeout() {
-        (StatusCode::GATEWAY_TIMEOUT, CODE_UPSTREAM_TIMEOUT)
+    let status = if error.is_timeout() {
+        StatusCode::GATEWAY_TIMEOUT
     } else {
-        (StatusCode::BAD_GATEWAY, CODE_UPSTREAM)
+        StatusCode::BAD_GATEWAY
     };
-    // what the operating system said is for the log, not for callers
-    let text = match error {
-        UpstreamError::Connect(_) | UpstreamError::ConnectTimeout(_) => {
-            "the MCP server cannot be reached. The request was not executed"
-        }
-        UpstreamError::Unsent => "the connection to the MCP server closed. The request was not executed",
-        UpstreamError::Broken(_) => {
-            "the MCP server broke off without an answer. The request may have been executed"
-        }
-        UpstreamError::LeaseOver => {
-            "the call came too late to its place among those that may run at once. The request was not executed"
-        }
-        UpstreamError::LeaseLost => {
-            "the call was cut, because its place among those that may run at once could not be renewed. It may have been executed"
-        }
-        UpstreamError::ResponseTimeout(_) => {
-            "the MCP server did not answer in time. The request may have been executed"
-        }
-    };
+    let (code, text) = told::no_answer(error);
     failed(status, code, text, id)
 }
 

@@ -197,10 +197,10 @@ impl Drop for Charged {
 }
 
 impl Sent {
-    /// The head of the answer is here.
-    pub fn answered(self, status: u16) {
+    /// The head of the answer is here; `status` is HTTP's, where there is one.
+    pub fn answered(self, status: impl Into<Option<u16>>) {
         if let Some(Standing { ledger, .. }) = self.0 {
-            ledger.answered(status);
+            ledger.answered(status.into());
         }
     }
 
@@ -226,10 +226,19 @@ impl Sent {
         }
     }
 
-    /// An answer came that cannot be passed on.
-    pub fn unusable(self, status: u16, message: &str) {
+    /// The client asked the server to stop, and waits for no answer. Whether the server did nobody can tell: what
+    /// the call `held` it keeps until the lease ends by itself.
+    pub fn cancelled(self, held: Option<Held>) {
+        held.into_iter().for_each(Held::lapse);
         if let Some(Standing { ledger, .. }) = self.0 {
-            ledger.failed(message, Some(status), "answered", false);
+            ledger.aborted(false);
+        }
+    }
+
+    /// An answer came that cannot be passed on.
+    pub fn unusable(self, status: impl Into<Option<u16>>, message: &str) {
+        if let Some(Standing { ledger, .. }) = self.0 {
+            ledger.failed(message, status.into(), "answered", false);
         }
     }
 

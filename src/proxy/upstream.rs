@@ -58,6 +58,8 @@ pub enum UpstreamError {
     Connect(String),
     #[error("no connection within {0:?}")]
     ConnectTimeout(Duration),
+    #[error("{0} requests wait for an answer already")]
+    Busy(usize),
     #[error("the connection closed before the request was written")]
     Unsent,
     #[error("the connection failed after the request was written: {0}")]
@@ -75,7 +77,7 @@ impl UpstreamError {
     pub const fn nothing_sent(&self) -> bool {
         matches!(
             self,
-            Self::Connect(_) | Self::ConnectTimeout(_) | Self::Unsent | Self::LeaseOver
+            Self::Connect(_) | Self::ConnectTimeout(_) | Self::Busy(_) | Self::Unsent | Self::LeaseOver
         )
     }
 

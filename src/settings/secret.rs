@@ -35,6 +35,13 @@ pub struct SecretSource {
 }
 
 impl SecretSource {
+    pub(super) const fn of_env(name: String) -> Self {
+        Self {
+            env: Some(name),
+            file: None,
+        }
+    }
+
     /// Reads the secret. A trailing line break of a file is cut; an empty secret is an error.
     /// `base` is the folder that a relative path starts from.
     pub fn read(&self, base: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Secret<String>, String> {

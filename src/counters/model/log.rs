@@ -12,7 +12,8 @@ pub const IDS_KEPT: usize = 32;
 pub const SLOTS: u64 = 64;
 
 /// One charge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Entry {
     /// Key time in ms; for a lease the last moment at which it is live.
     pub time: u64,
@@ -21,7 +22,8 @@ pub struct Entry {
 }
 
 /// The charges of one key in order of time.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Log {
     /// The latest time at which anything was charged here. Refunds keep it: a clock that steps back
     /// must not reopen a window.
