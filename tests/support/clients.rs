@@ -38,7 +38,8 @@ impl Sdk {
     }
 }
 
-fn python(venv: &str, script: &str) -> Command {
+/// A script in one of the Python environments.
+pub fn python(venv: &str, script: &str) -> Command {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     assert!(
         root.join(".tools").join(venv).join(".installed").exists(),
