@@ -81,4 +81,5 @@ schema: ## Write schema/policy.schema.json anew
 .PHONY: bless
 bless: schema ## Write the expected outputs of the tests anew; read the diff before you commit it
 	cargo test --test policy -- --ignored bless | tee /dev/stderr | grep -q '1 passed'
+	cargo test --test transcripts -- --ignored bless
 	@git --no-pager diff --stat

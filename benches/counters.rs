@@ -17,7 +17,7 @@ mod redis_server;
 use redis::{Connection, Script};
 use redis_server::RedisServer;
 use toolgate::counters::CallId;
-use toolgate::counters::command::{Bound, Command, KeyCharge, Span};
+use toolgate::counters::command::{Bound, Command, Held, KeyCharge, Span};
 use toolgate::counters::wire;
 
 /// Calls measured for one figure, and rounds of which the median is shown.
@@ -46,11 +46,64 @@ fn main() {
     println!("| admission, 1 limit, max 1 000 000 | {many:.1} |");
     let bounded = median(&mut connection, &|turn| command(turn, 1, 10, turn / 5, true));
     println!("| admission, 1 session limit | {bounded:.1} |");
+    for held in [2, 100, 1_000] {
+        let (admit, renew, release) = leases(&mut connection, held);
+        println!(
+            "| a lease beside {} others: taken, renewed, given back | {admit:.1}, {renew:.1}, {release:.1} |",
+            held - 1
+        );
+    }
     println!("\n| bytes per key | at the end of a full window | at most on the way |\n| --- | --- | --- |");
     for max in [10, 1_000, 1_000_000] {
         let (fresh, worst) = bytes(&mut connection, max);
         println!("| max {max} | {fresh} | {worst} |");
     }
+}
+
+/// Microseconds to take, renew and give back a lease on a key that then holds `held` of them.
+fn leases(connection: &mut Connection, held: u64) -> (f64, f64, f64) {
+    let scripts = [wire::ADMIT, wire::RENEW, wire::REFUND].map(Script::new);
+    let one = |turn: u64| {
+        let mut command = command(turn, 1, 1_000, (1 << 59) + held, false);
+        command.charges[0].span = Span::Lease { ttl: 600_000 };
+        command
+    };
+    (1..held).for_each(|turn| send(connection, &scripts[0], &one(turn)));
+    let mut times = [Vec::new(), Vec::new(), Vec::new()];
+    for turn in 0..300_u64 {
+        let command = one((1 << 40) + turn);
+        let lease = Held {
+            key: command.charges[0].key.clone(),
+            bound: None,
+            ttl: 600_000,
+        };
+        reset(connection);
+        send(connection, &scripts[0], &command);
+        times[0].push(usec_per_call(connection));
+        let mut renew = scripts[1].prepare_invoke();
+        renew.key(&lease.key);
+        wire::renew_argv(command.id, std::slice::from_ref(&lease), None)
+            .into_iter()
+            .for_each(|arg| {
+                renew.arg(arg);
+            });
+        reset(connection);
+        let _: Vec<i64> = renew.invoke(connection).unwrap();
+        times[1].push(usec_per_call(connection));
+        reset(connection);
+        let _: Vec<i64> = scripts[2]
+            .key(&lease.key)
+            .arg(&command.id.0[..])
+            .invoke(connection)
+            .unwrap();
+        times[2].push(usec_per_call(connection));
+    }
+    let middle = |times: &mut Vec<f64>| {
+        times.sort_by(f64::total_cmp);
+        times[times.len() / 2]
+    };
+    let [admit, renew, release] = &mut times;
+    (middle(admit), middle(renew), middle(release))
 }
 
 /// A command like the proxy's, on keys as long as real ones. `spread` picks the keys.

@@ -9,11 +9,11 @@
 --                    flags (1: peek, charge nothing)
 --        3           empty; a test gives its clock here in ms, and then no key expires
 --        4 .. 3+n    '>BBI7I7I6I6I4'  kind, flags (1: advisory, 2: bounded), weight, max, a, b,
---                    max_values (0 where not bounded), followed for kind 1 by the life of the key in ms
---                    as decimal text: a + 1, or 2a + 2 where bounded
+--                    max_values (0 where not bounded), followed for kinds 1 and 3 by the life of the key
+--                    in ms as decimal text: a + 1, or 2a + 2 for kind 1 where bounded
 --                    kind 1 window    a = length in ms
 --                    kind 2 calendar  [a, b) in store ms
---                    kind 3 lease     a = time to live in ms; not served yet: outcome 6
+--                    kind 3 lease     a = time to live in ms; weight 1, max at most 1000
 -- RETURNS integers: outcome, now (store ms), then
 --        outcome 0 limited, 1 admitted, 2 already admitted: three for each charge: left, ms until the
 --          next unit frees (0: nothing held), ms until the charge fits (0: it does, -1: never)
@@ -27,6 +27,8 @@
 --   32+tw  high water I6, total I7, slots B, then for each slot: t, weight I7 (merged, without ids),
 --          then for each charge: t, weight I7, id
 -- tw is 3, 4 or 6 bytes, whatever the longest age needs.
+--   70     the leases of a kind 3 key: high water I6, the latest end that a lease had here I6, then for
+--          each lease, in order of their ends: end I6 (the last ms at which it is live), id
 local call, pack, unpk, sub = redis.call, struct.pack, struct.unpack, string.sub
 local id, clock = ARGV[1], ARGV[3]
 local deadline, first_sent, flags = unpk('>I6I6B', ARGV[2])
@@ -64,6 +66,8 @@ for i = 1, count do
     life = a + 1
   elseif kind == 2 then
     b = unpk('>I6', arg, 23)
+  elseif kind == 3 and weight == 1 and max <= 1000 then
+    life = a + 1
   else
     return {6, now}
   end
@@ -72,13 +76,17 @@ for i = 1, count do
     local max_values = unpk('>I4', arg, 29)
     -- A value that is not live gets a key of its own while there is room, else the overflow key. Its own
     -- key starts as a copy of the overflow key: charges there may have been its own. It lives for two
-    -- windows, so that what others charged to the overflow key cannot spoil a retry time given before.
+    -- windows (until the latest end of its leases), so that what others charged to the overflow key cannot spoil a retry time given before.
     local over = values[companion + 1]
     index = KEYS[companion + 2]
     local live = false
     if value then
       local _, high = unpk('>BI6', value)
-      live = kind == 1 and high + 2 * a + 2 > now or kind == 2 and high >= a
+      if kind == 3 then
+        live = unpk('>I6', value, 8) >= now
+      else
+        live = kind == 1 and high + 2 * a + 2 > now or kind == 2 and high >= a
+      end
     end
     if not live then
       value = over
@@ -87,7 +95,7 @@ for i = 1, count do
       end
     end
     companion = companion + 2
-    life = kind == 1 and 2 * a + 2
+    if kind ~= 3 then life = kind == 1 and 2 * a + 2 end
   end
 
   -- form 0: nothing held; 1: weights are all 1; 2: weights and slots.
@@ -101,8 +109,16 @@ for i = 1, count do
     tw = head - 16
     if high > now then moment = high end
   end
+  local ttl
   if kind == 1 then
     cut = moment - a
+  elseif kind == 3 then
+    -- From here on a window of no length, whose charges have the times of the leases' ends.
+    ttl, a, cut = a, 0, moment
+    if value then
+      if tw ~= 38 then return {6, now} end
+      form, tw, high = 1, 6, unpk('>I6', value, 8)
+    end
   else
     cut = a
     if moment < a or moment >= b then stale = true end
@@ -112,7 +128,7 @@ for i = 1, count do
   if high < cut then
     -- Nothing is held, or nothing counts any more: the key starts afresh.
     form = 0
-    local longest = kind == 1 and a or b - a
+    local longest = kind == 1 and a or ttl and mod or b - a
     if longest < 16777216 then tw = 3 elseif longest < 4294967296 then tw = 4 else tw = 6 end
   end
   if tw == 3 then
@@ -128,6 +144,7 @@ for i = 1, count do
   local ids, lost = 8, -1
   if form == 1 then
     length = #value
+    if ttl then from, ids = 14, 14 end
     while from <= length do
       oldest = high - (high - unpk(tf, value, from)) % mod
       if oldest >= cut then break end
@@ -158,13 +175,13 @@ for i = 1, count do
   if first_sent > 0 then
     -- A resend: is its id held, and if not, would it be?
     if form > 0 then
-      local place = string.find(value, id, ids, true)
+      local place = string.find(value, id, ttl and from or ids, true)
       while place and (place + 8 - ids) % size ~= 0 do
         place = string.find(value, id, place + 1, true)
       end
       if place then held = true end
     end
-    if not advisory and first_sent >= cut and first_sent > lost then certain = true end
+    if not advisory and first_sent >= (ttl and moment - ttl or cut) and first_sent > lost then certain = true end
   end
 
   local room, wait = max - used, 0
@@ -193,14 +210,24 @@ for i = 1, count do
     end
   end
   local frees = 0
-  if oldest then frees = kind == 1 and oldest + a + 1 - now or b - now end
+  if oldest then frees = kind ~= 2 and oldest + a + 1 - now or b - now end
   if wait ~= 0 then
     if not advisory then denied = true end
   elseif not denied and flags % 2 == 0 then
     -- What the key holds once charged. It is written when all charges are known to fit.
     local expiry = life and moment + life or b
     local stamp = pack(tf, moment % mod)
-    if used == 0 and weight == 1 then
+    if ttl then
+      -- Mostly behind all others; a key on which leases differ in length keeps their order.
+      local ends, tail = moment + ttl, form == 1 and sub(value, from) or ''
+      local place = #tail
+      if ends < high then
+        while place > 0 and unpk('>I6', tail, place - 13) > ends do place = place - 14 end
+        expiry, life = high + 1, nil
+      end
+      tail = sub(tail, 1, place) .. pack('>I6', ends) .. id .. sub(tail, place + 1)
+      value = pack('>BI6I6', 70, moment, expiry - 1) .. tail
+    elseif used == 0 and weight == 1 then
       value = pack('>BI6', 16 + tw, moment) .. stamp .. id
     elseif used == 0 then
       value = pack('>BI6I7B', 32 + tw, moment, weight, 0) .. stamp .. pack('>I7', weight) .. id
@@ -243,7 +270,7 @@ for i = 1, count do
     end
     local px
     if life and moment == now then px = sub(arg, 33) else px = string.format('%.0f', expiry - now) end
-    local fresh = kind == 1 and moment + a + 1 - now or b - now
+    local fresh = kind ~= 2 and moment + (ttl or a) + 1 - now or b - now
     writes[i] = {key, value, px, weight, fresh, index, expiry}
   end
   if room < 0 then room = 0 end
@@ -287,7 +314,7 @@ for i = 1, count do
     end
     local state = 3 * i
     reply[state] = reply[state] - write[4]
-    if reply[state + 1] == 0 then reply[state + 1] = write[5] end
+    if reply[state + 1] == 0 or reply[state + 1] > write[5] then reply[state + 1] = write[5] end
   end
 end
 return reply

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- Takes a call's charges back. Each key keeps its high water and its expiry, so that a clock that steps
+-- Takes a call's charges back, or gives its leases back when it has ended. Each key keeps its high water and its expiry, so that a clock that steps
 -- back cannot reopen a window; it is never deleted here.
 --
--- KEYS   every key that the call may have charged, overflow keys included
+-- KEYS   every key that the call may have charged or holds a lease on, overflow keys included
 -- ARGV   1   id of the call, 8 bytes
 -- RETURNS integers: on how many keys the id was still held, now (store ms)
 -- WRITES only keys on which the id is held. The forms of a value are described in admit.lua.
@@ -18,7 +18,9 @@ for i, key in ipairs(KEYS) do
     local head, high = unpk('>BI6', value)
     local ids, size, tw = 8, 8, head - 16
     local total, slots
-    if head >= 32 then
+    if head == 70 then
+      ids, tw = 14, 6
+    elseif head >= 32 then
       tw = head - 32
       total, slots = unpk('>I7B', value, 8)
       ids, size = 16 + slots * (tw + 7), 15
@@ -35,7 +37,7 @@ for i, key in ipairs(KEYS) do
         total = total - unpk('>I7', value, start + tw)
         body = struct.pack('>BI6I7B', head, high, total, slots) .. sub(value, 16, ids - 1) .. body
       else
-        body = sub(value, 1, 7) .. body
+        body = sub(value, 1, ids - 1) .. body
       end
       changed[#changed + 1] = {key, body}
     end

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside a Rust toolchain: Redis, Node.js, Python and pinned MCP clients and servers.
+# Installs what the tests need beside a Rust toolchain: Redis, curl, Node.js, Python and pinned MCP clients and servers.
 # Idempotent, and quick where nothing is missing. System packages come from the distribution (root or sudo without a
 # password; otherwise the script says what to install); all else goes to .tools/ and tests/clients/node/node_modules/.
 set -euo pipefail
@@ -50,6 +50,10 @@ python_is_there() {
 install_redis() {
   redis_is_there || apt_install "the tests start redis-server" redis-server redis-tools
   redis_is_there || fail "redis-server is installed but not on PATH; add its folder (often /usr/bin) to PATH"
+}
+
+install_curl() {
+  command -v curl >/dev/null || apt_install "the documents' commands are run with curl" curl ca-certificates
 }
 
 # Debian 12 packages Node.js 18; the registry's own `node` package then brings a newer one (a binary in .tools/).
@@ -103,6 +107,7 @@ install_python_client() { # install_python_client NAME
 }
 
 install_redis
+install_curl
 install_node
 use_local_node
 install_python

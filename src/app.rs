@@ -1,5 +1,7 @@
 //! Wiring: settings → bind → run until shutdown → drain.
 
+pub mod wrap;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -14,11 +16,11 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::admin::{self, Admin};
-use crate::counters::{RedisOptions, Store, StoreError};
+use crate::counters::{FileStore, RedisOptions, Store, StoreError};
 use crate::document::{self, Level};
 use crate::grants::{Grants, GrantsFile};
 use crate::policy::{self, Policy};
-use crate::proxy::{self, Fallback, Gate, SessionKey, Snapshot, Upstream};
+use crate::proxy::{self, Fallback, Gate, SessionKey, Snapshot, Streams, Upstream};
 use crate::record::{Lines, Metrics, Recorder};
 use crate::settings::{Counters, Files, Secret, Settings};
 
@@ -153,6 +155,7 @@ impl App {
             fallback: Fallback::new(expected_replicas(&settings.counters)),
             recorder: Recorder::new(metrics, lines),
             session_key,
+            legacy: Streams::default(),
             front: settings.front,
             limits: settings.limits,
             replica: replica_name()?,
@@ -200,7 +203,7 @@ async fn listen(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
 
 const fn expected_replicas(counters: &Counters) -> u64 {
     match counters {
-        Counters::Memory => 1,
+        Counters::Memory | Counters::File { .. } => 1,
         Counters::Redis {
             expected_replicas, ..
         } => *expected_replicas,
@@ -210,6 +213,7 @@ const fn expected_replicas(counters: &Counters) -> u64 {
 fn store(counters: &Counters) -> anyhow::Result<Store> {
     match counters {
         Counters::Memory => Ok(Store::memory()),
+        Counters::File { path, deadline } => Ok(Store::File(FileStore::new(path.clone(), *deadline))),
         Counters::Redis {
             url,
             prefix,
@@ -226,7 +230,7 @@ fn store(counters: &Counters) -> anyhow::Result<Store> {
 }
 
 /// The system's certificate authorities (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others).
-fn upstream_tls(needed: bool) -> Arc<rustls::ClientConfig> {
+pub fn upstream_tls(needed: bool) -> Arc<rustls::ClientConfig> {
     let mut roots = rustls::RootCertStore::empty();
     if needed {
         let found = rustls_native_certs::load_native_certs();

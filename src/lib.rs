@@ -6,6 +6,8 @@
 pub mod admin;
 pub mod app;
 pub mod cli;
+pub mod client;
+pub mod convert;
 pub mod counters;
 pub mod demo;
 pub mod document;
@@ -14,4 +16,5 @@ pub mod mcp;
 pub mod policy;
 pub mod proxy;
 pub mod record;
+pub mod replay;
 pub mod settings;

@@ -20,11 +20,16 @@ const ROOMS: &[(&str, &str)] = &[
     ("mcp", ""),
     ("policy", "document mcp"),
     ("counters", "policy"),
+    ("replay", "counters mcp policy"),
     ("settings", "document"),
     ("grants", "policy settings"),
     ("record", "policy"),
     ("proxy", "counters grants mcp policy record settings"),
     ("admin", "record"),
+    // Asks a server what tools it has, over the upstream connections of the proxy.
+    ("client", "document mcp proxy settings"),
+    // Another product's policies, written anew: what it writes is loaded by `policy` before it is handed out.
+    ("convert", "document policy"),
     // The example server and the client that drives it know MCP from outside, as anybody's would.
     ("demo", ""),
     (
@@ -33,7 +38,7 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     (
         "cli",
-        "app counters demo document grants mcp policy record settings",
+        "app client convert counters demo document grants mcp policy record replay settings",
     ),
     ("main", "cli"),
     // The crate root declares the rooms and re-exports nothing: `crate::Thing` would hide an arrow.
@@ -44,7 +49,7 @@ const ROOMS: &[(&str, &str)] = &[
 const MUST_EXIST: &[&str] = &["counters", "mcp", "policy"];
 
 /// Rooms without I/O and without a clock: what they answer depends on what they are given, and on nothing else.
-const PURE_ROOMS: &[&str] = &["document", "mcp", "policy"];
+const PURE_ROOMS: &[&str] = &["convert", "document", "mcp", "policy", "replay"];
 
 /// What a pure room may not name, beside every dependency that [`PURE_CRATES`] does not list.
 const IMPURE: &[&str] = &[

@@ -206,6 +206,7 @@ async fn a_denial_tells_when_the_whole_call_would_fit() {
             charge: 0,
             retry_after_ms: Some(retry),
             states,
+            ..
         } = denied
         else {
             panic!("{denied:?}")

@@ -43,7 +43,9 @@ fn most(rig: &mut Rig, max: u64, weight: u64) -> u64 {
     let charges = (max / weight).min(20_000);
     let mut most = 0;
     for turn in 0..charges {
-        let reply = rig.admit(START + turn * MINUTE / charges, &command(turn, &key, max, weight));
+        let reply = rig
+            .admit(START + turn * MINUTE / charges, &command(turn, &key, max, weight))
+            .unwrap();
         assert_eq!(reply.outcome, Outcome::Admitted);
         // Not a divisor of the rhythm of merging.
         if turn % 127 == 0 || charges - turn <= 130 {

@@ -15,12 +15,12 @@ use script::Rig;
 use toolgate::counters::wire;
 
 /// Cases within which a broken script must be found; the sound one passes them all.
-const CASES: usize = 100;
+const CASES: usize = 200;
 
 /// Whether brute force has this complaint (empty: any) over the cases, the same for every script.
-fn complains(admit: &str, complaint: &str) -> bool {
+fn complains(admit: &str, renew: &str, complaint: &str) -> bool {
     let server = RedisServer::start();
-    let mut rig = Rig::with_admit(server.connection(), admit);
+    let mut rig = Rig::with(server.connection(), admit, renew);
     let rng = TestRng::from_seed(proptest::test_runner::RngAlgorithm::ChaCha, &[7; 32]);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
     (0..CASES).any(|number| {
@@ -32,25 +32,38 @@ fn complains(admit: &str, complaint: &str) -> bool {
 
 /// The shipped script with one passage replaced, which must be there exactly once.
 fn broken(from: &str, to: &str) -> String {
+    broken_of(wire::ADMIT, from, to)
+}
+
+fn broken_of(script: &str, from: &str, to: &str) -> String {
     assert_eq!(
-        wire::ADMIT.matches(from).count(),
+        script.matches(from).count(),
         1,
-        "`{from}` is not in admit.lua once"
+        "`{from}` is not in the script once"
     );
-    wire::ADMIT.replace(from, to)
+    script.replace(from, to)
 }
 
 #[track_caller]
 fn assert_found(script: &str, complaint: &str) {
     assert!(
-        complains(script, complaint),
+        complains(script, wire::RENEW, complaint),
+        "the property suite did not notice the broken script"
+    );
+}
+
+#[track_caller]
+fn assert_found_in_renew(from: &str, to: &str, complaint: &str) {
+    let renew = broken_of(wire::RENEW, from, to);
+    assert!(
+        complains(wire::ADMIT, &renew, complaint),
         "the property suite did not notice the broken script"
     );
 }
 
 #[test]
 fn the_shipped_script_holds_over_the_same_cases() {
-    assert!(!complains(wire::ADMIT, ""));
+    assert!(!complains(wire::ADMIT, wire::RENEW, ""));
 }
 
 #[test]
@@ -123,4 +136,32 @@ fn a_retry_time_one_millisecond_late_is_found() {
         &broken("% mod + a + 1 - now\n    end", "% mod + a + 2 - now\n    end"),
         "retry after",
     );
+}
+
+#[test]
+fn a_lease_that_lapses_one_millisecond_early_is_found() {
+    assert_found(
+        &broken("ttl, a, cut = a, 0, moment", "ttl, a, cut = a, 0, moment + 1"),
+        "retry after",
+    );
+}
+
+#[test]
+fn leases_of_two_lengths_that_lose_their_order_are_found() {
+    assert_found(&broken("do place = place - 14 end", "do break end"), "");
+}
+
+#[test]
+fn renewing_a_lease_that_has_lapsed_is_found() {
+    assert_found_in_renew("if held < moment then return nil end", "", "renewal of");
+}
+
+#[test]
+fn a_renewal_that_extends_nothing_is_found() {
+    assert_found_in_renew("math.max(held, moment + ttl)", "held", "");
+}
+
+#[test]
+fn a_renewal_that_shortens_a_lease_is_found() {
+    assert_found_in_renew("math.max(held, moment + ttl)", "moment + 1", "");
 }

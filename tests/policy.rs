@@ -7,6 +7,14 @@ mod amounts;
 mod asked;
 #[path = "policy/conditions.rs"]
 mod conditions;
+#[path = "policy/cookbook.rs"]
+mod cookbook;
+#[path = "policy/diffs.rs"]
+mod diffs;
+#[path = "policy/explained.rs"]
+mod explained;
+#[path = "policy/explained_always.rs"]
+mod explained_always;
 #[path = "policy/known_faults.rs"]
 mod known_faults;
 #[path = "policy/known_faults_counted.rs"]

@@ -168,6 +168,39 @@ async fn four_clients_read_the_limit_in_front_of_the_reference_server() {
     }
 }
 
+#[tokio::test]
+async fn four_clients_read_a_refusal_over_the_transport_of_2024_11_05_and_go_on_in_their_session() {
+    let server = Everything::start_legacy();
+    let mut policy = limited("echo", MAX as u64, json!("minute"));
+    policy["hide"] = json!(["get-env"]);
+    let gate = gate("everything", &server.url, policy);
+    let calls = json!([
+        { "tool": "echo", "arguments": { "message": "hi" }, "times": MAX + 1 },
+        { "tool": "get-env" },
+        { "tool": "get-sum", "arguments": { "a": 2, "b": 3 } },
+    ]);
+    let url = gate.url("everything");
+    let start = |sdk| clients::start_legacy(sdk, &url, &token_of(sdk), &calls);
+    let running: Vec<_> = Sdk::ALL.iter().map(|&sdk| (sdk, start(sdk))).collect();
+    for (sdk, running) in running {
+        let run = running.finish();
+        let seen = run.calls();
+        let (admitted, rest) = seen.split_at(MAX);
+        assert!(
+            admitted.iter().all(|call| call.text == "Echo: hi"),
+            "{sdk:?}: {admitted:?}"
+        );
+        assert_limited(sdk, &rest[0], "echo");
+        assert_eq!(
+            (rest[1].kind.as_str(), rest[1].code),
+            ("protocol_error", Some(-32602)),
+            "{sdk:?}"
+        );
+        assert_eq!(rest[2].kind, "ok", "{sdk:?}: {rest:?}");
+        assert!(!run.tools().contains(&"get-env"), "{sdk:?}");
+    }
+}
+
 async fn hidden_tools_do_not_exist(era: Era, sdks: &[Sdk]) {
     let fixture = Fixture::start(era);
     let gate = gate("fixture", &fixture.url, policy());

@@ -12,6 +12,8 @@ mod wire;
 
 #[path = "wire/answered.rs"]
 mod answered;
+#[path = "wire/at_once.rs"]
+mod at_once;
 #[path = "wire/bytes.rs"]
 mod bytes;
 #[path = "wire/charging.rs"]
@@ -26,10 +28,14 @@ mod framing;
 mod front;
 #[path = "wire/http2.rs"]
 mod http2;
+#[path = "wire/legacy.rs"]
+mod legacy;
 #[path = "wire/lists.rs"]
 mod lists;
 #[path = "wire/records.rs"]
 mod records;
+#[path = "wire/replayed.rs"]
+mod replayed;
 #[path = "wire/robust.rs"]
 mod robust;
 #[path = "wire/sessions.rs"]

@@ -4,8 +4,10 @@ use std::fs::File;
 use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 
-use crate::document::{Level, MAX_BYTES, render};
-use crate::policy::load;
+use super::report::{Entry, Finding, Format, Report};
+use crate::document::{Level, MAX_BYTES};
+use crate::mcp::tools::Tool;
+use crate::policy::{load, load_against};
 
 /// Everything is in order, or only warnings were found.
 pub const CLEAN: u8 = 0;
@@ -14,11 +16,13 @@ pub const FAULTY: u8 = 1;
 /// A file could not be read.
 pub const UNREADABLE: u8 = 2;
 
-#[derive(Default)]
-struct Tally {
-    errors: usize,
-    warnings: usize,
-    unreadable: usize,
+/// How to check, and how to tell.
+#[derive(Debug, Default)]
+pub struct Options {
+    pub strict: bool,
+    pub format: Format,
+    /// The tools of the server that the policies are for.
+    pub tools: Option<Vec<Tool>>,
 }
 
 /// Checks the policies and writes what is wrong with them to `out`, then one line that counts it.
@@ -26,56 +30,64 @@ struct Tally {
 ///
 /// # Errors
 /// Where `out` cannot be written to.
-pub fn run(paths: &[PathBuf], strict: bool, out: &mut dyn Write) -> io::Result<u8> {
-    let mut tally = Tally::default();
-    for path in paths {
-        check_file(path, &mut tally, out)?;
-    }
-    let policies = counted(paths.len(), "policy", "policies");
-    let errors = counted(tally.errors, "error", "errors");
-    let warnings = counted(tally.warnings, "warning", "warnings");
-    write!(out, "checked {policies}: {errors}, {warnings}")?;
-    match tally.unreadable {
-        0 => writeln!(out)?,
-        count => writeln!(out, ", {count} unreadable")?,
-    }
-    Ok(match tally {
-        Tally { unreadable: 1.., .. } => UNREADABLE,
-        Tally { errors: 1.., .. } => FAULTY,
-        Tally { warnings: 1.., .. } if strict => FAULTY,
-        _ => CLEAN,
-    })
+pub fn run(paths: &[PathBuf], options: &Options, out: &mut dyn Write) -> io::Result<u8> {
+    let mut report = Report::default();
+    check(paths, options, &mut report);
+    report.write(options.format, out)?;
+    Ok(code(&report, options.strict))
 }
 
-fn check_file(path: &Path, tally: &mut Tally, out: &mut dyn Write) -> io::Result<()> {
+/// Checks the policies into `report`.
+pub fn check(paths: &[PathBuf], options: &Options, report: &mut Report) {
+    let tools = options.tools.as_deref();
+    report
+        .entries
+        .extend(paths.iter().map(|path| check_file(path, tools)));
+    report.policies += paths.len();
+}
+
+/// The exit code that a report asks for.
+pub fn code(report: &Report, strict: bool) -> u8 {
+    if report.unreadable() > 0 {
+        UNREADABLE
+    } else if report.count(Level::Error) > 0 || strict && report.count(Level::Warning) > 0 {
+        FAULTY
+    } else {
+        CLEAN
+    }
+}
+
+fn check_file(path: &Path, tools: Option<&[Tool]>) -> Entry {
     let file = path.display().to_string();
     let text = match read(path) {
         Ok(text) => text,
-        Err(error) => {
-            tally.unreadable += 1;
-            return writeln!(out, "{file}: error: cannot be read: {error}");
-        }
+        Err(error) => return Entry::unreadable(file, &format!("cannot be read: {error}")),
     };
+    let mut entry = Entry::new(file);
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    let (problems, level) = match load(&name, &file, &text) {
-        Ok(loaded) => (loaded.warnings, Level::Warning),
-        Err(problems) => (problems, Level::Error),
+    let loaded = match tools {
+        None => load(&name, &entry.file, &text),
+        Some(tools) => load_against(&name, &entry.file, &text, tools),
     };
-    match level {
-        Level::Error => tally.errors += problems.len(),
-        Level::Warning => tally.warnings += problems.len(),
+    let mut add = |level, problems: Vec<_>| {
+        let placed = problems
+            .into_iter()
+            .map(|problem| Finding::Placed(level, problem));
+        entry.findings.extend(placed);
+    };
+    match loaded {
+        Ok(loaded) => {
+            add(Level::Warning, loaded.warnings);
+            add(Level::Note, loaded.notes);
+        }
+        Err(problems) => add(Level::Error, problems),
     }
-    for problem in &problems {
-        out.write_all(render(problem, level, Some(&text)).as_bytes())?;
-    }
-    if problems.is_empty() {
-        writeln!(out, "{file}: ok")?;
-    }
-    Ok(())
+    entry.source = Some(text);
+    entry
 }
 
 /// Reads at most one byte more than a document may have, so that a device file cannot fill the memory.
-fn read(path: &Path) -> io::Result<String> {
+pub fn read(path: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
     let most = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX);
     File::open(path)?
@@ -86,11 +98,6 @@ fn read(path: &Path) -> io::Result<String> {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
     String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
-}
-
-fn counted(count: usize, one: &str, many: &str) -> String {
-    let word = if count == 1 { one } else { many };
-    format!("{count} {word}")
 }
 
 #[cfg(test)]

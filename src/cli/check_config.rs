@@ -1,63 +1,119 @@
 //! `toolgate check --config`: settings, grants, and all policies that they name.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::check::{self, FAULTY, UNREADABLE};
+use super::against;
+use super::check::{self, Options};
+use super::convert;
+use super::report::{Entry, Format, Report};
 use crate::app;
+use crate::document::Level;
 use crate::settings::{self, SettingsError};
 
-/// Checks the policies given and, with `config`, everything that the settings name. Returns the exit code,
-/// the highest that applies.
-pub fn run(
-    policies: &[PathBuf],
-    config: Option<&Path>,
+pub const EXAMPLES: &str = "\
+Examples:
+  toolgate check policies/coalesce.json
+  toolgate check --strict --config toolgate.yaml
+  toolgate check --format github policies/*.json      annotations in GitHub Actions
+  toolgate check --against http://127.0.0.1:3000/mcp policies/coalesce.json
+  toolgate check --against https://mcp.example.com/mcp --header-env Authorization=MCP_AUTH policies/coalesce.json
+  toolgate check --convert intercept.yaml > policies/converted.yaml";
+
+/// What `toolgate check` is asked.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Policy files, JSON or YAML.
+    #[arg(value_name = "POLICY", required_unless_present_any = ["config", "convert"])]
+    policies: Vec<PathBuf>,
+    /// Check settings, grants and all policies that they name.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Treat warnings as errors.
+    #[arg(long)]
     strict: bool,
-    out: &mut dyn Write,
-) -> anyhow::Result<u8> {
-    let Some(config) = config else {
-        return Ok(check::run(policies, strict, out)?);
-    };
-    let settings = match settings::load(config) {
-        Ok(settings) => settings,
-        Err(error) => {
-            let unreadable = matches!(error, SettingsError::Unreadable { .. });
-            let code = check::run(policies, strict, out)?;
-            writeln!(out, "{error}")?;
-            return Ok(code.max(if unreadable { UNREADABLE } else { FAULTY }));
-        }
-    };
-    writeln!(out, "{}: ok", config.display())?;
-    let mut paths = policies.to_vec();
-    paths.extend(settings.files.policies.values().cloned());
-    let code = check::run(&paths, strict, out)?;
-    if code != check::CLEAN {
-        writeln!(out, "grants: not checked, since they carry these policies")?;
-        return Ok(code);
-    }
-    grants(&settings, out).map_err(Into::into)
+    /// How the problems are written.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    format: Format,
+    #[command(flatten)]
+    against: against::Args,
+    /// Write a policy of PolicyLayer's open-source proxy anew, as a toolgate policy, to stdout.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["policies", "config", "strict", "format", "against"])]
+    convert: Option<PathBuf>,
 }
 
-fn grants(settings: &settings::Settings, out: &mut dyn Write) -> io::Result<u8> {
-    let servers = settings.servers.keys().map(String::as_str);
-    match app::load_files(&settings.files, servers) {
-        Ok(_) => {
-            let path = settings.files.grants.as_ref();
-            let shown = path.map_or_else(|| "grants".to_owned(), |path| path.display().to_string());
-            writeln!(
-                out,
-                "{shown}: {}",
-                if path.is_some() {
-                    "ok"
-                } else {
-                    "none named in the settings"
-                }
-            )?;
-            Ok(check::CLEAN)
-        }
+/// Checks the policies given and, with `--config`, everything that the settings name. Returns the exit code,
+/// the highest that applies.
+pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<u8> {
+    if let Some(old) = &args.convert {
+        return Ok(convert::run(old, out, &mut std::io::stderr())?);
+    }
+    let mut report = Report::default();
+    let tools = args.against.tools().unwrap_or_else(|error| {
+        let server = Entry::unreadable(args.against.shown(), &format!("{error:#}"));
+        report.entries.push(server);
+        None
+    });
+    let options = Options {
+        strict: args.strict,
+        format: args.format,
+        tools,
+    };
+    match &args.config {
+        None => check::check(&args.policies, &options, &mut report),
+        Some(config) => with_settings(&args.policies, config, &options, &mut report),
+    }
+    report.write(options.format, out)?;
+    Ok(check::code(&report, options.strict))
+}
+
+fn with_settings(policies: &[PathBuf], config: &Path, options: &Options, report: &mut Report) {
+    match settings::load(config) {
         Err(error) => {
-            writeln!(out, "{error:#}")?;
-            Ok(FAULTY)
+            report.entries.push(faulty(config, &error));
+            check::check(policies, options, report);
+        }
+        Ok(settings) => {
+            report.entries.push(Entry::new(config.display().to_string()));
+            let mut paths = policies.to_vec();
+            paths.extend(settings.files.policies.values().cloned());
+            check::check(&paths, options, report);
+            let sound = check::code(report, options.strict) == check::CLEAN;
+            report.entries.extend(grants(&settings, sound));
         }
     }
+}
+
+fn faulty(config: &Path, error: &SettingsError) -> Entry {
+    let file = config.display().to_string();
+    match error {
+        SettingsError::Unreadable { source, .. } => {
+            Entry::unreadable(file, &format!("cannot be read: {source}"))
+        }
+        SettingsError::Invalid(problems) => {
+            let mut entry = Entry::new(file);
+            for problem in problems {
+                entry.whole(Level::Error, problem.as_str());
+            }
+            entry
+        }
+    }
+}
+
+/// `sound`: the policies that they carry are.
+fn grants(settings: &settings::Settings, sound: bool) -> Option<Entry> {
+    let path = settings.files.grants.as_ref()?;
+    let mut entry = Entry::new(path.display().to_string());
+    if !sound {
+        entry.whole(Level::Note, "not checked, since they carry these policies");
+        return Some(entry);
+    }
+    let servers = settings.servers.keys().map(String::as_str);
+    if let Err(error) = app::load_files(&settings.files, servers) {
+        // one problem a line
+        for problem in format!("{error:#}").lines() {
+            entry.whole(Level::Error, problem);
+        }
+    }
+    Some(entry)
 }

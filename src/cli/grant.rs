@@ -57,7 +57,8 @@ pub fn run(command: &Command, out: &mut dyn Write) -> anyhow::Result<u8> {
             if let Some(path) = append {
                 append_to(path, id, &entry)?;
             }
-            writeln!(out, "{token}\n{entry}")?;
+            // In one write: `| head -n 1` closes the pipe after the first line.
+            out.write_all(format!("{token}\n{entry}\n").as_bytes())?;
             let done = match append {
                 Some(path) => format!("added to {}", path.display()),
                 None => "put the second line below `grants:` in grants.yaml".to_owned(),

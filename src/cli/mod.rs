@@ -1,11 +1,18 @@
 //! The command line. One file per subcommand; exit codes are part of the contract.
 
+mod against;
 pub mod check;
 mod check_config;
+mod convert;
 mod demo;
+mod diff;
+mod explain;
 mod grant;
+mod replay;
+mod report;
 pub mod schema;
 mod serve;
+mod wrap;
 
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
@@ -27,8 +34,12 @@ const EXAMPLES: &str = "\
 Examples:
   toolgate demo                              see a policy at work; nothing else is needed
   toolgate check policies/*.json             look for mistakes before a policy is live
+  toolgate explain policies/team.json --tool push --arg branch=main
+                                             see which rule decides a call, and why
+  toolgate diff old.json new.yaml            what two policies decide differently
   toolgate grant new --id ci --server coalesce --policy coalesce-default --append grants.yaml
   toolgate serve --config toolgate.yaml      run the gate
+  toolgate wrap --policy p.json -- COMMAND   put the gate around a local server
 
 Environment:
   TOOLGATE__SECTION__KEY   overrides a key of toolgate.yaml, such as TOOLGATE__COUNTERS__URL
@@ -57,20 +68,22 @@ enum Command {
     /// Check policies; every problem is told with its place.
     ///
     /// Exit code: 0 clean or warnings only, 1 errors (with --strict: warnings too), 2 unreadable.
-    #[command(
-        after_help = "Examples:\n  toolgate check policies/coalesce.json\n  toolgate check --strict --config toolgate.yaml"
-    )]
-    Check {
-        /// Policy files, JSON or YAML.
-        #[arg(value_name = "POLICY", required_unless_present = "config")]
-        policies: Vec<PathBuf>,
-        /// Check settings, grants and all policies that they name.
-        #[arg(long, value_name = "FILE")]
-        config: Option<PathBuf>,
-        /// Treat warnings as errors.
-        #[arg(long)]
-        strict: bool,
-    },
+    #[command(after_help = check_config::EXAMPLES)]
+    Check(check_config::Args),
+    /// Tell what two policies decide differently.
+    ///
+    /// What they say counts, not how it is written. Exit code: 0 no difference, 1 different, 2 unreadable or invalid.
+    #[command(after_help = diff::EXAMPLES)]
+    Diff(diff::Args),
+    /// Explain what policies decide about one call, and why: each rule that was tried, and what is charged.
+    ///
+    /// Needs no server and no store.
+    Explain(Box<explain::Options>),
+    /// Replay recorded decisions under other policies: what would have been decided differently?
+    ///
+    /// Limits are simulated on the recorded times. What depends on values that are not on record is counted apart.
+    #[command(after_help = replay::EXAMPLES)]
+    Replay(replay::Args),
     /// Make tokens for grants.
     #[command(subcommand)]
     Grant(grant::Command),
@@ -81,6 +94,12 @@ enum Command {
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3000")]
         listen: SocketAddr,
     },
+    /// Start a local MCP server behind a policy, for a client that speaks stdio.
+    ///
+    /// stdin and stdout carry MCP alone. Logs, decision lines and the server's own stderr go to stderr. The
+    /// exit code is the server's.
+    #[command(after_help = wrap::EXAMPLES)]
+    Wrap(wrap::Arguments),
     /// Print the JSON Schema of the policy file.
     #[command(after_help = "Example:\n  toolgate schema > policy.schema.json")]
     Schema,
@@ -107,13 +126,13 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
     match command {
         Command::Serve { config } => serve::run(&config, out),
         Command::Demo { once } => demo::run(once, out),
-        Command::Check {
-            policies,
-            config,
-            strict,
-        } => check_config::run(&policies, config.as_deref(), strict, out),
+        Command::Check(args) => check_config::run(&args, out),
+        Command::Diff(args) => diff::run(&args, out),
+        Command::Explain(options) => explain::run(&options, out),
+        Command::Replay(args) => replay::run(&args, out),
         Command::Grant(command) => grant::run(&command, out),
         Command::ExampleServer { listen } => demo::example_server(listen, out),
+        Command::Wrap(arguments) => wrap::run(arguments),
         Command::Schema => schema::run(out).map(|()| 0).map_err(Into::into),
     }
 }

@@ -6,6 +6,9 @@ use super::CallId;
 pub const MAX_UNITS: u64 = 1 << 53;
 /// Longest window, in milliseconds (about 34 years): times are kept in 48 bits with room to add.
 pub const MAX_WINDOW_MS: u64 = 1 << 40;
+/// Most calls in flight on one key: its value has 14 bytes for each, and is written whole each time (at 10 000
+/// that took a millisecond of Redis).
+pub const MAX_LEASES: u64 = 1_000;
 
 /// One call to the script: every charge of one slot group, judged and charged in one step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +45,8 @@ pub enum Span {
     Window { window: u64 },
     /// From `start` up to, not including, `end`: store time in ms.
     Calendar { start: u64, end: u64 },
-    /// A call in flight, with expiry after `ttl` ms. Reserved: answered with [`Outcome::Unsupported`].
+    /// While the call is in flight, `ttl` ms (1 ..= 2^40) after it was taken or renewed at most. The weight
+    /// is 1 and `max` at most [`MAX_LEASES`].
     Lease { ttl: u64 },
 }
 
@@ -54,6 +58,15 @@ pub struct Bound {
     /// The key that lists the live values.
     pub index: String,
     pub max_values: u32,
+}
+
+/// A lease that a call holds: where to renew it, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    pub key: String,
+    pub bound: Option<Bound>,
+    /// Milliseconds, 1 ..= 2^40.
+    pub ttl: u64,
 }
 
 /// The script's first integer.
@@ -92,7 +105,8 @@ pub struct Reply {
 pub struct KeyState {
     /// Units left, after this call where it was charged.
     pub left: u64,
-    /// Milliseconds until the next unit frees; 0 where nothing is held.
+    /// Milliseconds until the next unit frees; 0 where nothing is held. A lease that is renewed frees later,
+    /// one that is released earlier.
     pub frees_ms: u64,
     pub fit: Fit,
 }

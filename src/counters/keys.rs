@@ -105,6 +105,8 @@ fn fields(limit: &Limit, value: &[&str]) -> Vec<String> {
     let (mode, window) = match limit.window {
         Window::Sliding { ms } => ("sliding", ms.to_string()),
         Window::Calendar(unit) => ("calendar", unit_name(unit).to_owned()),
+        // Leases of different lengths take places of one `max`.
+        Window::Lease { .. } => ("lease", String::new()),
     };
     let scope = match limit.scope {
         Scope::Grant => "grant",

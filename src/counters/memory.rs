@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::CallId;
 use super::StoreError;
-use super::command::{Command, Reply};
+use super::command::{Command, Held, Reply};
 use super::model::Model;
 
 /// Commands between two looks for keys that have expired, at least.
@@ -17,7 +17,7 @@ pub struct MemoryStore {
     inner: Mutex<Inner>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Inner {
     model: Model,
     /// The latest time seen: a clock given by a test may step back, which must not undo a sweep.
@@ -51,6 +51,15 @@ impl MemoryStore {
         }
     }
 
+    /// What it holds, on another clock.
+    pub(super) fn copy(&self, clock: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        let inner = self.with(|inner| inner.clone());
+        Self {
+            clock: Box::new(clock),
+            inner: Mutex::new(inner),
+        }
+    }
+
     /// The store's time in ms.
     pub fn now(&self) -> u64 {
         (self.clock)()
@@ -80,6 +89,10 @@ impl MemoryStore {
 
     pub(super) fn refund(&self, keys: &[String], id: CallId) -> usize {
         self.with(|inner| inner.model.refund(keys, id))
+    }
+
+    pub(super) fn renew(&self, leases: &[Held], id: CallId) -> Vec<bool> {
+        self.with(|inner| inner.model.renew(self.now().max(inner.swept), id, leases))
     }
 
     pub(super) fn shared_secret(&self, name: &str, candidate: [u8; 32]) -> Result<[u8; 32], StoreError> {

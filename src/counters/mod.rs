@@ -4,14 +4,18 @@
 //! length `window` sum to at most `max`. [`model`] states the rules in plain Rust and is the
 //! specification; `lua/admit.lua` is the same in Redis, and a property test compares every reply.
 
+mod answers;
 pub mod calendar;
 pub mod command;
+mod file;
 pub mod history;
 pub mod keys;
 mod memory;
 pub mod model;
 mod prepare;
+mod receipt;
 mod redis;
+mod simulation;
 mod store;
 pub mod wire;
 
@@ -21,14 +25,17 @@ use std::fmt;
 use data_encoding::HEXLOWER;
 
 pub use command::Fit;
+pub use file::FileStore;
 pub use memory::MemoryStore;
+pub use receipt::Receipt;
 pub use redis::{RedisOptions, RedisStore, StoreSetupError};
-pub use store::{Receipt, Store};
+pub use simulation::Simulation;
+pub use store::Store;
 
 use crate::policy::Charge;
 
 /// The random id of one received request; a resend to the store carries the same one.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct CallId(pub [u8; 8]);
 
 impl CallId {
@@ -80,7 +87,8 @@ pub struct Admission {
 pub struct ChargeState {
     /// Units left, in the limit's units; after this call where it was admitted.
     pub left: u64,
-    /// Milliseconds until the next unit frees; 0 where nothing is held.
+    /// Milliseconds until the next unit frees; 0 where nothing is held. A call in flight frees when it ends,
+    /// so that of these it is only a guess.
     pub frees_ms: u64,
     /// Whether the charge fits. One of a limit in shadow that does not was not made, and denied nothing.
     pub fit: Fit,
@@ -98,8 +106,11 @@ pub enum Verdict {
     Limited {
         /// Index of the first charge, in the admission's order, that does not fit.
         charge: usize,
-        /// Milliseconds until the whole call would be admitted if nothing else came; `None`: never.
+        /// Milliseconds until the whole call would be admitted if nothing else came; `None`: never. Where
+        /// only calls in flight are in the way: 1 s at most, since nobody knows when they end.
         retry_after_ms: Option<u64>,
+        /// Store time of the answer in ms.
+        at_ms: u64,
         states: Vec<ChargeState>,
     },
 }

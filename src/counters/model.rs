@@ -1,8 +1,9 @@
 //! The specification of the counters, written to be read. No I/O; time is an argument.
 //!
 //! A key holds a [`Log`] of what was admitted. A charge of time t counts until t + window and frees at
-//! t + window + 1 ms, since times are floored to milliseconds. All charges of a command are checked
-//! before any is made. `lua/admit.lua` and `lua/refund.lua` are the same rules in Redis.
+//! t + window + 1 ms, since times are floored to milliseconds. A lease of time t is live until t + ttl, and
+//! longer where it is renewed. All charges of a command are checked before any is made. `lua/admit.lua`,
+//! `lua/refund.lua` and `lua/renew.lua` are the same rules in Redis.
 
 mod log;
 
@@ -11,21 +12,26 @@ use std::collections::{BTreeMap, HashMap};
 pub use log::{EXACT_MAX, Entry, IDS_KEPT, Log, SLOTS};
 
 use super::CallId;
-use super::command::{Bound, Command, Fit, KeyCharge, KeyState, Outcome, Reply, Span};
+use super::command::{Bound, Command, Fit, Held, KeyCharge, KeyState, MAX_LEASES, Outcome, Reply, Span};
 
 /// Every key of one store.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub struct Model {
     logs: HashMap<String, Log>,
     /// Index key → live value's key → when that value ceases to be live.
     indexes: BTreeMap<String, BTreeMap<String, u64>>,
 }
 
+/// A lease that no call in flight can hold.
+const fn is_odd_lease(charge: &KeyCharge) -> bool {
+    matches!(charge.span, Span::Lease { .. }) && (charge.weight != 1 || charge.max > MAX_LEASES)
+}
+
 /// What is known of a resend; `None`: a first send, or surely not charged before.
 fn resent(command: &Command, found: &[Found<'_>]) -> Option<Outcome> {
     if command.first_sent == 0 {
         None
-    } else if found.iter().any(|key| key.log.holds(command.id)) {
+    } else if found.iter().any(|key| key.holds(command.id)) {
         Some(Outcome::Already)
     } else if found.iter().any(|key| key.would_hold(command.first_sent)) {
         None
@@ -55,8 +61,7 @@ impl Model {
         if command.deadline > 0 && now > command.deadline {
             return plain(Outcome::Late);
         }
-        let lease = |charge: &KeyCharge| matches!(charge.span, Span::Lease { .. });
-        if command.charges.iter().any(lease) {
+        if command.charges.iter().any(is_odd_lease) {
             return plain(Outcome::Unsupported);
         }
         let found: Vec<Found<'_>> = command
@@ -115,6 +120,32 @@ impl Model {
             .count()
     }
 
+    /// Extends the id's leases from store time `now` (ms) on. For each: whether it was still live; one that was
+    /// not may belong to another call by now, and stays gone.
+    pub fn renew(&mut self, now: u64, id: CallId, leases: &[Held]) -> Vec<bool> {
+        leases
+            .iter()
+            .map(|lease| self.renew_one(now, id, lease))
+            .collect()
+    }
+
+    fn renew_one(&mut self, now: u64, id: CallId, lease: &Held) -> bool {
+        let mut renew = |key: &str| {
+            let log = self.logs.get_mut(key)?;
+            log.renew(now, id, lease.ttl).then_some(log.expires)
+        };
+        let own = renew(&lease.key);
+        let Some(bound) = &lease.bound else {
+            return own.is_some();
+        };
+        let overflow = renew(&bound.overflow);
+        let index = self.indexes.get_mut(&bound.index);
+        if let (Some(until), Some(live)) = (own, index.and_then(|index| index.get_mut(&lease.key))) {
+            *live = until;
+        }
+        own.or(overflow).is_some()
+    }
+
     /// Forgets keys whose every charge has freed. Allowed where `now` never runs back.
     pub fn purge(&mut self, now: u64) {
         self.logs.retain(|_, log| log.expires > now);
@@ -144,7 +175,7 @@ impl Model {
         let log = self.logs.get(key).filter(|log| match span {
             Span::Window { window } => log.high_water.saturating_add(window) >= now,
             Span::Calendar { start, .. } => log.high_water >= start,
-            Span::Lease { .. } => false,
+            Span::Lease { .. } => log.expires > now,
         });
         log.cloned().unwrap_or_default()
     }
@@ -156,7 +187,7 @@ impl Model {
         self.logs.get(&charge.key).is_some_and(|log| match charge.span {
             Span::Window { window } => log.high_water.saturating_add(two_lives(window)) > now,
             Span::Calendar { start, .. } => log.high_water >= start,
-            Span::Lease { .. } => false,
+            Span::Lease { .. } => log.expires > now,
         })
     }
 
@@ -239,23 +270,36 @@ impl Found<'_> {
         match self.charge.span {
             Span::Window { window } => self.time.saturating_sub(window),
             Span::Calendar { start, .. } => start,
-            Span::Lease { .. } => 0,
+            Span::Lease { .. } => self.time,
         }
     }
 
-    /// When a charge of time `at` frees.
+    /// When a charge of time `at` frees; a lease's time is its end.
     fn freed(&self, at: u64) -> u64 {
         match self.charge.span {
             Span::Window { window } => at.saturating_add(window).saturating_add(1),
             Span::Calendar { end, .. } => end,
-            Span::Lease { ttl } => at.saturating_add(ttl),
+            Span::Lease { .. } => at.saturating_add(1),
         }
+    }
+
+    /// Whether the id is held; of leases only live ones.
+    fn holds(&self, id: CallId) -> bool {
+        let from = match self.charge.span {
+            Span::Window { .. } | Span::Calendar { .. } => 0,
+            Span::Lease { .. } => self.time,
+        };
+        self.log.holds(id, from)
     }
 
     /// Whether a charge made at or after `first_sent` would still be held here with its id.
     fn would_hold(&self, first_sent: u64) -> bool {
+        let from = match self.charge.span {
+            Span::Lease { ttl } => self.time.saturating_sub(ttl),
+            Span::Window { .. } | Span::Calendar { .. } => self.cut(),
+        };
         !self.charge.advisory
-            && first_sent >= self.cut()
+            && first_sent >= from
             && self.log.ids_lost_until().is_none_or(|lost| first_sent > lost)
     }
 
@@ -303,20 +347,17 @@ impl Found<'_> {
                 state,
             };
         }
-        let oldest = self.log.oldest(self.cut()).unwrap_or(self.time);
+        let cut = self.cut();
+        // Which time the charge has; a lease's is its end.
+        let time = match self.charge.span {
+            Span::Lease { ttl } => self.time.saturating_add(ttl),
+            Span::Window { .. } | Span::Calendar { .. } => self.time,
+        };
+        let oldest = self.log.oldest(cut).map_or(time, |oldest| oldest.min(time));
         let state = KeyState {
             left: state.left.saturating_sub(self.charge.weight),
             frees_ms: self.freed(oldest).saturating_sub(now),
             fit: Fit::Now,
-        };
-        let cut = self.cut();
-        let expires = match (self.charge.span, &self.charge.bound) {
-            (Span::Window { window }, Some(_)) => self.time.saturating_add(two_lives(window)),
-            _ => self.freed(self.time),
-        };
-        let slot = match self.charge.span {
-            Span::Window { window } => Some(window.div_ceil(SLOTS).max(1)),
-            Span::Calendar { .. } | Span::Lease { .. } => None,
         };
         let index = self
             .charge
@@ -326,15 +367,24 @@ impl Found<'_> {
         let index = index.map(|bound| bound.index.clone());
         let mut log = self.log;
         log.trim(cut);
-        log.push(
-            Entry {
-                time: self.time,
-                weight: self.charge.weight,
-                id,
-            },
-            slot,
-        );
-        log.expires = expires;
+        let weight = self.charge.weight;
+        let entry = Entry { time, weight, id };
+        match (self.charge.span, &self.charge.bound) {
+            (Span::Lease { .. }, _) => log.lease(self.time, entry),
+            (Span::Window { window }, bound) => {
+                log.push(entry, Some(window.div_ceil(SLOTS).max(1)));
+                let kept = if bound.is_some() {
+                    two_lives(window)
+                } else {
+                    window.saturating_add(1)
+                };
+                log.expires = time.saturating_add(kept);
+            }
+            (Span::Calendar { end, .. }, _) => {
+                log.push(entry, None);
+                log.expires = end;
+            }
+        }
         Written {
             target,
             log: Some(log),

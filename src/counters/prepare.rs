@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::command::{Bound, KeyCharge, MAX_UNITS, MAX_WINDOW_MS, Span};
+use super::command::{Bound, Held, KeyCharge, MAX_LEASES, MAX_UNITS, MAX_WINDOW_MS, Span};
 use super::keys::{self, SlotGroup};
 use super::{Admission, StoreError};
 use crate::policy::{Charge, Unit, Window};
@@ -36,6 +36,22 @@ impl Group {
         let own = charges.clone().map(|charge| charge.key.clone());
         let overflow = charges.filter_map(|charge| charge.bound.as_ref().map(|bound| bound.overflow.clone()));
         own.chain(overflow).collect()
+    }
+
+    /// The leases that a call holds once it is admitted, each with whether it must: not where it is advisory.
+    pub(super) fn leases(&self) -> impl Iterator<Item = (Held, bool)> {
+        let charges = self.charges.iter().map(|prepared| &prepared.charge);
+        charges.filter_map(|charge| match charge.span {
+            Span::Lease { ttl } => {
+                let held = Held {
+                    key: charge.key.clone(),
+                    bound: charge.bound.clone(),
+                    ttl,
+                };
+                Some((held, !charge.advisory))
+            }
+            Span::Window { .. } | Span::Calendar { .. } => None,
+        })
     }
 }
 
@@ -87,6 +103,15 @@ fn prepare(prefix: &str, charge: &Charge) -> Result<Prepared, StoreError> {
         }
         Window::Sliding { ms } => (Span::Window { window: ms }, None),
         Window::Calendar(unit) => (Span::Calendar { start: 0, end: 0 }, Some(unit)),
+        Window::Lease { ms } if ms == 0 || ms > MAX_WINDOW_MS || limit.max > MAX_LEASES => {
+            return Err(StoreError::Charges(
+                "a lease must be 1 to 2^40 ms, its `max` at most 1 000",
+            ));
+        }
+        Window::Lease { .. } if charge.weight != 1 => {
+            return Err(StoreError::Charges("a call in flight counts as 1"));
+        }
+        Window::Lease { ms } => (Span::Lease { ttl: ms }, None),
     };
     let names = keys::names(prefix, charge);
     let bound = match (names.bound, limit.max_values) {

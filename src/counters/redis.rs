@@ -4,6 +4,7 @@
 //! A command is sent at most twice with one id, and carries the store time after which it must charge
 //! nothing, so that a command that was frozen on the way cannot charge a call that was given up.
 
+mod after;
 mod clock;
 mod link;
 
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use redis::{Cmd, FromRedisValue, Value};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use self::clock::StoreClock;
 use self::link::{Failure, Link};
@@ -24,11 +25,6 @@ use super::{CallId, StoreError, keys, wire};
 
 /// Commands sent again because a calendar interval had just ended or the clock was unknown.
 const MAX_ROUNDS: usize = 6;
-/// Charges that may stand after a time-out are undone in the background, at most this many at once.
-const MAX_UNDOING: usize = 64;
-/// Tries of one such undo and the pause between them.
-const UNDO_TRIES: u32 = 8;
-const UNDO_PAUSE: Duration = Duration::from_millis(250);
 /// Most connections that make sense: Redis runs scripts on one thread.
 const MAX_CONNECTIONS: usize = 64;
 
@@ -98,6 +94,7 @@ struct Inner {
     clock: StoreClock,
     admit: Script,
     refund: Script,
+    renew: Script,
     undoing: Arc<Semaphore>,
 }
 
@@ -160,7 +157,8 @@ impl RedisStore {
             clock: StoreClock::new(),
             admit: Script::new(wire::ADMIT),
             refund: Script::new(wire::REFUND),
-            undoing: Arc::new(Semaphore::new(MAX_UNDOING)),
+            renew: Script::new(wire::RENEW),
+            undoing: Arc::new(Semaphore::new(after::MAX_UNDOING)),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -242,6 +240,13 @@ impl RedisStore {
                     if sending.resent || !failure.again {
                         return Err(failure.error);
                     }
+                    // what a doubtful end came from is known only here
+                    tracing::info!(
+                        error = %failure.error,
+                        error.code = failure.error.code(),
+                        may_have_run = failure.may_have_run,
+                        "a store command is sent again"
+                    );
                     sending.resent = true;
                 }
             }
@@ -258,44 +263,6 @@ impl RedisStore {
         let reply = wire::reply(&integers, command.charges.len())?;
         self.inner.clock.note(sent, reply.now);
         Ok(reply)
-    }
-
-    /// Takes a group's charges back; the store's time of doing so and on how many keys it was held.
-    pub(super) async fn refund(
-        &self,
-        keys: &[String],
-        id: CallId,
-        until: Instant,
-    ) -> Result<(u64, u64), StoreError> {
-        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        let value = self
-            .eval(&self.inner.refund, &keys, &[id.0.to_vec()], until)
-            .await;
-        let value = value.map_err(|failure| failure.error)?;
-        match Vec::<u64>::from_redis_value(value).as_deref() {
-            Ok(&[removed, now]) => Ok((removed, now)),
-            _ => Err(StoreError::Protocol("a reply of another form than refund.lua's")),
-        }
-    }
-
-    /// Undoes what a given-up call may have been charged, once its command can no longer charge.
-    pub(super) fn undo_later(&self, keys: Vec<String>, id: CallId, until: Instant) {
-        // Beyond so many the late guard must do: what is frozen charges nothing when it wakes.
-        let Ok(permit) = Arc::clone(&self.inner.undoing).try_acquire_owned() else {
-            return;
-        };
-        let store = self.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep_until(until).await;
-            for attempt in 1..=UNDO_TRIES {
-                let within = Instant::now() + store.inner.deadline.max(UNDO_PAUSE);
-                if store.refund(&keys, id, within).await.is_ok() {
-                    break;
-                }
-                sleep(UNDO_PAUSE.saturating_mul(attempt)).await;
-            }
-            drop(permit);
-        });
     }
 
     pub(super) async fn shared_secret(

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::answers::Answers;
 use super::calendar;
-use super::command::{Command, Fit, KeyCharge, KeyState, Outcome, Reply, Span};
+use super::command::{Command, KeyCharge, Outcome, Reply, Span};
 use super::prepare::{self, Group, Prepared};
+use super::receipt::{Receipt, Stake};
 use super::{
-    Admission, CallId, ChargeState, MemoryStore, RedisOptions, RedisStore, StoreError, StoreSetupError,
-    Verdict,
+    Admission, CallId, FileStore, MemoryStore, RedisOptions, RedisStore, StoreError, StoreSetupError, Verdict,
 };
 
 /// How often a command is sent again because its calendar interval had just ended.
@@ -21,28 +22,8 @@ const MEMORY_DEADLINE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub enum Store {
     Memory(MemoryStore),
+    File(FileStore),
     Redis(RedisStore),
-}
-
-/// What was charged, for a refund.
-#[derive(Clone, Debug)]
-pub struct Receipt {
-    id: CallId,
-    /// The keys of each slot group that was charged.
-    groups: Vec<Vec<String>>,
-    at_ms: u64,
-}
-
-impl Receipt {
-    /// The id under which the charges are held.
-    pub fn id(&self) -> CallId {
-        self.id
-    }
-
-    /// Store time of the admission in ms; 0 where nothing was charged.
-    pub fn at_ms(&self) -> u64 {
-        self.at_ms
-    }
 }
 
 impl Store {
@@ -85,10 +66,45 @@ impl Store {
     pub async fn refund(&self, receipt: &Receipt) -> Result<bool, StoreError> {
         let until = self.until();
         let mut removed = false;
-        for keys in &receipt.groups {
-            removed |= self.refund_group(keys, receipt.id, until).await?;
+        for stake in &receipt.groups {
+            removed |= self.refund_group(&stake.keys, receipt.id, until).await?;
         }
         Ok(removed)
+    }
+
+    /// Extends a call's leases, each to its full length from a moment after this was asked. `false`: one that
+    /// must be held has lapsed, and its place may be another call's by now.
+    ///
+    /// # Errors
+    /// Any [`StoreError`]: the leases may last no longer than before.
+    pub async fn renew(&self, receipt: &Receipt) -> Result<bool, StoreError> {
+        let until = self.until();
+        let mut held = true;
+        for stake in receipt.groups.iter().filter(|stake| !stake.leases.is_empty()) {
+            let live = match self {
+                Self::Memory(memory) => memory.renew(&stake.leases, receipt.id),
+                Self::File(file) => file.renew(stake.leases.clone(), receipt.id, until).await?,
+                Self::Redis(redis) => redis.renew(&stake.leases, receipt.id, until).await?,
+            };
+            held &= stake
+                .binding
+                .iter()
+                .zip(live)
+                .all(|(binding, live)| live || !binding);
+        }
+        Ok(held)
+    }
+
+    /// Gives a call's leases back: it has ended. What it was charged stands.
+    ///
+    /// # Errors
+    /// Any [`StoreError`]: the leases may last until they lapse.
+    pub async fn release(&self, receipt: &Receipt) -> Result<(), StoreError> {
+        let until = self.until();
+        for stake in receipt.groups.iter().filter(|stake| !stake.leases.is_empty()) {
+            self.refund_group(&stake.lease_keys(), receipt.id, until).await?;
+        }
+        Ok(())
     }
 
     /// A secret that all replicas share: the first candidate offered under `name` stays.
@@ -98,6 +114,7 @@ impl Store {
     pub async fn shared_secret(&self, name: &str, candidate: [u8; 32]) -> Result<[u8; 32], StoreError> {
         match self {
             Self::Memory(memory) => memory.shared_secret(name, candidate),
+            Self::File(file) => file.shared_secret(name, candidate, self.until()).await,
             Self::Redis(redis) => redis.shared_secret(name, candidate, self.until()).await,
         }
     }
@@ -109,16 +126,13 @@ impl Store {
     pub async fn ping(&self) -> Result<(), StoreError> {
         match self {
             Self::Memory(_) => Ok(()),
+            Self::File(file) => file.ping(self.until()).await,
             Self::Redis(redis) => redis.ping(self.until()).await,
         }
     }
 
     async fn judge(&self, admission: &Admission, peek: bool) -> Result<Verdict, StoreError> {
-        let mut receipt = Receipt {
-            id: admission.id,
-            groups: Vec::new(),
-            at_ms: 0,
-        };
+        let mut receipt = Receipt::none(admission.id);
         let mut answers = Answers::new(admission.charges.len());
         let until = self.until();
         for group in prepare::groups(self.prefix(), admission, self.by_slot_group())? {
@@ -133,8 +147,7 @@ impl Store {
             };
             answers.note(&group, &reply)?;
             if !peek && reply.outcome != Outcome::Limited {
-                receipt.groups.push(group.keys());
-                receipt.at_ms = reply.now;
+                receipt.charged(&group, &reply);
             }
         }
         if answers.denied() {
@@ -146,6 +159,7 @@ impl Store {
     async fn run(&self, group: &Group, id: CallId, peek: bool, until: Instant) -> Result<Reply, StoreError> {
         match self {
             Self::Memory(memory) => run_in_memory(memory, group, id, peek),
+            Self::File(file) => run_in_file(file, group, id, peek, until).await,
             Self::Redis(redis) => redis.run(group, id, peek, until).await,
         }
     }
@@ -153,6 +167,7 @@ impl Store {
     async fn refund_group(&self, keys: &[String], id: CallId, until: Instant) -> Result<bool, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.refund(keys, id) > 0),
+            Self::File(file) => file.refund(keys.to_vec(), id, until).await,
             Self::Redis(redis) => redis
                 .refund(keys, id, until)
                 .await
@@ -162,7 +177,7 @@ impl Store {
 
     /// Undoes what earlier groups were charged.
     async fn undo(&self, receipt: &Receipt, until: Instant) {
-        for keys in &receipt.groups {
+        for Stake { keys, .. } in &receipt.groups {
             let undone = self.refund_group(keys, receipt.id, until).await;
             if let (Self::Redis(redis), Err(_)) = (self, undone) {
                 redis.undo_later(keys.clone(), receipt.id, until);
@@ -173,13 +188,14 @@ impl Store {
     fn prefix(&self) -> &str {
         match self {
             Self::Memory(_) => "memory",
+            Self::File(_) => "file",
             Self::Redis(redis) => redis.prefix(),
         }
     }
 
     fn by_slot_group(&self) -> bool {
         match self {
-            Self::Memory(_) => false,
+            Self::Memory(_) | Self::File(_) => false,
             Self::Redis(redis) => redis.by_slot_group(),
         }
     }
@@ -188,16 +204,49 @@ impl Store {
         Instant::now()
             + match self {
                 Self::Memory(_) => MEMORY_DEADLINE,
+                Self::File(file) => file.deadline(),
                 Self::Redis(redis) => redis.deadline(),
             }
     }
 }
 
-fn run_in_memory(memory: &MemoryStore, group: &Group, id: CallId, peek: bool) -> Result<Reply, StoreError> {
-    let mut times = vec![memory.now(); group.charges.len()];
+pub(super) fn run_in_memory(
+    memory: &MemoryStore,
+    group: &Group,
+    id: CallId,
+    peek: bool,
+) -> Result<Reply, StoreError> {
+    run_on_model(group, id, peek, || memory.now(), |command| memory.run(command))
+}
+
+async fn run_in_file(
+    file: &FileStore,
+    group: &Group,
+    id: CallId,
+    peek: bool,
+    until: Instant,
+) -> Result<Reply, StoreError> {
+    let group = group.clone();
+    let judged = file.with(until, move |model, now| {
+        let reply = run_on_model(&group, id, peek, || now, |command| model.admit(now, command));
+        let charged = matches!(&reply, Ok(reply) if !peek && reply.outcome == Outcome::Admitted);
+        (reply, charged)
+    });
+    judged.await?
+}
+
+/// One group before a model of ours, in this process or in a file.
+fn run_on_model(
+    group: &Group,
+    id: CallId,
+    peek: bool,
+    now: impl Fn() -> u64,
+    mut admit: impl FnMut(&Command) -> Reply,
+) -> Result<Reply, StoreError> {
+    let mut times = vec![now(); group.charges.len()];
     for _ in 0..STALE_TRIES {
         let charges = at_times(group, &times)?;
-        let reply = memory.run(&Command {
+        let reply = admit(&Command {
             id,
             deadline: 0,
             first_sent: 0,
@@ -233,85 +282,4 @@ fn at_time(prepared: &Prepared, at: u64) -> Result<KeyCharge, StoreError> {
         charge.span = Span::Calendar { start, end };
     }
     Ok(charge)
-}
-
-/// The states of all charges, gathered from the groups' replies.
-struct Answers {
-    states: Vec<ChargeState>,
-    /// Lowest index of a charge that does not fit.
-    first: Option<usize>,
-    /// When every charge that does not fit would; `None`: never.
-    retry_after_ms: Option<u64>,
-}
-
-impl Answers {
-    fn new(charges: usize) -> Self {
-        let states = vec![
-            ChargeState {
-                left: 0,
-                frees_ms: 0,
-                fit: Fit::Now,
-            };
-            charges
-        ];
-        Self {
-            states,
-            first: None,
-            retry_after_ms: Some(0),
-        }
-    }
-
-    const fn denied(&self) -> bool {
-        self.first.is_some()
-    }
-
-    fn note(&mut self, group: &Group, reply: &Reply) -> Result<(), StoreError> {
-        if group.charges.len() != reply.states.len() {
-            return Err(StoreError::Protocol("not one state for each key"));
-        }
-        for (prepared, state) in group.charges.iter().zip(&reply.states) {
-            self.note_key(prepared, *state);
-        }
-        if reply.outcome == Outcome::Limited && !self.denied() {
-            return Err(StoreError::Protocol(
-                "a denial without a charge that does not fit",
-            ));
-        }
-        Ok(())
-    }
-
-    fn note_key(&mut self, prepared: &Prepared, state: KeyState) {
-        let denies = state.fit != Fit::Now && !prepared.charge.advisory;
-        for source in &prepared.sources {
-            if let Some(slot) = self.states.get_mut(source.index) {
-                *slot = ChargeState {
-                    left: state.left,
-                    frees_ms: state.frees_ms,
-                    fit: state.fit,
-                };
-            }
-            // Of charges that were merged, the one with the smallest `max` is the one that denied.
-            if denies && source.max == prepared.charge.max {
-                self.first = Some(self.first.map_or(source.index, |first| first.min(source.index)));
-            }
-        }
-        if denies {
-            self.retry_after_ms = match (self.retry_after_ms, state.fit) {
-                (Some(known), Fit::After(ms)) => Some(known.max(ms)),
-                _ => None,
-            };
-        }
-    }
-
-    fn verdict(self, receipt: Receipt) -> Verdict {
-        let (states, retry_after_ms) = (self.states, self.retry_after_ms);
-        match self.first {
-            Some(charge) => Verdict::Limited {
-                charge,
-                retry_after_ms,
-                states,
-            },
-            None => Verdict::Admitted { receipt, states },
-        }
-    }
 }

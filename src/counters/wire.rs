@@ -1,12 +1,14 @@
-//! The script's interface in bytes: a [`Command`] as KEYS and ARGV, a [`Reply`] from integers.
+//! The scripts' interface in bytes: a [`Command`] as KEYS and ARGV, a [`Reply`] from integers.
 
-use super::StoreError;
-use super::command::{Command, Fit, KeyCharge, KeyState, Outcome, Reply, Span};
+use super::command::{Bound, Command, Fit, Held, KeyCharge, KeyState, Outcome, Reply, Span};
+use super::{CallId, StoreError};
 
 /// `lua/admit.lua`: judges all charges of a call and makes all or none.
 pub const ADMIT: &str = include_str!("../../lua/admit.lua");
-/// `lua/refund.lua`: takes a call's charges back.
+/// `lua/refund.lua`: takes a call's charges or leases back.
 pub const REFUND: &str = include_str!("../../lua/refund.lua");
+/// `lua/renew.lua`: extends a call's leases.
+pub const RENEW: &str = include_str!("../../lua/renew.lua");
 
 /// ARGV before the charges: id, call, clock.
 pub const FIXED_ARGV: usize = 3;
@@ -17,10 +19,49 @@ const STATE: usize = 3;
 
 /// The script's KEYS: one for each charge, then overflow and index of each bounded one.
 pub fn keys(command: &Command) -> Vec<&str> {
-    let own = command.charges.iter().map(|charge| charge.key.as_str());
-    let bounds = command.charges.iter().filter_map(|charge| charge.bound.as_ref());
+    with_companions(
+        command
+            .charges
+            .iter()
+            .map(|charge| (&charge.key, charge.bound.as_ref())),
+    )
+}
+
+/// The KEYS of `lua/renew.lua`, in the same order.
+pub fn renew_keys(leases: &[Held]) -> Vec<&str> {
+    with_companions(leases.iter().map(|lease| (&lease.key, lease.bound.as_ref())))
+}
+
+fn with_companions<'k>(keys: impl Iterator<Item = (&'k String, Option<&'k Bound>)> + Clone) -> Vec<&'k str> {
+    let own = keys.clone().map(|(key, _)| key.as_str());
+    let bounds = keys.filter_map(|(_, bound)| bound);
     own.chain(bounds.flat_map(|bound| [bound.overflow.as_str(), bound.index.as_str()]))
         .collect()
+}
+
+/// The ARGV of `lua/renew.lua`. `clock` replaces the store's clock in tests, in ms.
+pub fn renew_argv(id: CallId, leases: &[Held], clock: Option<u64>) -> Vec<Vec<u8>> {
+    let clock = clock.map(|ms| ms.to_string().into_bytes()).unwrap_or_default();
+    let mut argv = vec![id.0.to_vec(), clock];
+    argv.extend(leases.iter().map(|lease| {
+        let mut bytes = vec![u8::from(lease.bound.is_some()) << 1];
+        put::<6>(&mut bytes, lease.ttl);
+        bytes
+    }));
+    argv
+}
+
+/// What `lua/renew.lua` answered for `leases` leases: the store's time in ms, and which were live.
+///
+/// # Errors
+/// [`StoreError::Protocol`] for anything but the documented form.
+pub fn renewed(integers: &[u64], leases: usize) -> Result<(u64, Vec<bool>), StoreError> {
+    match integers {
+        [now, live @ ..] if live.len() == leases && live.iter().all(|live| *live <= 1) => {
+            Ok((*now, live.iter().map(|live| *live == 1).collect()))
+        }
+        _ => Err(StoreError::Protocol("a reply of another form than renew.lua's")),
+    }
 }
 
 /// The script's ARGV. `clock` replaces the store's clock in tests, in ms.
@@ -54,15 +95,13 @@ fn charge(charge: &KeyCharge) -> Vec<u8> {
         .map_or(0, |bound| u64::from(bound.max_values));
     put::<4>(&mut bytes, max_values);
     // Lua writes a number as text slowly: the usual expiry comes written.
-    if let Span::Window { window } = charge.span {
-        let windows = if charge.bound.is_some() { 2 } else { 1 };
-        bytes.extend(
-            window
-                .saturating_add(1)
-                .saturating_mul(windows)
-                .to_string()
-                .into_bytes(),
-        );
+    let life = |length: u64, times: u64| length.saturating_add(1).saturating_mul(times).to_string();
+    match charge.span {
+        Span::Window { window } if charge.bound.is_some() => bytes.extend(life(window, 2).into_bytes()),
+        Span::Window { window: length } | Span::Lease { ttl: length } => {
+            bytes.extend(life(length, 1).into_bytes());
+        }
+        Span::Calendar { .. } => {}
     }
     bytes
 }
@@ -152,17 +191,16 @@ fn state(integers: &[i64]) -> Option<KeyState> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::counters::CallId;
-    use crate::counters::command::Bound;
 
     #[test]
     fn the_scripts_are_pinned_so_that_a_change_of_them_is_seen_in_review() {
         let sha = |script: &str| redis::Script::new(script).get_hash().to_owned();
         assert_eq!(
             (sha(ADMIT).as_str(), FIXED_ARGV),
-            ("f316bd5d88363aababcd120a27cfa45ea1d67c31", 3)
+            ("6a8ebc1f5a88d44f6108005d7fdb01cc40ca3077", 3)
         );
-        assert_eq!(sha(REFUND), "0c39ff5664863e441487587e58149236f38fffa3");
+        assert_eq!(sha(REFUND), "6fda70d1f5fe9b254e4a35c99d4ee1980c59d822");
+        assert_eq!(sha(RENEW), "d16a6d41a530d8be9267c117287bc54f005877bc");
     }
 
     #[test]
@@ -196,6 +234,30 @@ mod tests {
         assert_eq!(argv[3][..9], [1, 2, 0, 0, 0, 0, 0, 1, 2]);
         assert_eq!(&argv[3][28..], b"\0\0\0\x05120002");
         assert_eq!(&argv[4][28..], b"\0\0\0\x0060001");
+    }
+
+    #[test]
+    fn a_renewal_has_the_companions_of_bounded_leases_behind_all_keys() {
+        let bound = Bound {
+            overflow: "o".into(),
+            index: "x".into(),
+            max_values: 5,
+        };
+        let lease = |key: &str, bound| Held {
+            key: key.into(),
+            bound,
+            ttl: 0x0102,
+        };
+        let leases = [lease("a", Some(bound)), lease("b", None)];
+        assert_eq!(renew_keys(&leases), ["a", "b", "o", "x"]);
+        let argv = renew_argv(CallId([7; 8]), &leases, None);
+        assert_eq!(argv[1], b"");
+        assert_eq!(argv[2], [2, 0, 0, 0, 0, 1, 2]);
+        assert_eq!(argv[3], [0, 0, 0, 0, 0, 1, 2]);
+        assert_eq!(renewed(&[9, 1, 0], 2), Ok((9, vec![true, false])));
+        for odd in [&[][..], &[9], &[9, 1], &[9, 1, 2], &[9, 1, 0, 0]] {
+            assert!(renewed(odd, 2).is_err(), "{odd:?}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod tree;
 mod yaml;
 
 pub use place::Place;
-pub use problem::{Level, Problem, is_invisible, quoted, render, shown};
+pub use problem::{Level, Problem, excerpt, is_invisible, quoted, render, shown};
 pub use tree::{Entry, Key, Node, Value};
 
 /// The longest text that is read, in bytes.

@@ -23,6 +23,18 @@ pub struct Problem {
 pub enum Level {
     Error,
     Warning,
+    /// What is worth knowing and wrong in no way.
+    Note,
+}
+
+impl Level {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Note => "note",
+        }
+    }
 }
 
 impl Problem {
@@ -66,10 +78,7 @@ impl std::error::Error for Problem {}
 /// The problem with the line that it stands on, a caret below the place, and the remedy. `source` is
 /// the text of the file; without it (or where the line does not exist) the excerpt is left out.
 pub fn render(problem: &Problem, level: Level, source: Option<&str>) -> String {
-    let level = match level {
-        Level::Error => "error",
-        Level::Warning => "warning",
-    };
+    let level = level.as_str();
     let Problem {
         file,
         line,
@@ -78,14 +87,12 @@ pub fn render(problem: &Problem, level: Level, source: Option<&str>) -> String {
         help,
     } = problem;
     let mut out = format!("{file}:{line}:{column}: {level}: {message}\n");
-    let number = line.to_string();
-    let margin = " ".repeat(number.len());
-    if let Some((excerpt, before)) = source.and_then(|text| excerpt(text, problem.place())) {
-        let indent = " ".repeat(before);
-        // Writing to a string cannot fail.
-        let _ = write!(out, " {number} | {excerpt}\n {margin} | {indent}^\n");
+    if let Some(excerpt) = source.and_then(|text| excerpt(text, problem.place())) {
+        out.push_str(&excerpt);
     }
     if let Some(help) = help {
+        let margin = " ".repeat(line.to_string().len());
+        // Writing to a string cannot fail.
         let _ = writeln!(out, " {margin} = help: {help}");
     }
     out
@@ -94,10 +101,20 @@ pub fn render(problem: &Problem, level: Level, source: Option<&str>) -> String {
 /// How much of a line is shown on each side of the place, in characters.
 const REACH: usize = 60;
 
+/// The line of a text that holds the place, with its number, and a caret below the place: two lines. `None`
+/// where nothing stands there.
+pub fn excerpt(text: &str, place: Place) -> Option<String> {
+    let (excerpt, before) = around(text, place)?;
+    let number = place.line.to_string();
+    let margin = " ".repeat(number.len());
+    let indent = " ".repeat(before);
+    Some(format!(" {number} | {excerpt}\n {margin} | {indent}^\n"))
+}
+
 /// The part of the line around the place, and how many characters stand before the place in it.
 /// Control characters are replaced one for one, so that the caret stays below its place and a file
 /// cannot steer the terminal.
-fn excerpt(text: &str, place: Place) -> Option<(String, usize)> {
+fn around(text: &str, place: Place) -> Option<(String, usize)> {
     let line = line(text.strip_prefix('\u{feff}').unwrap_or(text), place.line)?;
     let at = usize::try_from(place.column).ok()?.checked_sub(1)?;
     let from = at.saturating_sub(REACH);

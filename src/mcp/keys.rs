@@ -18,6 +18,12 @@ pub fn argument_keys(arguments: Option<&str>) -> Vec<String> {
         .unwrap_or_default()
 }
 
+/// Whether `keys`, as a record shows them, are all that the call had, none of them cut.
+pub fn is_complete(keys: &[String]) -> bool {
+    let whole = |key: &String| key.chars().nth(KEY_CHARS.saturating_sub(1)).is_none();
+    keys.len() < KEYS && keys.iter().all(whole)
+}
+
 struct Keys;
 
 impl<'de> Visitor<'de> for Keys {

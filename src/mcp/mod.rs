@@ -5,12 +5,16 @@
 
 pub mod envelope;
 pub mod headers;
+pub mod ids;
 pub mod keys;
+pub mod line;
 pub mod list;
 pub mod reply;
+pub mod skim;
 pub mod sse;
 mod strict;
 mod text;
+pub mod tools;
 
 #[cfg(test)]
 mod ways_round_tests;

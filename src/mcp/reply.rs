@@ -71,6 +71,20 @@ pub fn list_changed(subscription: Option<&str>) -> Vec<u8> {
     out
 }
 
+/// The notification that a request is to stop. `id` are the bytes of the request's id.
+pub fn cancelled(id: &str, reason: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(512);
+    push(
+        &mut out,
+        "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":",
+    );
+    push(&mut out, id);
+    push(&mut out, ",\"reason\":");
+    quote(&mut out, reason);
+    push(&mut out, "}}");
+    out
+}
+
 fn start(id: Option<&str>) -> Vec<u8> {
     let mut out = Vec::with_capacity(512);
     push(&mut out, "{\"jsonrpc\":\"2.0\"");

@@ -17,9 +17,13 @@ use crate::document::shown;
 /// The most memory that one compiled `pattern` may take, in bytes.
 const PATTERN_SIZE: usize = 1 << 20;
 
+/// Of arguments that break a schema in many places, so many are shown.
+const MISFITS: usize = 8;
+
 /// A compiled schema.
 pub(super) struct Arguments {
     validator: Validator,
+    schema: Value,
     /// Every property that the schema names, wherever; and the same without case.
     names: HashSet<String>,
     folded: HashSet<String>,
@@ -85,20 +89,66 @@ impl Arguments {
         })?;
         Ok(Self {
             validator,
+            schema: schema.clone(),
             folded: names.iter().map(|name| folded(name)).collect(),
             names,
         })
     }
 
+    /// The schema as it is written.
+    pub(super) fn schema(&self) -> &Value {
+        &self.schema
+    }
+
     /// # Errors
     /// Where the arguments do not satisfy the schema, or some server could read them otherwise.
     pub(super) fn check(&self, facts: &Facts<'_>) -> Result<(), Misfit> {
-        let arguments = facts.arguments().ok_or(Misfit::Doubt(Doubt::Unread))?;
+        let arguments = match facts.whole() {
+            // whoever asked for a call on record has noted it
+            Err(Doubt::Unrecorded) => return self.names_alone(facts),
+            whole => whole.map_err(Misfit::Doubt)?,
+        };
         let value = self.read(arguments).map_err(Misfit::Doubt)?;
         self.validator.validate(&value).map_err(|error| Misfit::Broken {
             at: error.instance_path().as_str().to_owned(),
             keyword: error.kind().keyword().to_owned(),
         })
+    }
+
+    /// What the names of a call on record tell, whatever its values.
+    fn names_alone(&self, facts: &Facts<'_>) -> Result<(), Misfit> {
+        match facts.arguments() {
+            Some(Json::Object(entries)) if entries.iter().any(|(key, _)| self.is_lookalike(key)) => {
+                Err(Misfit::Doubt(Doubt::Lookalike))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn is_lookalike(&self, key: &str) -> bool {
+        !self.names.contains(key) && self.folded.contains(&folded(key))
+    }
+
+    /// Everything that [`Arguments::check`] could refuse for, at most eight: where in the arguments, the keyword or
+    /// why nothing can be said, and where the keyword stands in the schema.
+    pub(super) fn every_misfit(
+        &self,
+        facts: &Facts<'_>,
+    ) -> Vec<(String, Result<String, &'static str>, String)> {
+        let doubtful = |doubt: Doubt| vec![(String::new(), Err(doubt.as_str()), String::new())];
+        let Some(arguments) = facts.arguments() else {
+            return doubtful(Doubt::Unread);
+        };
+        let value = match self.read(arguments) {
+            Ok(value) => value,
+            Err(doubt) => return doubtful(doubt),
+        };
+        let misfits = self.validator.iter_errors(&value).map(|error| {
+            let at = error.instance_path().as_str().to_owned();
+            let keyword = error.kind().keyword().to_owned();
+            (at, Ok(keyword), error.schema_path().as_str().to_owned())
+        });
+        misfits.take(MISFITS).collect()
     }
 
     /// The value as the validator takes it: without keys that only case tells from a name of the
@@ -109,7 +159,7 @@ impl Arguments {
                 let members: Result<_, Doubt> = entries
                     .iter()
                     .map(|(key, value)| {
-                        if !self.names.contains(key.as_ref()) && self.folded.contains(&folded(key)) {
+                        if self.is_lookalike(key) {
                             return Err(Doubt::Lookalike);
                         }
                         Ok((key.to_string(), self.read(value)?))

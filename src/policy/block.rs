@@ -24,6 +24,8 @@ impl Block {
             match condition.holds(facts, Quantity::All) {
                 Ok(true) => {}
                 Ok(false) => return Err(Fault::Unmet(condition)),
+                // whoever asked for a call on record has noted it
+                Err(Doubt::Unrecorded) => {}
                 Err(doubt) => return Err(Fault::Doubtful(condition, doubt)),
             }
         }
@@ -40,6 +42,7 @@ impl Block {
         for condition in &self.conditions {
             match condition.holds(facts, Quantity::Any) {
                 Ok(holds) => met &= holds,
+                Err(Doubt::Unrecorded) => met = false,
                 Err(doubt) => return Err(Fault::Doubtful(condition, doubt)),
             }
         }

@@ -23,10 +23,18 @@ pub(super) fn charge_of(
     tool: &str,
 ) -> Result<Option<Charge>, Denial> {
     let refused = |why: &str| refusal::uncountable(tool, limit, why);
-    let subject = subject(limit.scope, rated.value.as_ref(), caller, facts).map_err(|why| refused(&why))?;
+    let subject = match subject(limit.scope, rated.value.as_ref(), caller, facts) {
+        Err(_) if facts.is_in_doubt() => return Ok(None),
+        subject => subject.map_err(|why| refused(&why))?,
+    };
+    let amount_in = |path| match amount(path, limit.scale, facts) {
+        // of a call on record: stands for any amount, and whoever asked has noted it
+        Err(_) if facts.is_in_doubt() => Ok(Units::Exactly(1)),
+        amount => amount.map_err(|why| refused(&why)),
+    };
     let weight = match &rated.weight {
         Weight::Fixed(weight) => *weight,
-        Weight::From(path) => match amount(path, limit.scale, facts).map_err(|why| refused(&why))? {
+        Weight::From(path) => match amount_in(path)? {
             Units::Exactly(0) => return Ok(None),
             Units::Exactly(units) if units <= limit.max => units,
             // The amount is the caller's: it stands in no message.
@@ -100,7 +108,7 @@ fn amount(path: &Path, scale: u8, facts: &Facts<'_>) -> Result<Units, String> {
     }
 }
 
-fn same_usage(known: &Charge, charge: &Charge) -> bool {
+pub(super) fn same_usage(known: &Charge, charge: &Charge) -> bool {
     let (one, other) = (&known.limit, &charge.limit);
     one.counter == other.counter
         && one.window == other.window
@@ -176,7 +184,7 @@ fn subject(
         // Compiling gives every such limit its path.
         (Scope::Argument | Scope::Claim, None) => return Err("its limit names no value".to_owned()),
         (Scope::Arguments, _) => {
-            let arguments = facts.arguments().ok_or("the arguments cannot be read")?;
+            let arguments = facts.whole().map_err(|_| "the arguments cannot be read")?;
             let digest = digest_of_all(arguments);
             Subject::Arguments { grant, digest }
         }

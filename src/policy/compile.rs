@@ -19,9 +19,9 @@ use super::path::Path;
 use super::shape::Report;
 use super::spelling::{check_counter_name, check_tool_name};
 use super::together::{Applies, Usage, check_within};
-use super::types::{Limit, OnStoreError, Scope};
+use super::types::{Limit, OnStoreError, Scope, Window};
 use super::window::Length;
-use super::written::{Located, WrittenLimit, WrittenPolicy, WrittenRate, WrittenTool};
+use super::written::{Kind, Located, WrittenLimit, WrittenPolicy, WrittenRate, WrittenTool};
 use crate::document::{Place, quoted};
 
 /// The names under which a policy goes.
@@ -142,6 +142,10 @@ impl Compiler<'_, '_> {
         let blocks = self.blocks(&base, &tool.blocks);
         let applies = (!tool.denied).then(|| Applies::of(key));
         let mut limits = self.list(&base, &tool.limits, applies.as_ref());
+        if let Some(written) = &tool.concurrency {
+            let rated = self.limit(format!("{base}/concurrency"), written);
+            limits.extend(rated.inspect(|rated| self.used(rated, applies.as_ref(), written.place)));
+        }
         let rate = tool
             .rate_limit
             .as_ref()
@@ -184,7 +188,7 @@ impl Compiler<'_, '_> {
         let scaled = scaled_max(written, self.report);
         let weight = weight(written, scaled.map_or(0, |(_, scale)| scale), self.report);
         let value = scope_value(written, self.report);
-        let window = self.window(written.window, written.calendar);
+        let window = self.window(written.window, written.kind);
         let (max, scale) = scaled?;
         let limit = Limit {
             rule,
@@ -215,7 +219,7 @@ impl Compiler<'_, '_> {
         let limit = Limit {
             rule: format!("{base}/rate_limit"),
             counter: format!("{key}_rate"),
-            window: self.window(written.window, false)?,
+            window: self.window(written.window, Kind::Sliding)?,
             max: written.max,
             scope: Scope::Session,
             scale: 0,
@@ -229,13 +233,13 @@ impl Compiler<'_, '_> {
         Some(rated)
     }
 
-    fn window(&mut self, length: Located<Length>, calendar: bool) -> Option<super::types::Window> {
-        let window = if calendar {
-            length.value.calendar()
-        } else {
-            length.value.sliding()
+    fn window(&mut self, length: Located<Length>, kind: Kind) -> Option<Window> {
+        let window = match kind {
+            Kind::Calendar => length.value.calendar(),
+            Kind::Sliding => length.value.sliding(),
+            Kind::Lease => length.value.lease(),
         };
-        if window.is_none() && calendar {
+        if window.is_none() && kind == Kind::Calendar {
             let message = "a calendar window is one of `\"second\"`, `\"minute\"`, `\"hour\"`, `\"day\"`, `\"week\"` and `\"month\"`";
             let help = "write one of these, or leave out `\"mode\": \"calendar\"`";
             self.report.add_with_help(length.place, message, help);
@@ -279,6 +283,6 @@ impl Compiler<'_, '_> {
 }
 
 /// Escapes one element of a JSON Pointer (RFC 6901, section 3).
-fn escape(element: &str) -> String {
+pub(super) fn escape(element: &str) -> String {
     element.replace('~', "~0").replace('/', "~1")
 }

@@ -82,7 +82,11 @@ impl Condition {
     pub(super) fn holds(&self, facts: &Facts<'_>, quantity: Quantity) -> Result<bool, Doubt> {
         let mut all = true;
         let mut any = false;
-        for value in self.path.resolve(facts)? {
+        let values = match self.test {
+            Test::Exists(_) => self.path.resolve_presence(facts)?,
+            _ => self.path.resolve(facts)?,
+        };
+        for value in values {
             let answer = self.test.answer(value)?;
             all &= answer;
             any |= answer;

@@ -81,10 +81,20 @@ pub(super) fn decide<'p>(
     call: &Call<'_>,
     watch: &mut impl Watch<'p>,
 ) -> Decision {
-    let facts = Facts::new(caller, call);
+    decide_on(policies, caller, &Facts::new(caller, call), call.tool, watch)
+}
+
+/// The decision itself, on the facts given.
+pub(super) fn decide_on<'p>(
+    policies: &'p [Arc<Policy>],
+    caller: &Caller<'_>,
+    facts: &Facts<'_>,
+    tool: &str,
+    watch: &mut impl Watch<'p>,
+) -> Decision {
     let mut trial = Trial {
-        tool: call.tool,
-        facts: &facts,
+        tool,
+        facts,
         shadow: Vec::new(),
         watch,
     };
@@ -92,13 +102,22 @@ pub(super) fn decide<'p>(
     Decision {
         plan,
         shadow: trial.shadow,
-        recorded: recorded(policies, &facts),
+        recorded: recorded(policies, facts),
     }
 }
 
 /// Decides a method that is not `tools/call`. Methods of the protocol always pass, others follow `methods` and
 /// the `default` of every policy. The plan charges nothing.
 pub fn plan_method(policies: &[Arc<Policy>], method: &str) -> Decision {
+    decide_method(policies, method, &mut Unwatched)
+}
+
+/// [`plan_method`], seen by `watch`.
+pub(super) fn decide_method<'p>(
+    policies: &'p [Arc<Policy>],
+    method: &str,
+    watch: &mut impl Watch<'p>,
+) -> Decision {
     let mut shadow = Vec::new();
     let mut judge = || {
         if is_protocol_method(method) {
@@ -108,9 +127,17 @@ pub fn plan_method(policies: &[Arc<Policy>], method: &str) -> Decision {
             return Err(refusal::no_policy(method));
         }
         for policy in policies {
+            let tried = Tried::Method(policy.methods.get(method));
             match policy.opens(method, policies.len() > 1) {
-                Err(denial) if policy.is_shadow() => shadow.push(denial),
-                answer => answer?,
+                Ok(()) => watch.tried(policy, tried, Said::Passed),
+                Err(denial) if policy.is_shadow() => {
+                    watch.tried(policy, tried, Said::Noted(&denial));
+                    shadow.push(denial);
+                }
+                Err(denial) => {
+                    watch.tried(policy, tried, Said::Refused(&denial));
+                    return Err(denial);
+                }
             }
         }
         Ok(())
@@ -280,12 +307,18 @@ impl<'p, W: Watch<'p>> Trial<'_, '_, W> {
     fn blocks(&mut self, applying: &mut [Applying<'p>]) -> Result<(), Denial> {
         for applies in applying.iter_mut() {
             for block in applies.blocks().flat_map(|blocks| &blocks.require) {
+                if applies.over {
+                    break;
+                }
                 let said = block.require(self.facts);
                 self.block(applies, Tried::Require(block), block, said)?;
             }
         }
         for applies in applying.iter_mut() {
             for block in applies.blocks().flat_map(|blocks| &blocks.deny_if) {
+                if applies.over {
+                    break;
+                }
                 let said = block.deny_if(self.facts);
                 self.block(applies, Tried::DenyIf(block), block, said)?;
             }
@@ -300,9 +333,6 @@ impl<'p, W: Watch<'p>> Trial<'_, '_, W> {
         block: &'p Block,
         said: Result<(), Fault<'_>>,
     ) -> Result<(), Denial> {
-        if applies.over {
-            return Ok(());
-        }
         let said = said.map_err(|fault| applies.refused(block, &fault, self.tool));
         self.hear(applies, tried, block.shadow, said)
     }

@@ -13,6 +13,11 @@ impl Folders {
         folders.filter(|folders| !folders.is_empty()).map(Self)
     }
 
+    /// The folders as names, in one order however they are written.
+    pub(super) fn sorted(&self) -> std::collections::BTreeSet<&[String]> {
+        self.0.iter().map(Vec::as_slice).collect()
+    }
+
     /// Whether `path` is one of the folders or lies below one; `None` where its text does not say.
     pub(super) fn hold(&self, path: &str) -> Option<bool> {
         let path = segments(path)?;

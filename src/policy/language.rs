@@ -2,10 +2,15 @@
 //! from these tables. Rows marked `Later` belong to the language but not to this version.
 
 mod blocks;
+mod concurrency;
+mod scope;
 
 use serde_json::json;
 
 use blocks::{BLOCK, BLOCKS, CONDITION, DENY_IF, REQUIRE, SCHEMA, SHADOW};
+use concurrency::CONCURRENCY;
+pub(super) use concurrency::{DEFAULT_LEASE_MS, lease_ms};
+use scope::SCOPE;
 
 use super::shape::{Form, Key, Need, Record, Shape, Word};
 use super::window::Length;
@@ -20,7 +25,7 @@ pub(super) const LARGEST: u64 = 1 << 53;
 pub(super) const DEFAULT_MAX_VALUES: u32 = 1_000;
 
 /// Every record, outermost first.
-pub(super) static RECORDS: [&Record; 7] = [
+pub(super) static RECORDS: [&Record; 8] = [
     &POLICY,
     &ALL_TOOLS,
     &TOOL,
@@ -28,6 +33,7 @@ pub(super) static RECORDS: [&Record; 7] = [
     &CONDITION,
     &LIMIT,
     &RATE_LIMIT,
+    &CONCURRENCY,
 ];
 
 pub(super) static POLICY: Record = Record {
@@ -164,7 +170,12 @@ pub(super) static TOOL: Record = Record {
             Optional,
             Shape::Short(&RATE_LIMIT, &RATE),
         ),
-        key("concurrency", "", Later, Shape::Anything),
+        key(
+            "concurrency",
+            "How many calls may be in flight at once.",
+            Optional,
+            Shape::Record(&CONCURRENCY),
+        ),
     ],
 };
 
@@ -195,30 +206,7 @@ pub(super) static LIMIT: Record = Record {
             "scope",
             "Over what the limit counts.",
             Optional,
-            Shape::Words(&[
-                word(
-                    "grant",
-                    "Each grant has its own count, over all its sessions. The default.",
-                ),
-                word(
-                    "session",
-                    "Each MCP session has its own count; the grant where there is none.",
-                ),
-                word("server", "All grants that call the server share one count."),
-                word("global", "All grants on all servers share one count."),
-                word(
-                    "claim:",
-                    "`claim:team`: all grants whose claim has the same value share one count.",
-                ),
-                word(
-                    "arg:",
-                    "`arg:customer.id`: within the grant, each value of that argument has its own count.",
-                ),
-                word(
-                    "arguments",
-                    "Within the grant, each set of equal arguments has its own count: a brake on loops.",
-                ),
-            ]),
+            Shape::Same(&SCOPE),
         ),
         key(
             "increment_from",

@@ -16,7 +16,7 @@ use super::glob::Glob;
 use super::shape::Report;
 use super::strictness::never_binds;
 use super::together::Usage;
-use super::types::Scope;
+use super::types::{Scope, Window};
 use super::written::{Located, WrittenPolicy, WrittenTool};
 use crate::document::quoted;
 
@@ -38,7 +38,8 @@ pub(super) fn lint(written: &WrittenPolicy<'_>, policy: &Policy, report: &mut Re
         if let (Some(entry), false) = (policy.tools.written(tool.name.value), tool.denied) {
             let sure = Sure::new([&entry.blocks, &policy.all_blocks], tool.arguments);
             lint_blocks(&tool.blocks, &entry.blocks, &sure, report);
-            lint_values(&tool.limits, &entry.limits, tool.arguments, &entry.blocks, report);
+            let limits = tool.limits.iter().chain(&tool.concurrency);
+            lint_values(limits, &entry.limits, tool.arguments, &entry.blocks, report);
             if let Some(schema) = tool.arguments {
                 lint_schema(schema, report);
             }
@@ -127,7 +128,12 @@ fn lint_entry(tool: &WrittenTool<'_>, report: &mut Report<'_>) {
             "write `\"action\": \"deny\"`, or take the reason out",
         );
     }
-    let limit = tool.limits.first().map(|limit| limit.place);
+    let limit = tool
+        .limits
+        .iter()
+        .chain(&tool.concurrency)
+        .next()
+        .map(|limit| limit.place);
     if let (Some(place), true) = (
         limit.or(tool.rate_limit.as_ref().map(|rate| rate.place)),
         tool.denied,
@@ -203,9 +209,15 @@ fn lint_sessions(
     by_entry: &ByEntry<'_>,
     report: &mut Report<'_>,
 ) {
+    let escaped = |usage: &&Usage| matches!(usage.limit.scope, Scope::Session | Scope::Arguments);
     let by_session = |usages: &[&Usage]| {
-        let escaped = |usage: &&Usage| matches!(usage.limit.scope, Scope::Session | Scope::Arguments);
-        usages.iter().all(escaped)
+        // How many calls run at once holds nobody back who makes one after the other.
+        let at_once = |usage: &&Usage| matches!(usage.limit.window, Window::Lease { .. });
+        let mut counted = usages.iter().filter(|usage| !at_once(usage)).peekable();
+        match counted.peek() {
+            Some(_) => counted.all(escaped),
+            None => usages.iter().all(escaped),
+        }
     };
     let everywhere = by_entry.of(None);
     if !by_session(everywhere) {
@@ -215,7 +227,7 @@ fn lint_sessions(
     let mut only_everywhere = fallback == Fallback::Allow;
     for tool in tools.iter().filter(|tool| !tool.denied) {
         let own = by_entry.of(Some(tool.name.value));
-        match own.first() {
+        match own.iter().find(|usage| escaped(usage)).or(own.first()) {
             None => only_everywhere = true,
             Some(first) if by_session(own) => {
                 let message = format!(

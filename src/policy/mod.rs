@@ -4,6 +4,7 @@
 //! place. [`plan_tool`] turns a call into a refusal or a list of charges; the store answers; turning
 //! that answer into a [`Denial`] ([`limited`], [`store_unavailable`]) is pure again.
 
+mod against;
 mod arguments;
 mod block;
 mod charging;
@@ -13,12 +14,15 @@ mod compiled;
 mod condition;
 mod conform;
 mod decide;
+mod diff;
 mod digest;
+mod explain;
 mod facts;
 mod fold;
 mod folder;
 mod glob;
 mod json;
+mod known;
 mod language;
 mod lint;
 mod load;
@@ -42,10 +46,17 @@ mod written;
 pub use claims::Claims;
 pub use compiled::Policy;
 pub use decide::{Call, Decision, Plan, plan_method, plan_tool, visible};
-pub use load::{Loaded, load};
+pub use diff::{Difference, diff};
+pub use explain::{
+    Answer, Asked, Broken, Condition, Counting, Explanation, Fate, Heard, Known, Leaf, Led, Read, Step,
+    counting_in_words, explain_method, explain_tool, place_of, scope_as_written, subject_in_words,
+    units_in_whole, window_in_words,
+};
+pub use known::{OnRecord, Told, Uncounted, Unknown, plan_on_record};
+pub use load::{Loaded, load, load_against};
 pub use methods::is_protocol_method;
 pub use recorded::{RECORDED_AT_MOST, Recorded};
-pub use refusal::{limited, store_unavailable};
+pub use refusal::{limited, store_unavailable, without_id};
 pub use schema::{schema, schema_text};
 pub use together::check_together;
 pub use types::{Caller, Charge, Denial, Limit, OnStoreError, Outcome, Scope, Subject, Unit, Window};

@@ -75,6 +75,12 @@ impl<T> Names<T> {
             .or_else(|| self.levels.iter().find_map(|level| level.get(name)))
     }
 
+    /// Every value whose name or glob matches, the one that applies first.
+    pub(super) fn matching(&self, name: &str) -> impl Iterator<Item = &T> {
+        let globs = self.levels.iter().flat_map(move |level| level.matching(name));
+        self.exact.get(name).into_iter().chain(globs)
+    }
+
     /// The value of the name or glob that is written like this.
     pub(super) fn written(&self, key: &str) -> Option<&T> {
         let of_glob = |glob: Glob| {
@@ -92,6 +98,13 @@ impl<T> Names<T> {
         }
     }
 
+    /// Every name and glob, as written, in no order.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        let globs = self.levels.iter().flat_map(|level| level.by_prefix.values());
+        let globs = globs.flatten().map(|(glob, _)| glob.text());
+        self.exact_names().chain(globs)
+    }
+
     pub(super) fn exact_names(&self) -> impl Iterator<Item = &str> {
         self.exact.keys().map(AsRef::as_ref)
     }
@@ -99,10 +112,16 @@ impl<T> Names<T> {
 
 impl<T> Level<T> {
     fn get(&self, name: &str) -> Option<&T> {
-        let globs = self.by_prefix.get(name.get(..self.length)?)?;
+        self.matching(name).next()
+    }
+
+    fn matching(&self, name: &str) -> impl Iterator<Item = &T> {
+        let globs = name
+            .get(..self.length)
+            .and_then(|prefix| self.by_prefix.get(prefix));
+        let globs = globs.into_iter().flatten();
         globs
-            .iter()
-            .find(|(glob, _)| glob.matches(name))
+            .filter(move |(glob, _)| glob.matches(name))
             .map(|(_, value)| value)
     }
 }

@@ -49,6 +49,8 @@ pub(super) enum Doubt {
     Folder,
     /// The regex engine gave up.
     Regex,
+    /// The call is only on record, and this is not.
+    Unrecorded,
 }
 
 impl Doubt {
@@ -62,6 +64,7 @@ impl Doubt {
             Self::Inexact => "the number has more digits than every server keeps",
             Self::Folder => "the value is not a plain absolute path",
             Self::Regex => "the text could not be searched",
+            Self::Unrecorded => "the value is not on record",
         }
     }
 }
@@ -139,6 +142,23 @@ impl Path {
     /// # Errors
     /// Where what stands on the way leaves open what a server would find.
     pub(super) fn resolve<'f, 'c>(&self, facts: &'f Facts<'c>) -> Result<Vec<Option<&'f Json<'c>>>, Doubt> {
+        facts.tells(self, false)?;
+        self.leaves(facts)
+    }
+
+    /// [`Path::resolve`] for a question that only asks whether something is there.
+    ///
+    /// # Errors
+    /// As [`Path::resolve`].
+    pub(super) fn resolve_presence<'f, 'c>(
+        &self,
+        facts: &'f Facts<'c>,
+    ) -> Result<Vec<Option<&'f Json<'c>>>, Doubt> {
+        facts.tells(self, true)?;
+        self.leaves(facts)
+    }
+
+    fn leaves<'f, 'c>(&self, facts: &'f Facts<'c>) -> Result<Vec<Option<&'f Json<'c>>>, Doubt> {
         match &self.root {
             Root::GrantId => Ok(vec![Some(&facts.grant)]),
             Root::ToolName => Ok(vec![Some(&facts.tool)]),

@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 
 use super::arguments::Misfit;
 use super::block::Fault;
-use super::types::{Charge, Denial, Limit, Outcome, Subject};
+use super::types::{Charge, Denial, Limit, Outcome, Subject, Window};
 use super::window::shown_window;
 
 pub(super) const NO_POLICY: &str = "(no policy)";
+pub(super) const NO_ID: &str = "(no id)";
 pub(super) const HIDDEN: &str = "(hidden)";
 pub(super) const DEFAULT_DENY: &str = "(default deny)";
 
@@ -24,6 +25,14 @@ pub fn limited(charge: &Charge, tool: &str, retry_after_ms: Option<u64>) -> Deni
         return refuse(Outcome::Limited, tool, &limit.rule, reason, retry_after_ms);
     }
     let max = whole(limit);
+    let whose = whose(&charge.subject);
+    if let Window::Lease { .. } = limit.window {
+        let text = match max {
+            1 => format!("1 call {whose} is running, and no other may run beside it"),
+            _ => format!("{max} calls {whose} are running, and no more may run at once"),
+        };
+        return refuse(Outcome::Limited, tool, &limit.rule, &text, retry_after_ms);
+    }
     let unit = match (charge.weight, max) {
         (1, 1) if limit.scale == 0 => "call",
         (1, _) if limit.scale == 0 => "calls",
@@ -31,7 +40,6 @@ pub fn limited(charge: &Charge, tool: &str, retry_after_ms: Option<u64>) -> Deni
         _ => "units",
     };
     let window = shown_window(limit.window);
-    let whose = whose(&charge.subject);
     let verb = if max == 1 { "is" } else { "are" };
     let text = format!("{max} {unit} per {window} {whose} {verb} used up");
     refuse(Outcome::Limited, tool, &limit.rule, &text, retry_after_ms)
@@ -73,6 +81,18 @@ pub(super) fn uncountable(tool: &str, limit: &Limit, why: &str) -> Denial {
 pub fn store_unavailable(tool: &str, rule: &str, retry_after_ms: Option<u64>) -> Denial {
     let text = "its limits could not be checked, because the counters did not answer";
     refuse(Outcome::StoreError, tool, rule, text, retry_after_ms)
+}
+
+/// The refusal of a `tools/call` that is a notification. Servers ran some of these; nobody could be told what
+/// became of them.
+pub fn without_id(tool: &str) -> Denial {
+    let tool = shown(tool);
+    Denial {
+        outcome: Outcome::Invalid,
+        rule: NO_ID.to_owned(),
+        message: format!("[POLICY DENIED] {tool}: a tools/call without an id is never forwarded."),
+        retry_after_ms: None,
+    }
 }
 
 pub(super) fn no_policy(what: &str) -> Denial {

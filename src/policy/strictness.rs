@@ -38,6 +38,9 @@ fn window_within(inner: Window, outer: Window) -> bool {
         (Window::Sliding { ms: inner }, Window::Sliding { ms: outer }) => inner <= outer,
         (Window::Calendar(unit), Window::Sliding { ms }) => longest(unit) <= ms,
         (Window::Calendar(inner), Window::Calendar(outer)) => inner == outer || nests(inner, outer),
+        (Window::Lease { .. }, Window::Lease { .. }) => true,
+        // How many run at once says nothing about how many start, and the other way round.
+        (Window::Lease { .. }, _) | (_, Window::Lease { .. }) => false,
         (Window::Sliding { .. }, Window::Calendar(_)) => false,
     }
 }

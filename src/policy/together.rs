@@ -10,7 +10,7 @@ use super::glob::Glob;
 use super::path::Path;
 use super::shape::Report;
 use super::types::{Limit, Scope, Window};
-use super::window::unit_ms;
+use super::window::{shown_window, unit_ms};
 use crate::document::{Place, Problem, quoted};
 
 /// A limit in force, and which calls are charged to it.
@@ -49,19 +49,28 @@ impl Applies {
     }
 }
 
-/// Counter, scope (with the argument or claim that it counts by), the window's length (`None` for a month), and
-/// whether it is in shadow.
-pub(super) type Key<'u> = (&'u str, Scope, Option<&'u str>, Option<u64>, bool);
+/// Counter, scope (with the argument or claim that it counts by), what is counted, and whether it is in shadow.
+pub(super) type Key<'u> = (&'u str, Scope, Option<&'u str>, Counted, bool);
+
+/// What of a window tells usages apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Counted {
+    /// Charges, within so many milliseconds; `None`: a month.
+    Within(Option<u64>),
+    /// Calls in flight, whatever the length of their leases.
+    AtOnce,
+}
 
 impl Usage {
     pub(super) fn key(&self) -> Key<'_> {
-        let length = match self.limit.window {
-            Window::Sliding { ms } => Some(ms),
-            Window::Calendar(unit) => unit_ms(unit),
+        let counted = match self.limit.window {
+            Window::Sliding { ms } => Counted::Within(Some(ms)),
+            Window::Calendar(unit) => Counted::Within(unit_ms(unit)),
+            Window::Lease { .. } => Counted::AtOnce,
         };
         let value = self.value.as_ref().map(|path| path.text.as_str());
         let limit = &self.limit;
-        (&limit.counter, limit.scope, value, length, limit.shadow)
+        (&limit.counter, limit.scope, value, counted, limit.shadow)
     }
 }
 
@@ -73,7 +82,7 @@ pub(super) fn check_within(usages: &[Usage], report: &mut Report<'_>) {
         if let Some(other) = first(&mut modes, usage.key(), usage)
             && other.limit.window != usage.limit.window
         {
-            report.add(usage.place, two_modes(usage, other.place.line, None));
+            report.add(usage.place, two_modes(usage, other, None));
             continue;
         }
         if let Some(other) = modes
@@ -134,7 +143,7 @@ fn check_pair(earlier: &Policy, later: &Policy, problems: &mut Vec<Problem>) {
             .iter()
             .find(|other| other.limit.window != usage.limit.window)
         {
-            two_modes(usage, other.place.line, file)
+            two_modes(usage, other, file)
         } else if let Some(other) = others.iter().find(|other| other.limit.scale != usage.limit.scale) {
             two_scales(usage, other, file)
         } else if let Some(other) = others.iter().find(|other| {
@@ -158,16 +167,31 @@ fn meet(left: &Policy, ours: &Applies, right: &Policy, theirs: &Applies) -> bool
     }
 }
 
-fn two_modes(usage: &Usage, line: u32, file: Option<&str>) -> String {
+fn two_modes(usage: &Usage, other: &Usage, file: Option<&str>) -> String {
     let counter = quoted(&usage.limit.counter);
-    let (here, there) = match usage.limit.window {
-        Window::Sliding { .. } => ("sliding", "calendar"),
-        Window::Calendar(_) => ("calendar", "sliding"),
+    let place = shown_place(other.place.line, file);
+    let (here, there) = match (usage.limit.window, other.limit.window) {
+        (Window::Lease { .. }, there) => {
+            let (here, there) = (shown_length(usage.limit.window), shown_length(there));
+            return format!(
+                "the counter {counter} of calls at once has a lease of {here} here and of {there} {place}, with the same scope"
+            );
+        }
+        (Window::Sliding { .. }, _) => ("sliding", "calendar"),
+        (Window::Calendar(_), _) => ("calendar", "sliding"),
     };
-    let place = shown_place(line, file);
     format!(
         "the counter {counter} has mode `{here}` here and `{there}` {place}, with the same window and scope"
     )
+}
+
+/// `1 hour`, `30 seconds`.
+fn shown_length(window: Window) -> String {
+    let shown = shown_window(window);
+    if shown.starts_with(|first: char| first.is_ascii_digit()) {
+        return shown;
+    }
+    format!("1 {shown}")
 }
 
 fn two_weights(usage: &Usage, line: u32, file: Option<&str>) -> String {

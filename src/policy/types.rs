@@ -78,6 +78,8 @@ pub enum Window {
     Sliding { ms: u64 },
     /// Resets on UTC boundaries of the unit.
     Calendar(Unit),
+    /// Counts calls while they run; a call that nobody renews counts this many milliseconds.
+    Lease { ms: u64 },
 }
 
 /// One limit, compiled: zero and out-of-range values cannot be represented in a sealed policy.
@@ -112,6 +114,17 @@ pub enum OnStoreError {
     /// It is refused.
     #[default]
     Deny,
+}
+
+impl OnStoreError {
+    /// As policies write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Local => "local",
+            Self::Deny => "deny",
+        }
+    }
 }
 
 /// What one call adds to one counter: the output of [`super::plan_tool`], the input of the counters.

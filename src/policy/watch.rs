@@ -1,6 +1,6 @@
 //! Seeing a decision being made: `explain` watches, the proxy does not.
 
-use super::compiled::{Block, Entry, Policy, Rated, Rule};
+use super::compiled::{Block, Entry, Method, Policy, Rated, Rule};
 use super::types::{Charge, Denial};
 
 /// One rule that was tried.
@@ -14,6 +14,8 @@ pub(super) enum Tried<'p> {
     Require(&'p Block),
     DenyIf(&'p Block),
     Limit(&'p Rated),
+    /// What `methods` says about a method other than `tools/call`; `None`: the `default` decides.
+    Method(Option<&'p Method>),
 }
 
 /// What a rule said.

@@ -60,11 +60,20 @@ impl Length {
 
     /// `None` for a month, which has no length of its own.
     pub(super) fn sliding(self) -> Option<Window> {
-        let ms = match self {
-            Self::Unit(unit) => unit_ms(unit)?,
-            Self::Exact(ms) => ms,
-        };
-        Some(Window::Sliding { ms })
+        self.ms().map(|ms| Window::Sliding { ms })
+    }
+
+    /// Milliseconds; `None` for a month, which has no length of its own.
+    pub(super) fn ms(self) -> Option<u64> {
+        match self {
+            Self::Unit(unit) => unit_ms(unit),
+            Self::Exact(ms) => Some(ms),
+        }
+    }
+
+    /// `None` for a month.
+    pub(super) fn lease(self) -> Option<Window> {
+        self.ms().map(|ms| Window::Lease { ms })
     }
 
     /// `None` for anything but a word.
@@ -96,10 +105,10 @@ pub(super) fn unit_ms(unit: Unit) -> Option<u64> {
     }
 }
 
-/// The window as it follows `per` in a sentence: `minute`, `15 minutes`, `calendar day`.
+/// The window as it follows `per` in a sentence: `minute`, `15 minutes`, `calendar day`; the length of a lease.
 pub(super) fn shown_window(window: Window) -> String {
     match window {
-        Window::Sliding { ms } => shown_ms(ms),
+        Window::Sliding { ms } | Window::Lease { ms } => shown_ms(ms),
         Window::Calendar(unit) => {
             let word = UNITS
                 .iter()

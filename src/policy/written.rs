@@ -2,7 +2,7 @@
 //! fit the language are left out; [`super::shape`] has reported them, so no such policy is ever compiled.
 
 use super::compiled::{Fallback, Mode};
-use super::language::rate;
+use super::language::{DEFAULT_LEASE_MS, lease_ms, rate};
 use super::types::{OnStoreError, Scope};
 use super::window::Length;
 use crate::document::{Entry, Node, Place, Value};
@@ -17,6 +17,7 @@ pub(super) struct Located<T> {
 #[derive(Debug)]
 pub(super) struct WrittenPolicy<'n> {
     pub(super) default: Option<Fallback>,
+    pub(super) default_place: Place,
     pub(super) mode: Mode,
     /// Name → whether it is allowed.
     pub(super) methods: Vec<(Located<&'n str>, bool)>,
@@ -37,6 +38,8 @@ pub(super) struct WrittenTool<'n> {
     pub(super) blocks: WrittenBlocks<'n>,
     pub(super) limits: Vec<WrittenLimit<'n>>,
     pub(super) rate_limit: Option<WrittenRate>,
+    /// A limit whose window is a lease.
+    pub(super) concurrency: Option<WrittenLimit<'n>>,
 }
 
 /// `require` and `deny_if` of one entry.
@@ -75,12 +78,21 @@ pub(super) struct WrittenLimit<'n> {
     pub(super) scope_path: Option<Located<&'n str>>,
     pub(super) increment_from: Option<Located<&'n str>>,
     pub(super) scale: Option<Located<u64>>,
-    pub(super) calendar: bool,
+    pub(super) kind: Kind,
     pub(super) weight: Option<Located<u64>>,
     pub(super) max_values: Option<Located<u32>>,
     pub(super) shadow: bool,
     pub(super) on_deny: Option<&'n str>,
     pub(super) on_store_error: OnStoreError,
+}
+
+/// What becomes of the length of a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Sliding,
+    Calendar,
+    /// The length is that of a lease: what is counted are calls in flight.
+    Lease,
 }
 
 #[derive(Debug)]
@@ -104,6 +116,7 @@ pub(super) fn read(root: &Node) -> WrittenPolicy<'_> {
     let tools = root.get("tools").map(Node::entries).unwrap_or_default();
     WrittenPolicy {
         default,
+        default_place: root.get("default").map_or(root.place, |node| node.place),
         mode,
         methods: root.get("methods").map(methods).unwrap_or_default(),
         record: root
@@ -152,6 +165,7 @@ fn tool<'n>(name: Located<&'n str>, node: &'n Node) -> WrittenTool<'n> {
         blocks: blocks(node),
         limits: limits(node),
         rate_limit: node.get("rate_limit").and_then(rate_limit),
+        concurrency: node.get("concurrency").and_then(concurrency),
     }
 }
 
@@ -199,6 +213,38 @@ fn limits(node: &Node) -> Vec<WrittenLimit<'_>> {
 }
 
 fn limit(index: usize, node: &Node) -> Option<WrittenLimit<'_>> {
+    let kind = match node.get("mode").and_then(Node::text) {
+        Some("calendar") => Kind::Calendar,
+        _ => Kind::Sliding,
+    };
+    limit_of(index, node, node.get("window").and_then(window)?, kind)
+}
+
+fn concurrency(node: &Node) -> Option<WrittenLimit<'_>> {
+    let lease = match node.get("lease") {
+        None => Located {
+            place: node.place,
+            value: Length::Exact(DEFAULT_LEASE_MS),
+        },
+        Some(lease) => Located {
+            place: lease.place,
+            value: Length::Exact(lease_ms(&lease.value)?),
+        },
+    };
+    // What only a limit may say has been reported and is not looked at again.
+    Some(WrittenLimit {
+        increment_from: None,
+        scale: None,
+        weight: None,
+        max_values: None,
+        shadow: false,
+        on_deny: None,
+        on_store_error: OnStoreError::Deny,
+        ..limit_of(0, node, lease, Kind::Lease)?
+    })
+}
+
+fn limit_of(index: usize, node: &Node, window: Located<Length>, kind: Kind) -> Option<WrittenLimit<'_>> {
     let scope = match node.get("scope") {
         None => Scope::Grant,
         Some(scope) => scope_named(scope.text()?)?,
@@ -208,7 +254,7 @@ fn limit(index: usize, node: &Node) -> Option<WrittenLimit<'_>> {
         place: node.place,
         index,
         counter: node.get("counter").and_then(text)?,
-        window: node.get("window").and_then(window)?,
+        window,
         max: node.get("max").and_then(Node::whole)?,
         scope,
         scope_path: node
@@ -222,7 +268,7 @@ fn limit(index: usize, node: &Node) -> Option<WrittenLimit<'_>> {
             }),
         increment_from: node.get("increment_from").and_then(text),
         scale: node.get("scale").and_then(whole),
-        calendar: node.get("mode").and_then(Node::text) == Some("calendar"),
+        kind,
         weight: node.get("weight").and_then(whole),
         max_values: max_values.and_then(|Located { place, value }| {
             Some(Located {

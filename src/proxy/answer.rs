@@ -9,6 +9,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::body::{GateBody, UpstreamBody};
 use super::headers::{self, SESSION_ID};
+use super::legacy::Endpoint;
 use super::respond;
 use super::stream::FilteredStream;
 use super::{Gate, Upstream};
@@ -24,6 +25,10 @@ pub struct Asked<'m> {
     pub upstream: &'m Arc<Upstream>,
     pub modern: bool,
     pub carries: Carries,
+    /// The answer to a GET: its stream may announce an endpoint.
+    pub opens_stream: bool,
+    /// Where the message goes, if it came by the transport of 2024-11-05.
+    pub endpoint: Option<&'m Endpoint>,
 }
 
 /// Whether the answer may carry a list of tools.

@@ -10,8 +10,11 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use prometheus::IntGauge;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, Sleep};
 
+use super::held::Held;
+use super::legacy::BadEndpoint;
 use super::stream::FilteredStream;
 use super::upstream::{Sender, Upstream};
 
@@ -103,8 +106,12 @@ impl GateBody {
 pub enum StreamError {
     #[error("the upstream's answer broke off: {0}")]
     Upstream(#[from] hyper::Error),
+    #[error("the call's lease could not be renewed")]
+    LeaseLost,
     #[error("the upstream sent nothing for {0:?}")]
     Idle(Duration),
+    #[error("{0}")]
+    Endpoint(#[from] BadEndpoint),
     #[error("an event could not be filtered: {0}")]
     Unfilterable(String),
 }
@@ -150,19 +157,27 @@ pub struct UpstreamBody {
     lease: Option<(Sender, Arc<Upstream>)>,
     idle_timeout: Duration,
     idle: Option<Pin<Box<Sleep>>>,
+    /// Until the answer has ended. Behind the connection: that is closed first.
+    held: Option<Held>,
 }
 
 impl UpstreamBody {
-    pub(super) fn new(body: Incoming, sender: Sender, upstream: Arc<Upstream>) -> Self {
+    pub(super) fn new(body: Incoming, sender: Sender, upstream: Arc<Upstream>, held: Option<Held>) -> Self {
         let idle_timeout = upstream.idle_timeout;
         let mut this = Self {
             body,
             lease: Some((sender, upstream)),
             idle_timeout,
             idle: None,
+            held,
         };
         this.release_at_end();
         this
+    }
+
+    /// What ends the connection that the body comes on; `None` once it has ended.
+    pub(super) fn abort_handle(&self) -> Option<AbortHandle> {
+        self.lease.as_ref().map(|(sender, _)| sender.abort_handle())
     }
 
     fn release_at_end(&mut self) {
@@ -172,6 +187,8 @@ impl UpstreamBody {
     }
 
     fn release(&mut self) {
+        // before the connection serves another call: what this one holds may cut it
+        self.held = None;
         if let Some((sender, upstream)) = self.lease.take() {
             upstream.put_back(sender);
         }
@@ -207,7 +224,11 @@ impl Body for UpstreamBody {
                 }
                 // framing is our own: the upstream's trailers are dropped
                 Poll::Ready(Some(Ok(_))) => {}
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error.into()))),
+                Poll::Ready(Some(Err(error))) => {
+                    let cut = this.held.as_ref().is_some_and(Held::is_cut);
+                    let error = if cut { StreamError::LeaseLost } else { error.into() };
+                    return Poll::Ready(Some(Err(error)));
+                }
                 Poll::Ready(None) => {
                     this.release();
                     return Poll::Ready(None);

@@ -96,14 +96,7 @@ pub fn judge<'m>(exchange: &Exchange<'m>) -> Judgement<'m> {
 fn judge_call<'m>(exchange: &Exchange<'m>, call: &ToolCall<'m>) -> Judgement<'m> {
     let tool = call.name;
     if exchange.message.kind == Kind::Notification {
-        // servers ran some of these; nobody could be told what became of them
-        let message = format!("[POLICY DENIED] {tool}: a tools/call without an id is never forwarded.");
-        let denial = Denial {
-            outcome: Outcome::Invalid,
-            rule: "(no id)".to_owned(),
-            message,
-            retry_after_ms: None,
-        };
+        let denial = policy::without_id(tool);
         let form = Form::Silent;
         return Judged::Refuse { denial, form }.into();
     }

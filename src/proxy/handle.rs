@@ -5,32 +5,30 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
-use http::{Method, Request, Response};
-use http_body_util::Full;
+use http::{Method, Request, Response, request};
+use http_body_util::{BodyExt, Collected};
 use hyper::body::Incoming;
 use jiff::Timestamp;
 
-use super::answer::{self, Asked, Carries, Unusable};
-use super::body::{self, BodyError, GateBody, InFlight};
-use super::exchange::{Exchange, Form, Judged, form_of, judge};
+use super::answer::{self, Asked, Carries};
+use super::body::{self, BodyError, GateBody};
+use super::exchange::Exchange;
+use super::forward::{forward, unreachable};
 use super::headers::{self, MCP_METHOD, MCP_NAME, PROTOCOL_VERSION, SESSION_ID};
 use super::ledger::Ledger;
-use super::respond::{Refusal, preflight, refuse};
+use super::legacy::{Endpoint, NoStream};
+use super::respond::{Addressed, Refusal, accepted, preflight, refuse};
 use super::route::{Route, route};
-use super::stage::{Charged, Sent, admit};
-use super::upstream::{Connection, UpstreamError};
+use super::stage::Charged;
+use super::weigh::{Denied, Stopped, UNREAD, answerable, method_of, weigh};
 use super::{Gate, Snapshot, Upstream, front, ratelimit};
 use crate::counters::CallId;
 use crate::grants::Grant;
-use crate::mcp::envelope::{self, Envelope, Fault, Kind, Unreadable};
+use crate::mcp::envelope::{self, Fault, Unreadable};
 use crate::mcp::headers::{MISMATCH_CODE, agree};
-use crate::mcp::keys::argument_keys;
-use crate::policy::{Denial, Outcome};
+use crate::policy::Outcome;
 
 type Answer = Response<GateBody>;
-
-/// Stands for the method in the record of a message that was not read.
-const UNREAD: &str = "(unreadable)";
 
 /// Answers one request. Dropping the future aborts what was sent; charges and records outlive it.
 pub async fn handle(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
@@ -74,35 +72,44 @@ async fn judged(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
         return refuse(&Refusal::Unauthenticated);
     };
     let (mut parts, body) = request.into_parts();
-    if let (None, Some(authority)) = (parts.headers.get(header::HOST), parts.uri.authority())
-        && let Ok(host) = HeaderValue::from_str(authority.as_str())
-    {
-        // HTTP/2 has it in `:authority`; `host: pass` needs it
-        parts.headers.insert(header::HOST, host);
-    }
+    name_host(&mut parts);
     let known = Known {
         id,
         gate,
         grant,
         upstream,
         session: None,
+        endpoint: None,
         headers: &parts.headers,
     };
     let Ok(session) = session(gate, grant, server, &parts.headers) else {
-        if !gate.session_key.is_known() {
-            // it may be a good one: a 404 would end the session
-            return known.invalid(&Refusal::NoSessionKey { id: None }, "no session key yet");
-        }
-        return known.invalid(
-            &Refusal::UnknownSession,
-            "a session id that this grant was not given",
-        );
+        return known.without_session();
     };
-    let known = Known { session, ..known };
+    let Ok(endpoint) = Endpoint::of(gate, server, &grant.id, parts.uri.query()) else {
+        let message = "an endpoint that this grant was not given";
+        return known.invalid(&Refusal::NoStream, message);
+    };
+    let known = Known {
+        session,
+        endpoint: endpoint.as_ref(),
+        ..known
+    };
     if parts.method == Method::POST {
-        known.post(body).await
+        match &endpoint {
+            None => known.post(body).await,
+            Some(endpoint) => legacy(&known, endpoint, body).await,
+        }
     } else {
         known.stream(parts.method).await
+    }
+}
+
+/// HTTP/2 has the host in `:authority`; `host: pass` needs it.
+fn name_host(parts: &mut request::Parts) {
+    if let (None, Some(authority)) = (parts.headers.get(header::HOST), parts.uri.authority())
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        parts.headers.insert(header::HOST, host);
     }
 }
 
@@ -139,15 +146,40 @@ struct Known<'r> {
     grant: &'r Arc<Grant>,
     upstream: &'r Arc<Upstream>,
     session: Option<&'r str>,
+    /// Where the message goes, if it came by the transport of 2024-11-05.
+    endpoint: Option<&'r Endpoint>,
     headers: &'r HeaderMap,
 }
 
+/// A message of the transport of 2024-11-05: an answer of our own goes out on its stream.
+async fn legacy(known: &Known<'_>, endpoint: &Endpoint, body: Incoming) -> Answer {
+    let streams = &known.gate.legacy;
+    if !streams.is_open(endpoint) {
+        return known.invalid(&Refusal::NoStream, "an endpoint whose stream is not open here");
+    }
+    let answer = known.post(body).await;
+    if answer.extensions().get::<Addressed>().is_none() {
+        return answer;
+    }
+    // our own answers are whole, and never fail
+    let message = answer.into_body().collect().await.map(Collected::to_bytes);
+    match streams.tell(endpoint, &message.unwrap_or_default()) {
+        Ok(()) => accepted(),
+        Err(NoStream) => refuse(&Refusal::NoStream),
+    }
+}
+
 impl Known<'_> {
+    /// The upstream's name for the session.
+    fn session_name(&self) -> Option<&str> {
+        self.endpoint.map(Endpoint::session).or(self.session)
+    }
+
     fn ledger(&self, method: &str) -> Ledger {
         let mut ledger = Ledger::open(self.gate, self.id, &self.upstream.name);
         ledger.grant(self.grant);
         ledger.method(method);
-        if let Some(session) = self.session {
+        if let Some(session) = self.session_name() {
             ledger.session(session);
         }
         ledger
@@ -193,7 +225,7 @@ impl Known<'_> {
         let exchange = Exchange {
             grant: self.grant,
             server: &self.upstream.name,
-            session: self.session,
+            session: self.session_name(),
             modern: message.is_modern(version),
             message: &message,
         };
@@ -202,41 +234,31 @@ impl Known<'_> {
 
     async fn decide(&self, exchange: &Exchange<'_>, body: &Bytes, started: Instant) -> Answer {
         let message = exchange.message;
-        let method = message.method.as_deref().unwrap_or("(response)");
-        let mut ledger = self.ledger(method);
-        let task = match message.tool_call() {
-            Ok(Some(call)) => {
-                ledger.tool(call.name, argument_keys(call.arguments));
-                call.task
-            }
-            _ => false,
-        };
-        let judgement = judge(exchange);
-        ledger.noted(judgement.shadow);
-        ledger.recorded(judgement.recorded);
-        let (tool, charges) = match judgement.judged {
-            Judged::Unreadable(unreadable) => return unreadable_in(ledger, &unreadable),
-            Judged::Refuse { denial, form } => return denied(exchange, Some(ledger), &denial, form),
-            Judged::Pass => ("", Vec::new()),
-            Judged::Call { tool, charges } => (tool, charges),
+        let weighed = match weigh(exchange, self.ledger(method_of(exchange))) {
+            Ok(weighed) => weighed,
+            Err(Stopped::Unreadable(ledger, unreadable)) => return unreadable_in(ledger, &unreadable),
+            Err(Stopped::Denied(refused)) => return denied(exchange, *refused),
         };
         // ready first, so that admission and arrival are close
         let connection = match self.upstream.connection().await {
             Ok(connection) => connection,
-            Err(error) => return unreachable(ledger, &error, answerable(message)),
+            Err(error) => return unreachable(weighed.into_ledger(), &error, answerable(message)),
         };
-        match admit(ledger, tool, charges).await {
+        match weighed.charge().await {
             Ok(charged) => {
                 self.gate.recorder.metrics.judged(started.elapsed().as_secs_f64());
                 let headers = headers::to_upstream(self.headers, self.session);
-                let request = self.upstream.request(Method::POST, headers, body.clone());
-                let asked = self.asked(exchange.modern, answer::carries(message));
+                let target = self.endpoint.map(|endpoint| &endpoint.target);
+                let request = self.upstream.request(Method::POST, target, headers, body.clone());
+                let carries = match self.endpoint {
+                    // the answer comes on the stream: nobody waits for this body
+                    Some(_) => Carries::Perhaps,
+                    None => answer::carries(message),
+                };
+                let asked = self.asked(exchange.modern, carries);
                 forward(&asked, connection, charged, request, answerable(message)).await
             }
-            Err(refused) => {
-                let form = form_of(&refused.denial, task);
-                denied(exchange, refused.ledger, &refused.denial, form)
-            }
+            Err(refused) => denied(exchange, *refused),
         }
     }
 
@@ -249,20 +271,17 @@ impl Known<'_> {
         };
         let headers = headers::to_upstream(self.headers, self.session);
         let is_get = method == Method::GET;
-        let request = self.upstream.request(method, headers, Bytes::new());
+        let request = self.upstream.request(method, None, headers, Bytes::new());
         let carries = if is_get {
             Carries::Awaited
         } else {
             Carries::Perhaps
         };
-        forward(
-            &self.asked(false, carries),
-            connection,
-            Charged::free(ledger),
-            request,
-            None,
-        )
-        .await
+        let asked = Asked {
+            opens_stream: is_get,
+            ..self.asked(false, carries)
+        };
+        forward(&asked, connection, Charged::free(ledger), request, None).await
     }
 
     const fn asked(&self, modern: bool, carries: Carries) -> Asked<'_> {
@@ -272,7 +291,19 @@ impl Known<'_> {
             upstream: self.upstream,
             modern,
             carries,
+            opens_stream: false,
+            endpoint: self.endpoint,
         }
+    }
+
+    /// Its session id does not verify.
+    fn without_session(&self) -> Answer {
+        if !self.gate.session_key.is_known() {
+            // it may be a good one: a 404 would end the session
+            return self.invalid(&Refusal::NoSessionKey { id: None }, "no session key yet");
+        }
+        let message = "a session id that this grant was not given";
+        self.invalid(&Refusal::UnknownSession, message)
     }
 
     fn invalid(&self, refusal: &Refusal<'_>, message: &str) -> Answer {
@@ -295,74 +326,18 @@ fn unreadable_in(ledger: Ledger, unreadable: &Unreadable<'_>) -> Answer {
     })
 }
 
-/// The id under which the client waits for an answer. The id of a response is the server's: an answer under
-/// it could be taken for that of a request of the client's own.
-fn answerable<'m>(message: &Envelope<'m>) -> Option<&'m str> {
-    message.id.filter(|_| message.kind == Kind::Request)
-}
-
 /// Refuses, records, and tells what is left where that concerns the grant alone.
-fn denied(exchange: &Exchange<'_>, ledger: Option<Ledger>, denial: &Denial, form: Form) -> Answer {
-    let decision_id = ledger
-        .as_ref()
-        .map(|ledger| ledger.id.to_string())
-        .unwrap_or_default();
+fn denied(exchange: &Exchange<'_>, refused: Denied) -> Answer {
     let mut answer = refuse(&Refusal::Denied {
-        denial,
-        form,
+        denial: &refused.denial,
+        form: refused.form,
         id: exchange.message.id,
         modern: exchange.modern,
-        decision_id: &decision_id,
+        decision_id: &refused.decision_id(),
     });
-    if let Some(ledger) = ledger {
+    if let Some(ledger) = refused.ledger {
         ratelimit::add(answer.headers_mut(), ledger.charged());
-        ledger.refused(denial);
+        ledger.refused(&refused.denial);
     }
     answer
-}
-
-fn unreachable(ledger: Ledger, error: &UpstreamError, id: Option<&str>) -> Answer {
-    tracing::warn!(server = ledger.server(), %error, "the upstream cannot be reached");
-    ledger.failed(&error.to_string(), None, "unsent", false);
-    refuse(&Refusal::Upstream { error, id })
-}
-
-/// Sends an admitted request and passes the answer on.
-async fn forward(
-    asked: &Asked<'_>,
-    connection: Connection,
-    charged: Charged,
-    request: Request<Full<Bytes>>,
-    id: Option<&str>,
-) -> Answer {
-    let in_flight = InFlight::start(asked.gate.recorder.metrics.in_flight(&asked.upstream.name));
-    let sent = charged.send();
-    let answer = match connection.send(request).await {
-        Ok(answer) => answer,
-        Err(error) => {
-            tracing::warn!(server = asked.upstream.name, %error, "no answer from the upstream");
-            sent.failed(&error);
-            return refuse(&Refusal::Upstream { error: &error, id });
-        }
-    };
-    let status = answer.status().as_u16();
-    let mut answer = match answer::pass_on(asked, answer).await {
-        Ok(answer) => answer,
-        Err(unusable) => return unusable_answer(&asked.upstream.name, &unusable, sent, status, id),
-    };
-    if let Some(ledger) = sent.ledger() {
-        ratelimit::add(answer.headers_mut(), ledger.charged());
-    }
-    sent.answered(status);
-    answer.map(|body| body.counted(in_flight))
-}
-
-fn unusable_answer(server: &str, unusable: &Unusable, sent: Sent, status: u16, id: Option<&str>) -> Answer {
-    let reason = unusable.to_string();
-    tracing::warn!(server, reason, "an answer of the upstream was not passed on");
-    sent.unusable(status, &reason);
-    if *unusable == Unusable::NoSessionKey {
-        return refuse(&Refusal::NoSessionKey { id });
-    }
-    refuse(&Refusal::BadAnswer { reason: &reason, id })
 }

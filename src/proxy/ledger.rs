@@ -30,6 +30,7 @@ pub struct Ledger {
     charges: Vec<Charge>,
     states: Vec<ChargeState>,
     store_ms: Option<u64>,
+    limited_ms: Option<u64>,
     shadow: Vec<Denial>,
     recorded: Vec<Recorded>,
     degraded: bool,
@@ -55,6 +56,7 @@ impl Ledger {
             charges: Vec::new(),
             states: Vec::new(),
             store_ms: None,
+            limited_ms: None,
             shadow: Vec::new(),
             recorded: Vec::new(),
             degraded: false,
@@ -90,6 +92,12 @@ impl Ledger {
         self.charges = charges;
         self.states = states;
         self.store_ms = store_ms;
+    }
+
+    /// What the store said of each charge when it admitted none, and its time in ms.
+    pub fn limited(&mut self, charges: Vec<Charge>, states: Vec<ChargeState>, at_ms: u64) {
+        self.charges(charges, states, None);
+        self.limited_ms = Some(at_ms);
     }
 
     /// What rules in shadow would have refused.
@@ -134,7 +142,7 @@ impl Ledger {
     }
 
     /// Records that the upstream answered.
-    pub fn answered(mut self, status: u16) {
+    pub fn answered(mut self, status: Option<u16>) {
         let took = self.since_sent();
         self.gate
             .recorder
@@ -143,7 +151,7 @@ impl Ledger {
         self.write(
             Outcome::Allowed,
             None,
-            Some(upstream(Some(status), took, "answered", false)),
+            Some(upstream(status, took, "answered", false)),
         );
     }
 
@@ -186,6 +194,7 @@ impl Ledger {
             outcome: outcome.as_str(),
             rule: why.map(|(rule, _)| rule),
             message: why.map(|(_, message)| shown_message(message)),
+            store_ms: self.limited_ms.or(self.store_ms.filter(|_| !self.was_charged())),
             charges: self.charge_records(),
             upstream,
             recorded: RecordedValues(&self.recorded),
@@ -194,6 +203,11 @@ impl Ledger {
             replica: &self.gate.replica,
         };
         self.gate.recorder.decision(&record);
+    }
+
+    /// Whether a charge was made: one in shadow that does not fit is not.
+    fn was_charged(&self) -> bool {
+        self.states.iter().any(|state| state.fit == Fit::Now)
     }
 
     fn charge_records(&self) -> Vec<ChargeRecord<'_>> {

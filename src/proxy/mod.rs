@@ -8,22 +8,30 @@ mod answer;
 mod body;
 mod exchange;
 mod fallback;
+mod forward;
 mod front;
 mod handle;
 mod headers;
+mod held;
 mod ledger;
+mod legacy;
 mod ratelimit;
 mod respond;
 mod route;
 mod session;
 mod stage;
+mod stdio;
 mod stream;
+mod told;
 mod upstream;
+mod weigh;
 mod written;
 
 pub use accept::{Shutdown, accept};
 pub use fallback::Fallback;
+pub use legacy::Streams;
 pub use session::SessionKey;
+pub use stdio::{Caller, ServerCommand, Signal, exit_code, wrap_command};
 pub use upstream::Upstream;
 
 use std::collections::BTreeMap;
@@ -49,6 +57,7 @@ pub struct Gate {
     pub fallback: Fallback,
     pub recorder: Recorder,
     pub session_key: SessionKey,
+    pub legacy: Streams,
     pub front: Front,
     pub limits: Limits,
     /// Names this process in records.

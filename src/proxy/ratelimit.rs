@@ -27,19 +27,20 @@ pub fn add<'c>(headers: &mut HeaderMap, charges: impl Iterator<Item = (&'c Charg
         let name = quoted(&limit.counter);
         let whole = 10_u64.checked_pow(u32::from(limit.scale)).unwrap_or(1);
         let comma = if limits.is_empty() { "" } else { ", " };
+        let (max, left) = (limit.max / whole, state.left / whole);
         // writing to a string cannot fail
-        let _ = write!(
-            policies,
-            "{comma}{name};q={};w={}",
-            limit.max / whole,
-            seconds(limit.window)
-        );
-        let _ = write!(
-            limits,
-            "{comma}{name};r={};t={}",
-            state.left / whole,
-            state.frees_ms.div_ceil(1000)
-        );
+        let _ = match seconds(limit.window) {
+            Some(window) => write!(policies, "{comma}{name};q={max};w={window}").and_then(|()| {
+                write!(
+                    limits,
+                    "{comma}{name};r={left};t={}",
+                    state.frees_ms.div_ceil(1000)
+                )
+            }),
+            // nobody knows when a call in flight ends
+            None => write!(policies, "{comma}{name};q={max};qu=\"concurrent-requests\"")
+                .and_then(|()| write!(limits, "{comma}{name};r={left}")),
+        };
     }
     for (header, text) in [(POLICY, policies), (LIMIT, limits)] {
         if !text.is_empty()
@@ -62,9 +63,10 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", name.chars().map(plain).collect::<String>())
 }
 
-/// The window in seconds, at least 1. A month counts as 31 days.
-const fn seconds(window: Window) -> u64 {
-    match window {
+/// The window in seconds, at least 1; `None` where calls in flight are counted. A month counts as 31 days.
+const fn seconds(window: Window) -> Option<u64> {
+    Some(match window {
+        Window::Lease { .. } => return None,
         Window::Sliding { ms } => ms.div_ceil(1000),
         Window::Calendar(Unit::Second) => 1,
         Window::Calendar(Unit::Minute) => 60,
@@ -72,7 +74,7 @@ const fn seconds(window: Window) -> u64 {
         Window::Calendar(Unit::Day) => 86_400,
         Window::Calendar(Unit::Week) => 604_800,
         Window::Calendar(Unit::Month) => 2_678_400,
-    }
+    })
 }
 
 #[cfg(test)]
@@ -118,6 +120,25 @@ mod tests {
         add(&mut headers, [(&mine, &state), (&shared, &state)].into_iter());
         assert_eq!(headers["ratelimit-policy"], "\"runs _x_\";q=10;w=60");
         assert_eq!(headers["ratelimit"], "\"runs _x_\";r=3;t=42");
+    }
+
+    #[test]
+    fn calls_at_once_are_told_as_such_and_without_a_time() {
+        let state = ChargeState {
+            left: 1,
+            frees_ms: 29_000,
+            fit: Fit::Now,
+        };
+        let mut charge = charge("runs", Scope::Grant, Subject::Grant { grant: "g".into() });
+        let limit = Arc::get_mut(&mut charge.limit).unwrap();
+        (limit.window, limit.max) = (Window::Lease { ms: 30_000 }, 3);
+        let mut headers = HeaderMap::new();
+        add(&mut headers, [(&charge, &state)].into_iter());
+        assert_eq!(
+            headers["ratelimit-policy"],
+            "\"runs\";q=3;qu=\"concurrent-requests\""
+        );
+        assert_eq!(headers["ratelimit"], "\"runs\";r=1");
     }
 
     #[test]

@@ -7,21 +7,15 @@ use http::{HeaderMap, Response, StatusCode};
 
 use super::body::GateBody;
 use super::exchange::Form;
+use super::told::{self, CODE_DENIED, CODE_INVALID_REQUEST, CODE_TOO_LARGE, CODE_UNAVAILABLE, CODE_UPSTREAM};
 use super::upstream::UpstreamError;
-use crate::mcp::reply::{self, Decision};
+use crate::mcp::reply;
 use crate::policy::{Denial, Outcome};
 
-/// JSON-RPC codes of our own lie outside the reserved range -32768 … -32000.
+/// JSON-RPC codes of our own lie outside the reserved range; see `told` for the others.
 const CODE_UNAUTHENTICATED: i64 = 401;
-const CODE_DENIED: i64 = 403;
 const CODE_NOT_FOUND: i64 = 404;
-const CODE_TOO_LARGE: i64 = 413;
 const CODE_ENCODED: i64 = 415;
-const CODE_LIMITED: i64 = 429;
-const CODE_UPSTREAM: i64 = 502;
-const CODE_UNAVAILABLE: i64 = 503;
-const CODE_UPSTREAM_TIMEOUT: i64 = 504;
-const CODE_INVALID_REQUEST: i64 = -32600;
 
 /// Why a request is not answered by the upstream. Borrowed ids are the bytes of the client's request.
 pub enum Refusal<'a> {
@@ -32,6 +26,8 @@ pub enum Refusal<'a> {
     ForeignOrigin,
     Unauthenticated,
     UnknownSession,
+    /// An endpoint of the transport of 2024-11-05 without its stream.
+    NoStream,
     TooLarge {
         cap: usize,
     },
@@ -68,12 +64,38 @@ pub enum Refusal<'a> {
     },
 }
 
+/// Marks an answer of the gate's own that holds a message for the client's request.
+#[derive(Clone, Copy, Debug)]
+pub struct Addressed;
+
+impl Refusal<'_> {
+    /// The id of the request that waits for this answer.
+    const fn id(&self) -> Option<&str> {
+        match self {
+            Self::Unreadable { id, .. }
+            | Self::Denied { id, .. }
+            | Self::Upstream { id, .. }
+            | Self::BadAnswer { id, .. }
+            | Self::NoSessionKey { id } => *id,
+            _ => None,
+        }
+    }
+}
+
 /// The answer to a refused request.
+pub fn refuse(refusal: &Refusal<'_>) -> Response<GateBody> {
+    let mut answer = answer(refusal);
+    if refusal.id().is_some() {
+        answer.extensions_mut().insert(Addressed);
+    }
+    answer
+}
+
 #[expect(
     clippy::too_many_lines,
     reason = "one flat match: every refusal and its status, side by side"
 )]
-pub fn refuse(refusal: &Refusal<'_>) -> Response<GateBody> {
+fn answer(refusal: &Refusal<'_>) -> Response<GateBody> {
     match refusal {
         Refusal::NotFound(hint) => problem(StatusCode::NOT_FOUND, CODE_NOT_FOUND, hint),
         Refusal::WrongMethod => with(
@@ -108,6 +130,11 @@ pub fn refuse(refusal: &Refusal<'_>) -> Response<GateBody> {
             CODE_NOT_FOUND,
             "no such session for this grant: initialize again",
         ),
+        Refusal::NoStream => problem(
+            StatusCode::NOT_FOUND,
+            CODE_NOT_FOUND,
+            "the event stream of this endpoint is not open here: open it again. Nothing was executed",
+        ),
         Refusal::TooLarge { cap } => {
             let text = format!("the body is larger than {cap} bytes (`limits.body_bytes`)");
             problem(StatusCode::PAYLOAD_TOO_LARGE, CODE_TOO_LARGE, &text)
@@ -138,14 +165,14 @@ pub fn refuse(refusal: &Refusal<'_>) -> Response<GateBody> {
         } => denied(denial, *form, *id, *modern, decision_id),
         Refusal::Upstream { error, id } => upstream_failed(error, *id),
         Refusal::BadAnswer { reason, id } => {
-            let text =
-                format!("the upstream's answer cannot be passed on: {reason}. The request was forwarded");
+            let text = told::bad_answer(reason);
             failed(StatusCode::BAD_GATEWAY, CODE_UPSTREAM, &text, *id)
         }
-        Refusal::NoRandomness => {
-            let text = "the operating system gave no random bytes: nothing was executed";
-            problem(StatusCode::INTERNAL_SERVER_ERROR, CODE_UNAVAILABLE, text)
-        }
+        Refusal::NoRandomness => problem(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            CODE_UNAVAILABLE,
+            told::NO_RANDOMNESS,
+        ),
         Refusal::NoSessionKey { id } => {
             let text = "session ids cannot be signed until the store answers: try again";
             let answer = json(
@@ -164,30 +191,8 @@ fn denied(
     modern: bool,
     decision_id: &str,
 ) -> Response<GateBody> {
-    let (Some(id), false) = (id, form == Form::Silent) else {
+    let Some(body) = told::denied(denial, form, id, modern, decision_id) else {
         return empty(StatusCode::ACCEPTED);
-    };
-    let outcome = denial.outcome.as_str();
-    let decision = Decision {
-        outcome,
-        rule: &denial.rule,
-        retry_after_ms: denial.retry_after_ms,
-        id: decision_id,
-    };
-    let body = match form {
-        Form::UnknownTool => {
-            // the message is the server's own sentence
-            reply::error(Some(id), -32602, &denial.message, None)
-        }
-        Form::RpcError => {
-            let code = match denial.outcome {
-                Outcome::Limited => CODE_LIMITED,
-                Outcome::StoreError => CODE_UNAVAILABLE,
-                _ => CODE_DENIED,
-            };
-            reply::error(Some(id), code, &denial.message, Some(&decision))
-        }
-        Form::ToolError | Form::Silent => reply::tool_error(id, &denial.message, &decision, modern),
     };
     let mut answer = json(StatusCode::OK, body);
     if let (Outcome::Limited, Some(ms)) = (denial.outcome, denial.retry_after_ms) {
@@ -199,24 +204,12 @@ fn denied(
 }
 
 fn upstream_failed(error: &UpstreamError, id: Option<&str>) -> Response<GateBody> {
-    let (status, code) = if error.is_timeout() {
-        (StatusCode::GATEWAY_TIMEOUT, CODE_UPSTREAM_TIMEOUT)
+    let status = if error.is_timeout() {
+        StatusCode::GATEWAY_TIMEOUT
     } else {
-        (StatusCode::BAD_GATEWAY, CODE_UPSTREAM)
+        StatusCode::BAD_GATEWAY
     };
-    // what the operating system said is for the log, not for callers
-    let text = match error {
-        UpstreamError::Connect(_) | UpstreamError::ConnectTimeout(_) => {
-            "the MCP server cannot be reached. The request was not executed"
-        }
-        UpstreamError::Unsent => "the connection to the MCP server closed. The request was not executed",
-        UpstreamError::Broken(_) => {
-            "the MCP server broke off without an answer. The request may have been executed"
-        }
-        UpstreamError::ResponseTimeout(_) => {
-            "the MCP server did not answer in time. The request may have been executed"
-        }
-    };
+    let (code, text) = told::no_answer(error);
     failed(status, code, text, id)
 }
 
@@ -249,6 +242,11 @@ fn json(status: StatusCode, body: Vec<u8>) -> Response<GateBody> {
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer
+}
+
+/// The message was taken; its answer comes on the event stream.
+pub fn accepted() -> Response<GateBody> {
+    empty(StatusCode::ACCEPTED)
 }
 
 fn empty(status: StatusCode) -> Response<GateBody> {

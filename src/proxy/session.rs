@@ -13,7 +13,8 @@ use crate::settings::Secret;
 
 /// Bytes of the HMAC-SHA-256 that stand in an id (RFC 2104 section 5 allows truncation to half).
 const TAG_BYTES: usize = 16;
-const DOMAIN: &[u8] = b"toolgate session v1";
+const SESSION: &[u8] = b"toolgate session v1";
+const ENDPOINT: &[u8] = b"toolgate endpoint v1";
 
 /// The key that signs session ids; set once, when it is known.
 #[derive(Default)]
@@ -33,28 +34,47 @@ impl SessionKey {
 
     /// The id for the client; `None` while the key is not known.
     pub fn sign(&self, server: &str, grant: &str, upstream_id: &str) -> Option<String> {
-        let tag = self.mac(server, grant, upstream_id)?.finalize().into_bytes();
+        self.signed(SESSION, [server, grant, upstream_id])
+    }
+
+    /// The token for an announced endpoint; `None` while the key is not known.
+    pub fn sign_endpoint(&self, server: &str, grant: &str, endpoint: &str) -> Option<String> {
+        self.signed(ENDPOINT, [server, grant, endpoint])
+    }
+
+    fn signed(&self, domain: &[u8], parts: [&str; 3]) -> Option<String> {
+        let tag = self.mac(domain, parts)?.finalize().into_bytes();
         let tag = tag.get(..TAG_BYTES)?;
-        Some(format!("{upstream_id}.{}", BASE64URL_NOPAD.encode(tag)))
+        let [.., text] = parts;
+        Some(format!("{text}.{}", BASE64URL_NOPAD.encode(tag)))
     }
 
     /// The upstream's id within `id`, where this server and grant were given it.
     pub fn verify<'i>(&self, server: &str, grant: &str, id: &'i str) -> Option<&'i str> {
-        let (upstream_id, tag) = id.rsplit_once('.')?;
+        self.verified(SESSION, server, grant, id)
+    }
+
+    /// The endpoint within `token`, where this server and grant were given it.
+    pub fn verify_endpoint<'i>(&self, server: &str, grant: &str, token: &'i str) -> Option<&'i str> {
+        self.verified(ENDPOINT, server, grant, token)
+    }
+
+    fn verified<'i>(&self, domain: &[u8], server: &str, grant: &str, text: &'i str) -> Option<&'i str> {
+        let (text, tag) = text.rsplit_once('.')?;
         let tag = BASE64URL_NOPAD.decode(tag.as_bytes()).ok()?;
         if tag.len() != TAG_BYTES {
             return None;
         }
-        self.mac(server, grant, upstream_id)?
+        self.mac(domain, [server, grant, text])?
             .verify_truncated_left(&tag)
             .ok()?;
-        Some(upstream_id)
+        Some(text)
     }
 
-    fn mac(&self, server: &str, grant: &str, upstream_id: &str) -> Option<Hmac<Sha256>> {
+    fn mac(&self, domain: &[u8], parts: [&str; 3]) -> Option<Hmac<Sha256>> {
         let mut mac = Hmac::<Sha256>::new_from_slice(self.key.get()?.expose()).ok()?;
-        mac.update(DOMAIN);
-        for part in [server, grant, upstream_id] {
+        mac.update(domain);
+        for part in parts {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part.as_bytes());
         }
@@ -109,6 +129,17 @@ mod tests {
         ] {
             assert_eq!(key().verify("s", "g", bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_session_id_is_no_endpoint_and_an_endpoint_no_session_id() {
+        let (id, token) = (
+            key().sign("s", "g", "abc").unwrap(),
+            key().sign_endpoint("s", "g", "abc").unwrap(),
+        );
+        assert_eq!(key().verify_endpoint("s", "g", &token), Some("abc"));
+        assert_eq!(key().verify_endpoint("s", "g", &id), None);
+        assert_eq!(key().verify("s", "g", &token), None);
     }
 
     #[test]

@@ -5,8 +5,11 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::Gate;
 use super::fallback::Without;
+use super::held::Held;
 use super::ledger::Ledger;
 use super::upstream::UpstreamError;
 use crate::counters::{Admission, ChargeState, Fit, Receipt, Store, StoreError, Verdict};
@@ -20,6 +23,8 @@ struct Standing {
     ledger: Ledger,
     /// None where nothing was charged.
     receipt: Option<Receipt>,
+    /// None where the call takes no place among those that may run at once.
+    held: Option<Held>,
     /// Charged to the fallback's counters, because the store did not answer.
     degraded: bool,
 }
@@ -40,11 +45,7 @@ pub struct NotAdmitted {
 /// hangs up in the middle leaves no half-charged state behind.
 pub async fn admit(ledger: Ledger, tool: &str, charges: Vec<Charge>) -> Result<Charged, Box<NotAdmitted>> {
     if charges.is_empty() {
-        return Ok(Charged(Some(Standing {
-            ledger,
-            receipt: None,
-            degraded: false,
-        })));
+        return Ok(Charged::free(ledger));
     }
     let gate = Arc::clone(ledger.gate());
     if matches!(gate.store, Store::Memory(_)) {
@@ -73,28 +74,26 @@ async fn charge(
         charges,
     };
     let timer = gate.recorder.metrics.store("admit");
+    let asked = Instant::now();
     let result = gate.store.admit(&admission).await;
     timer.end(result.as_ref().err().map(StoreError::code));
     let denial = match result {
         Ok(Verdict::Admitted { receipt, states }) => {
             ledger.noted(not_held(&admission.charges, &states, &tool));
             ledger.charges(admission.charges, states, Some(receipt.at_ms()));
-            return Ok(Charged(Some(Standing {
-                ledger,
-                receipt: Some(receipt),
-                degraded: false,
-            })));
+            return Ok(Charged::admitted(ledger, receipt, asked));
         }
         Ok(Verdict::Limited {
             charge,
             retry_after_ms,
+            at_ms,
             states,
         }) => {
             let denial = match admission.charges.get(charge) {
                 Some(charge) => policy::limited(charge, &tool, retry_after_ms),
                 None => store_failed(&tool, &admission.charges),
             };
-            ledger.charges(admission.charges, states, None);
+            ledger.limited(admission.charges, states, at_ms);
             denial
         }
         Err(error) => {
@@ -105,11 +104,7 @@ async fn charge(
                 Without::Pass(receipt) => {
                     ledger.degraded();
                     ledger.charges(charges, Vec::new(), None);
-                    return Ok(Charged(Some(Standing {
-                        ledger,
-                        receipt,
-                        degraded: true,
-                    })));
+                    return Ok(Charged::degraded(ledger, receipt));
                 }
                 Without::Limited {
                     charge,
@@ -157,7 +152,29 @@ impl Charged {
         Self(Some(Standing {
             ledger,
             receipt: None,
+            held: None,
             degraded: false,
+        }))
+    }
+
+    /// Holds its leases since they were `asked` for.
+    fn admitted(ledger: Ledger, receipt: Receipt, asked: Instant) -> Self {
+        let held = Held::start(ledger.gate(), &receipt, asked);
+        Self(Some(Standing {
+            ledger,
+            receipt: Some(receipt),
+            held,
+            degraded: false,
+        }))
+    }
+
+    /// The receipt is the fallback's. A place among calls at once is never taken without the store.
+    const fn degraded(ledger: Ledger, receipt: Option<Receipt>) -> Self {
+        Self(Some(Standing {
+            ledger,
+            receipt,
+            held: None,
+            degraded: true,
         }))
     }
 
@@ -180,29 +197,48 @@ impl Drop for Charged {
 }
 
 impl Sent {
-    /// The head of the answer is here.
-    pub fn answered(self, status: u16) {
+    /// The head of the answer is here; `status` is HTTP's, where there is one.
+    pub fn answered(self, status: impl Into<Option<u16>>) {
         if let Some(Standing { ledger, .. }) = self.0 {
-            ledger.answered(status);
+            ledger.answered(status.into());
         }
     }
 
-    /// No answer. Where nothing was sent the charge is taken back.
-    pub fn failed(self, error: &UpstreamError) {
-        let Some(standing) = self.0 else { return };
+    /// What the call holds: it goes with the request and its answer.
+    pub fn take_held(&mut self) -> Option<Held> {
+        self.0.as_mut().and_then(|standing| standing.held.take())
+    }
+
+    /// No answer. Where nothing was sent the charge is taken back; what the call `held` in any case.
+    pub fn failed(self, error: &UpstreamError, held: Option<Held>) {
+        let Some(mut standing) = self.0 else { return };
+        standing.held = held;
         let message = error.to_string();
         if error.nothing_sent() {
             standing.refund(move |ledger, refunded| ledger.failed(&message, None, "unsent", refunded));
         } else {
-            let ended = if error.is_timeout() { "timeout" } else { "broken" };
+            let ended = match error {
+                UpstreamError::LeaseLost => "cut",
+                error if error.is_timeout() => "timeout",
+                _ => "broken",
+            };
             standing.ledger.failed(&message, None, ended, false);
         }
     }
 
-    /// An answer came that cannot be passed on.
-    pub fn unusable(self, status: u16, message: &str) {
+    /// The client asked the server to stop, and waits for no answer. Whether the server did nobody can tell: what
+    /// the call `held` it keeps until the lease ends by itself.
+    pub fn cancelled(self, held: Option<Held>) {
+        held.into_iter().for_each(Held::lapse);
         if let Some(Standing { ledger, .. }) = self.0 {
-            ledger.failed(message, Some(status), "answered", false);
+            ledger.aborted(false);
+        }
+    }
+
+    /// An answer came that cannot be passed on.
+    pub fn unusable(self, status: impl Into<Option<u16>>, message: &str) {
+        if let Some(Standing { ledger, .. }) = self.0 {
+            ledger.failed(message, status.into(), "answered", false);
         }
     }
 
@@ -217,8 +253,10 @@ impl Standing {
         let Self {
             ledger,
             receipt,
+            held,
             degraded,
         } = self;
+        held.into_iter().for_each(Held::refunded);
         let (Some(receipt), Ok(runtime)) = (receipt, tokio::runtime::Handle::try_current()) else {
             // nothing to take back; or the process is going down and, in doubt, the charge stays
             record(ledger, false);

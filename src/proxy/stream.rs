@@ -8,33 +8,50 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame};
 
-use super::Gate;
 use super::answer::{Asked, filter};
 use super::body::{StreamError, UpstreamBody};
+use super::legacy::{Announced, resolve};
+use super::{Gate, Upstream};
 use crate::grants::Grant;
 use crate::mcp::sse::{RawEvent, Splitter};
 
 /// Events pass as they came unless they hold a list of tools. Holds one event at a time, up to a cap.
 pub struct FilteredStream {
     body: UpstreamBody,
+    /// Behind the body: that is closed first.
+    legacy: Legacy,
     /// None after the end.
     splitter: Option<Splitter>,
     ready: VecDeque<Bytes>,
     gate: Arc<Gate>,
     grant: Arc<Grant>,
-    server: String,
+    upstream: Arc<Upstream>,
     modern: bool,
+}
+
+/// What the stream is to the transport of 2024-11-05.
+enum Legacy {
+    /// Nothing: it answers a POST.
+    No,
+    /// Its first `endpoint` event is rewritten.
+    Perhaps,
+    Open(Announced),
 }
 
 impl FilteredStream {
     pub(super) fn new(body: UpstreamBody, asked: &Asked<'_>, cap: usize) -> Self {
         Self {
             body,
+            legacy: if asked.opens_stream {
+                Legacy::Perhaps
+            } else {
+                Legacy::No
+            },
             splitter: Some(Splitter::new(cap)),
             ready: VecDeque::new(),
             gate: Arc::clone(asked.gate),
             grant: Arc::clone(asked.grant),
-            server: asked.upstream.name.clone(),
+            upstream: Arc::clone(asked.upstream),
             modern: asked.modern,
         }
     }
@@ -57,6 +74,10 @@ impl FilteredStream {
             self.ready.push_back(event.into_bytes().into());
             return Ok(());
         }
+        let announces = event.event_name() == Some(b"endpoint") && !looks_like_json(&event.data());
+        if announces && !matches!(self.legacy, Legacy::No) {
+            return self.endpoint(&event);
+        }
         if !event.is_message() && !looks_like_json(&event.data()) {
             // `endpoint` or `ping`, say. JSON under such a name is read all the same: some clients look at
             // the data alone
@@ -64,7 +85,10 @@ impl FilteredStream {
             return Ok(());
         }
         let data = Bytes::from(event.data().into_owned());
-        let filtered = filter(&self.grant, &self.gate, &self.server, self.modern, &data)
+        if let Legacy::Open(announced) = &self.legacy {
+            announced.passed(&data);
+        }
+        let filtered = filter(&self.grant, &self.gate, &self.upstream.name, self.modern, &data)
             .map_err(|error| StreamError::Unfilterable(error.to_string()))?;
         self.ready.push_back(match filtered {
             None => event.into_bytes().into(),
@@ -73,9 +97,36 @@ impl FilteredStream {
         Ok(())
     }
 
+    /// The first `endpoint` event of a stream that was opened for it leads clients back to the gate. Any other one
+    /// is dropped: it would lead around it.
+    fn endpoint(&mut self, event: &RawEvent) -> Result<(), StreamError> {
+        let (Legacy::Perhaps, Some(cut)) = (&self.legacy, self.body.abort_handle()) else {
+            tracing::warn!(server = self.upstream.name, "an `endpoint` event was dropped");
+            return Ok(());
+        };
+        let target = resolve(self.upstream.base(), &event.data())?;
+        let (name, grant) = (&self.upstream.name, &self.grant.id);
+        let (announced, told) = Announced::open(&self.gate, name, grant, &target, cut)?;
+        self.legacy = Legacy::Open(announced);
+        self.ready.push_back(event.with_data(told.as_bytes()).into());
+        Ok(())
+    }
+
+    /// A refusal for a message that came by this stream's endpoint.
+    fn refusal(&mut self, cx: &mut Context<'_>) -> Option<Bytes> {
+        let Legacy::Open(announced) = &mut self.legacy else {
+            return None;
+        };
+        match announced.poll(cx) {
+            Poll::Ready(event) => event,
+            Poll::Pending => None,
+        }
+    }
+
     /// What stands behind the last whole event. No client may take it for one, so it is dropped.
     fn end(&mut self) {
         self.splitter = None;
+        self.legacy = Legacy::No;
     }
 }
 
@@ -100,6 +151,9 @@ impl Body for FilteredStream {
             if this.splitter.is_none() {
                 return Poll::Ready(None);
             }
+            if let Some(event) = this.refusal(cx) {
+                return Poll::Ready(Some(Ok(Frame::data(event))));
+            }
             match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
                 None => this.end(),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
@@ -107,7 +161,7 @@ impl Body for FilteredStream {
                     if let Ok(chunk) = frame.into_data()
                         && let Err(error) = this.take(&chunk)
                     {
-                        tracing::warn!(server = this.server, %error, "a stream of the upstream was cut");
+                        tracing::warn!(server = this.upstream.name, %error, "a stream of the upstream was cut");
                         return Poll::Ready(Some(Err(error)));
                     }
                 }

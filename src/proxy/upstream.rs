@@ -17,9 +17,12 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
+use url::Url;
 
 use super::body::UpstreamBody;
+use super::held::Held;
 use super::written::{Behind, Watched};
 use crate::settings::{Secret, Server};
 
@@ -32,9 +35,16 @@ const IDLE_CONNECTIONS: usize = 256;
 pub(super) struct Sender {
     requests: SendRequest<Full<Bytes>>,
     behind: Behind,
+    /// Ends the connection, whatever is under way on it.
+    abort: AbortHandle,
 }
 
 impl Sender {
+    /// What ends the connection.
+    pub(super) fn abort_handle(&self) -> AbortHandle {
+        self.abort.clone()
+    }
+
     /// Whether another request may go out on it: an earlier one must have left whole.
     fn is_usable(&self) -> bool {
         !self.requests.is_closed() && !self.behind.is_behind()
@@ -48,18 +58,27 @@ pub enum UpstreamError {
     Connect(String),
     #[error("no connection within {0:?}")]
     ConnectTimeout(Duration),
+    #[error("{0} requests wait for an answer already")]
+    Busy(usize),
     #[error("the connection closed before the request was written")]
     Unsent,
     #[error("the connection failed after the request was written: {0}")]
     Broken(String),
     #[error("no answer within {0:?}")]
     ResponseTimeout(Duration),
+    #[error("its lease was over before it was sent")]
+    LeaseOver,
+    #[error("its lease could not be renewed, so the call was cut")]
+    LeaseLost,
 }
 
 impl UpstreamError {
     /// True where no byte of the request can have reached the upstream.
     pub const fn nothing_sent(&self) -> bool {
-        matches!(self, Self::Connect(_) | Self::ConnectTimeout(_) | Self::Unsent)
+        matches!(
+            self,
+            Self::Connect(_) | Self::ConnectTimeout(_) | Self::Busy(_) | Self::Unsent | Self::LeaseOver
+        )
     }
 
     pub const fn is_timeout(&self) -> bool {
@@ -73,6 +92,7 @@ pub struct Upstream {
     authority: Authority,
     port: u16,
     target: PathAndQuery,
+    base: Url,
     host_header: HeaderValue,
     pub pass_host: bool,
     tls: Option<(TlsConnector, ServerName<'static>)>,
@@ -116,8 +136,10 @@ impl Upstream {
         };
         let host_header = HeaderValue::from_str(authority.as_str()).map_err(|error| error.to_string())?;
         let target = settings.upstream.path_and_query().cloned();
+        let base = Url::parse(&settings.upstream.to_string()).map_err(|error| error.to_string())?;
         Ok(Self {
             name: name.to_owned(),
+            base,
             port: authority.port_u16().unwrap_or(if https { 443 } else { 80 }),
             authority,
             target: target.unwrap_or_else(|| PathAndQuery::from_static("/")),
@@ -132,8 +154,20 @@ impl Upstream {
         })
     }
 
-    /// The request as it goes out: exactly the configured URL, configured headers last.
-    pub fn request(&self, method: Method, mut headers: HeaderMap, body: Bytes) -> Request<Full<Bytes>> {
+    /// The configured URL.
+    pub const fn base(&self) -> &Url {
+        &self.base
+    }
+
+    /// The request as it goes out: exactly the configured URL, or the endpoint that one of its own streams
+    /// announced; configured headers last.
+    pub fn request(
+        &self,
+        method: Method,
+        endpoint: Option<&PathAndQuery>,
+        mut headers: HeaderMap,
+        body: Bytes,
+    ) -> Request<Full<Bytes>> {
         if !self.pass_host || !headers.contains_key(HOST) {
             headers.insert(HOST, self.host_header.clone());
         }
@@ -142,7 +176,7 @@ impl Upstream {
         }
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
-        *request.uri_mut() = http::Uri::from(self.target.clone());
+        *request.uri_mut() = http::Uri::from(endpoint.unwrap_or(&self.target).clone());
         *request.headers_mut() = headers;
         request
     }
@@ -238,16 +272,18 @@ impl Connection {
     /// Sends the request and waits for the head of the answer.
     ///
     /// An idle connection that the upstream closed meanwhile gives the request back unsent; it then goes out
-    /// once on a new connection. Whatever fails after the first byte is not tried again.
+    /// once on a new connection. Whatever fails after the first byte is not tried again. What the call
+    /// holds goes with the answer, and is given back when that has ended.
     pub async fn send(
         mut self,
         request: Request<Full<Bytes>>,
+        held: &mut Option<Held>,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
         let Some(sender) = self.sender.take() else {
             return Err(UpstreamError::Unsent);
         };
         let limit = self.upstream.response_timeout;
-        match tokio::time::timeout(limit, self.send_on(sender, request)).await {
+        match tokio::time::timeout(limit, self.send_on(sender, request, held)).await {
             Ok(result) => result,
             Err(_) => Err(UpstreamError::ResponseTimeout(limit)),
         }
@@ -255,28 +291,52 @@ impl Connection {
 
     async fn send_on(
         &self,
-        mut sender: Sender,
+        sender: Sender,
         request: Request<Full<Bytes>>,
+        held: &mut Option<Held>,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
-        let unsent = match sender.requests.try_send_request(request).await {
-            Ok(answer) => return Ok(self.answered(answer, sender)),
-            Err(mut error) => match error.take_message() {
-                Some(request) => request,
-                None => return Err(UpstreamError::Broken(describe(&error.into_error()))),
-            },
+        let unsent = match try_on(sender, request, held.as_ref()).await? {
+            Tried::Answered(answer, sender) => return Ok(self.answered(answer, sender, held.take())),
+            Tried::Unsent(request) => request,
         };
-        let mut sender = self.upstream.dial_in_time().await?;
-        match sender.requests.try_send_request(unsent).await {
-            Ok(answer) => Ok(self.answered(answer, sender)),
-            Err(mut error) => Err(match error.take_message() {
-                Some(_) => UpstreamError::Unsent,
-                None => UpstreamError::Broken(describe(&error.into_error())),
-            }),
+        let sender = self.upstream.dial_in_time().await?;
+        match try_on(sender, unsent, held.as_ref()).await? {
+            Tried::Answered(answer, sender) => Ok(self.answered(answer, sender, held.take())),
+            Tried::Unsent(_) => Err(UpstreamError::Unsent),
         }
     }
 
-    fn answered(&self, answer: Response<Incoming>, sender: Sender) -> Response<UpstreamBody> {
-        answer.map(|body| UpstreamBody::new(body, sender, Arc::clone(&self.upstream)))
+    fn answered(
+        &self,
+        answer: Response<Incoming>,
+        sender: Sender,
+        held: Option<Held>,
+    ) -> Response<UpstreamBody> {
+        answer.map(|body| UpstreamBody::new(body, sender, Arc::clone(&self.upstream), held))
+    }
+}
+
+/// What became of a request on one connection.
+enum Tried {
+    Answered(Response<Incoming>, Sender),
+    Unsent(Request<Full<Bytes>>),
+}
+
+async fn try_on(
+    mut sender: Sender,
+    request: Request<Full<Bytes>>,
+    held: Option<&Held>,
+) -> Result<Tried, UpstreamError> {
+    if held.is_some_and(|held| !held.run_on(&sender.abort)) {
+        return Err(UpstreamError::LeaseOver);
+    }
+    match sender.requests.try_send_request(request).await {
+        Ok(answer) => Ok(Tried::Answered(answer, sender)),
+        Err(mut error) => match error.take_message() {
+            Some(request) => Ok(Tried::Unsent(request)),
+            None if held.is_some_and(Held::is_cut) => Err(UpstreamError::LeaseLost),
+            None => Err(UpstreamError::Broken(describe(&error.into_error()))),
+        },
     }
 }
 
@@ -289,12 +349,17 @@ where
         .await
         .map_err(connect_error)?;
     // ends when the sender and its answer are dropped
-    tokio::spawn(async move {
+    let running = tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(error = %describe(&error), "upstream connection ended");
         }
     });
-    Ok(Sender { requests, behind })
+    let abort = running.abort_handle();
+    Ok(Sender {
+        requests,
+        behind,
+        abort,
+    })
 }
 
 fn connect_error(error: impl std::error::Error) -> UpstreamError {

@@ -29,6 +29,9 @@ pub struct DecisionRecord<'a> {
     pub outcome: &'static str,
     pub rule: Option<&'a str>,
     pub message: Option<&'a str>,
+    /// Store time in milliseconds since 1970 at which limits were asked, where nothing was charged; else left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store_ms: Option<u64>,
     pub charges: Vec<ChargeRecord<'a>>,
     pub upstream: Option<UpstreamRecord>,
     /// Values of arguments that a policy's `record` asks for; left out where there are none.
@@ -110,7 +113,8 @@ pub struct UpstreamRecord {
     pub status: Option<u16>,
     /// From sending to the head of the answer, in milliseconds.
     pub ms: f64,
-    /// `answered`, `unsent` (nothing reached the upstream), `broken`, `timeout` or `aborted` (the client left).
+    /// `answered`, `unsent` (nothing reached the upstream), `broken`, `timeout`, `aborted` (the client left) or
+    /// `cut` (the call's lease could not be renewed).
     pub ended: &'static str,
     /// True where the charges of the call were taken back.
     pub refunded: bool,

@@ -75,13 +75,10 @@ impl Metrics {
     pub fn new(version: &str) -> prometheus::Result<Self> {
         let registry = Registry::new();
         let r = &registry;
-        let build = gauge(
-            r,
-            "toolgate_build_info",
-            "1, labelled with the version.",
-            &["version"],
-        )?;
-        build.with_label_values(&[version]).set(1);
+        let about = "1, labelled with the version.";
+        gauge(r, "toolgate_build_info", about, &["version"])?
+            .with_label_values(&[version])
+            .set(1);
         let store = ("toolgate_store_seconds", "Time that the store took to answer.");
         let upstream = (
             "toolgate_upstream_seconds",

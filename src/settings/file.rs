@@ -51,6 +51,7 @@ pub(super) struct LimitsFile {
     pub(super) header_timeout_ms: Option<u64>,
     pub(super) body_timeout_ms: Option<u64>,
     pub(super) max_list_bytes: Option<usize>,
+    pub(super) line_bytes: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]

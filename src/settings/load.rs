@@ -80,22 +80,15 @@ fn check(
     written: &SettingsFile,
 ) -> Result<Settings, SettingsError> {
     let base = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
-    let mut check = Check {
-        path,
-        base: &base,
-        env,
-        problems: Vec::new(),
-    };
-    let settings = check.settings(written);
-    if check.problems.is_empty() {
-        Ok(settings)
-    } else {
-        Err(SettingsError::Invalid(check.problems))
-    }
+    Check::new(path, &base, env).settings_of(written)
 }
 
 /// The file alone first, so that an error has its line; then file and environment together.
-fn read(path: &Path, text: &str, env: &BTreeMap<String, String>) -> Result<SettingsFile, SettingsError> {
+pub(super) fn read(
+    path: &Path,
+    text: &str,
+    env: &BTreeMap<String, String>,
+) -> Result<SettingsFile, SettingsError> {
     let shown = path.display();
     if !text.trim().is_empty() {
         serde_saphyr::from_str::<SettingsFile>(text)
@@ -121,17 +114,40 @@ fn read(path: &Path, text: &str, env: &BTreeMap<String, String>) -> Result<Setti
         })
 }
 
-struct Check<'a> {
+pub(super) struct Check<'a> {
     path: &'a Path,
     base: &'a Path,
-    env: &'a BTreeMap<String, String>,
+    pub(super) env: &'a BTreeMap<String, String>,
+    /// The server of `toolgate wrap`.
+    pub(super) wrapped: Option<&'a str>,
     problems: Vec<String>,
 }
 
+impl<'a> Check<'a> {
+    pub(super) const fn new(path: &'a Path, base: &'a Path, env: &'a BTreeMap<String, String>) -> Self {
+        Self {
+            path,
+            base,
+            env,
+            wrapped: None,
+            problems: Vec::new(),
+        }
+    }
+}
+
 impl Check<'_> {
-    fn problem(&mut self, key: &str, message: impl std::fmt::Display) {
+    pub(super) fn problem(&mut self, key: &str, message: impl std::fmt::Display) {
         self.problems
             .push(format!("{}: `{key}`: {message}", self.path.display()));
+    }
+
+    pub(super) fn settings_of(mut self, written: &SettingsFile) -> Result<Settings, SettingsError> {
+        let settings = self.settings(written);
+        if self.problems.is_empty() {
+            Ok(settings)
+        } else {
+            Err(SettingsError::Invalid(self.problems))
+        }
     }
 
     fn settings(&mut self, written: &SettingsFile) -> Settings {
@@ -140,7 +156,7 @@ impl Check<'_> {
             .iter()
             .filter_map(|(name, server)| Some((name.clone(), self.server(name, server)?)))
             .collect();
-        if written.servers.is_empty() {
+        if written.servers.is_empty() && self.wrapped.is_none() {
             self.problem(
                 "servers",
                 "no server: add `servers: { NAME: { upstream: http://HOST:PORT/mcp } }`",
@@ -217,13 +233,14 @@ impl Check<'_> {
     }
 
     fn counters(&mut self, written: &CountersFile) -> Counters {
-        match written.store.as_deref() {
-            None if written.url.is_some() => {
+        match (written.store.as_deref(), self.wrapped) {
+            (None | Some("file"), Some(server)) => self.counters_file(written, server),
+            (None, _) if written.url.is_some() => {
                 self.problem("counters.url", "a URL without a store: add `store: redis`");
                 Counters::Memory
             }
-            None | Some("memory") => Counters::Memory,
-            Some("redis") => {
+            (None | Some("memory"), _) => Counters::Memory,
+            (Some("redis"), _) => {
                 let url = written.url.clone().unwrap_or_default();
                 if !url.starts_with("redis://") && !url.starts_with("rediss://") {
                     self.problem("counters.url", "write redis://HOST:PORT or rediss://HOST:PORT");
@@ -247,11 +264,9 @@ impl Check<'_> {
                     deadline: Duration::from_millis(deadline),
                 }
             }
-            Some(other) => {
-                self.problem(
-                    "counters.store",
-                    format!("`{other}` is no store: write memory or redis"),
-                );
+            (Some(other), _) => {
+                let hint = format!("`{other}` is no store here: write memory or redis");
+                self.problem("counters.store", hint);
                 Counters::Memory
             }
         }
@@ -273,6 +288,7 @@ impl Check<'_> {
             header_bytes: at_least("header_bytes", limits.header_bytes, 8192, 32_768),
             connections: at_least("connections", limits.connections, 1, 10_000),
             connections_per_peer: at_least("connections_per_peer", limits.connections_per_peer, 1, 1_000),
+            line_bytes: at_least("line_bytes", limits.line_bytes, 1024, 16 << 20),
             max_list_bytes: at_least("max_list_bytes", limits.max_list_bytes, 1024, 8 << 20),
             header_timeout: self.millis("limits.header_timeout_ms", limits.header_timeout_ms, 5_000),
             body_timeout: self.millis("limits.body_timeout_ms", limits.body_timeout_ms, 30_000),
@@ -288,8 +304,7 @@ impl Check<'_> {
 
     fn server(&mut self, name: &str, written: &ServerFile) -> Option<Server> {
         let key = |field: &str| format!("servers.{name}.{field}");
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if name.is_empty() || !name.chars().all(plain) || name.starts_with('.') {
+        if !is_server_name(name) {
             self.problem(
                 &format!("servers.{name}"),
                 "a server's name is part of its URL: use letters, digits, `-` and `_`",
@@ -362,6 +377,12 @@ impl Check<'_> {
         value.set_sensitive(true);
         Some((header, Secret::new(value)))
     }
+}
+
+/// A server's name is part of URLs, and of the name of a file.
+pub(super) fn is_server_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    !name.is_empty() && name.chars().all(plain) && !name.starts_with('.')
 }
 
 /// `http` or `https`, with a host and without user information.

@@ -3,9 +3,11 @@
 mod file;
 mod load;
 mod secret;
+mod wrap;
 
 pub use load::{Settings, SettingsError, for_one_server, load, load_with};
-pub use secret::{Secret, SecretSource};
+pub use secret::{Secret, SecretSource, secret_from_env};
+pub use wrap::{Wrapped, child_environment, for_wrap, for_wrap_with};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,6 +19,8 @@ use std::time::Duration;
 pub enum Counters {
     /// This process only.
     Memory,
+    /// The gates of one user before one server: `toolgate wrap` alone.
+    File { path: PathBuf, deadline: Duration },
     Redis {
         url: Secret<String>,
         prefix: String,
@@ -38,6 +42,8 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// The largest `tools/list` answer or filtered event; beyond it the answer fails closed.
     pub max_list_bytes: usize,
+    /// The longest line of a stdio server.
+    pub line_bytes: usize,
 }
 
 /// One upstream MCP server: exactly one URL.
@@ -62,6 +68,7 @@ pub mod defaults {
     pub const LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080));
     pub const ADMIN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9090));
     pub const STORE_DEADLINE_MS: u64 = 100;
+    pub const FILE_DEADLINE_MS: u64 = 1_000;
     pub const DRAIN_MS: u64 = 10_000;
 }
 

@@ -35,6 +35,13 @@ pub struct SecretSource {
 }
 
 impl SecretSource {
+    pub(super) const fn of_env(name: String) -> Self {
+        Self {
+            env: Some(name),
+            file: None,
+        }
+    }
+
     /// Reads the secret. A trailing line break of a file is cut; an empty secret is an error.
     /// `base` is the folder that a relative path starts from.
     pub fn read(&self, base: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Secret<String>, String> {
@@ -62,4 +69,20 @@ impl SecretSource {
         }
         Ok(Secret::new(text.to_owned()))
     }
+}
+
+/// The secret in a variable of the process' environment.
+///
+/// # Errors
+/// Where there is none, or it is empty; the text names the variable alone.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this room reads the environment for the others"
+)]
+pub fn secret_from_env(name: &str) -> Result<Secret<String>, String> {
+    let source = SecretSource {
+        env: Some(name.to_owned()),
+        file: None,
+    };
+    source.read(Path::new(""), &|name| std::env::var(name).ok())
 }

@@ -139,7 +139,7 @@ fn scrap() -> impl Strategy<Value = Value> {
     ])
 }
 
-const KEYS: [&str; 32] = [
+const KEYS: [&str; 33] = [
     "$schema",
     "version",
     "default",
@@ -162,6 +162,7 @@ const KEYS: [&str; 32] = [
     "rate_limit",
     "arguments",
     "concurrency",
+    "lease",
     "counter",
     "window",
     "max",
@@ -182,6 +183,7 @@ fn broken() -> impl Strategy<Value = Value> {
         "/tools/t",
         "/tools/t/limits/0",
         "/tools/t/rate_limit",
+        "/tools/t/concurrency",
         "/tools/t/require/0",
         "/tools/t/require/0/conditions/0",
     ]);
@@ -196,6 +198,7 @@ fn broken() -> impl Strategy<Value = Value> {
             "tools": {"t": {
                 "limits": [{"counter": "c", "window": "hour", "max": 9}],
                 "rate_limit": {"max": 3, "window": 60},
+                "concurrency": {"counter": "c", "max": 2, "scope": "session", "lease": "10s"},
                 "require": [{"conditions": [{"path": "args.a", "op": "exists"}]}]
             }}
         });

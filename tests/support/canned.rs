@@ -15,18 +15,25 @@ pub struct Canned {
 impl Canned {
     /// Answers each connection's first request with these bytes (head and body) and closes.
     pub async fn start(answer: &[u8]) -> Self {
+        let answer = answer.to_vec();
+        Self::start_with(move |_| answer.clone()).await
+    }
+
+    /// The same, with an answer made for each request (head and body).
+    pub async fn start_with(answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/mcp", listener.local_addr().unwrap());
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let (answer, record) = (answer.to_vec(), Arc::clone(&seen));
+        let record = Arc::clone(&seen);
         let accepting = tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let request = read_request(&mut stream).await;
+                let bytes = answer(&String::from_utf8_lossy(&request));
                 if !request.is_empty() {
                     record.lock().unwrap().push(request);
                 }
                 // the gate may have left
-                let _ = stream.write_all(&answer).await;
+                let _ = stream.write_all(&bytes).await;
                 let _ = stream.shutdown().await;
             }
         });

@@ -1,7 +1,7 @@
 //! A started process whose lines are collected and that ends with its owner.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child as Process, Command, ExitStatus, Stdio};
+use std::process::{Child as Process, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -45,10 +45,18 @@ pub struct Child {
 impl Child {
     /// Starts the command with piped output. Panics with the remedy where the program is missing.
     pub fn start(name: &str, command: &mut Command) -> Self {
-        let command = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        Self::spawn(name, command.stdin(Stdio::null()))
+    }
+
+    /// The same with a pipe to its stdin.
+    pub fn start_with_stdin(name: &str, command: &mut Command) -> (Self, ChildStdin) {
+        let mut child = Self::spawn(name, command.stdin(Stdio::piped()));
+        let stdin = child.process.stdin.take().unwrap();
+        (child, stdin)
+    }
+
+    fn spawn(name: &str, command: &mut Command) -> Self {
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = match command.spawn() {
             Ok(process) => process,
             Err(error) => panic!("{name} does not start ({error}): {REMEDY}"),

@@ -114,7 +114,18 @@ impl Run {
 
 /// Starts the client; [`Running::finish`] waits for what it saw.
 pub fn start(sdk: Sdk, url: &str, token: &str, calls: &Value) -> Running {
-    let spec = json!({ "url": url, "token": token, "calls": calls });
+    start_with(sdk, &json!({ "url": url, "token": token, "calls": calls }))
+}
+
+/// As [`start`], over the transport of 2024-11-05.
+pub fn start_legacy(sdk: Sdk, url: &str, token: &str, calls: &Value) -> Running {
+    start_with(
+        sdk,
+        &json!({ "url": url, "token": token, "calls": calls, "transport": "sse" }),
+    )
+}
+
+fn start_with(sdk: Sdk, spec: &Value) -> Running {
     Running {
         child: Child::start(&format!("{sdk:?} client"), sdk.command().arg(spec.to_string())),
         sdk,

@@ -16,3 +16,4 @@ pub mod relay;
 pub mod scene;
 pub mod servers;
 pub mod wait;
+pub mod wrapped;

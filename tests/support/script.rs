@@ -3,13 +3,14 @@
 
 use redis::{Connection, Script};
 use toolgate::counters::CallId;
-use toolgate::counters::command::{Command, Reply};
+use toolgate::counters::command::{Command, Held, Reply};
 use toolgate::counters::wire;
 
 pub struct Rig {
     connection: Connection,
     admit: Script,
     refund: Script,
+    renew: Script,
 }
 
 impl Rig {
@@ -20,14 +21,21 @@ impl Rig {
 
     /// With another admit script, to see whether a check notices.
     pub fn with_admit(connection: Connection, admit: &str) -> Self {
+        Self::with(connection, admit, wire::RENEW)
+    }
+
+    /// With other scripts, to see whether a check notices.
+    pub fn with(connection: Connection, admit: &str, renew: &str) -> Self {
         Self {
             connection,
             admit: Script::new(admit),
             refund: Script::new(wire::REFUND),
+            renew: Script::new(renew),
         }
     }
 
-    pub fn admit(&mut self, now: u64, command: &Command) -> Reply {
+    /// The error says that the reply has no form that is known.
+    pub fn admit(&mut self, now: u64, command: &Command) -> Result<Reply, String> {
         let mut call = self.admit.prepare_invoke();
         wire::keys(command).into_iter().for_each(|key| {
             call.key(key);
@@ -36,7 +44,7 @@ impl Rig {
             call.arg(arg);
         });
         let integers: Vec<i64> = call.invoke(&mut self.connection).unwrap();
-        wire::reply(&integers, command.charges.len()).unwrap()
+        wire::reply(&integers, command.charges.len()).map_err(|error| format!("{error}: {integers:?}"))
     }
 
     pub fn refund(&mut self, keys: &[String], id: CallId) -> usize {
@@ -46,6 +54,23 @@ impl Rig {
         });
         let reply: (usize, u64) = call.arg(&id.0[..]).invoke(&mut self.connection).unwrap();
         reply.0
+    }
+
+    /// For each lease: whether it was live.
+    pub fn renew(&mut self, now: u64, id: CallId, leases: &[Held]) -> Vec<bool> {
+        let mut call = self.renew.prepare_invoke();
+        wire::renew_keys(leases).into_iter().for_each(|key| {
+            call.key(key);
+        });
+        wire::renew_argv(id, leases, Some(now))
+            .into_iter()
+            .for_each(|arg| {
+                call.arg(arg);
+            });
+        let integers: Vec<u64> = call.invoke(&mut self.connection).unwrap();
+        let (at, live) = wire::renewed(&integers, leases.len()).unwrap();
+        assert_eq!(at, now);
+        live
     }
 
     /// The exact contents of keys.

@@ -45,7 +45,17 @@ pub struct Everything {
 
 impl Everything {
     pub fn start() -> Self {
-        let child = Child::start("server-everything", &mut node("everything-server.mjs"));
+        Self::start_as("streamableHttp")
+    }
+
+    /// With the transport of 2024-11-05; its URL ends in `/sse`.
+    pub fn start_legacy() -> Self {
+        Self::start_as("sse")
+    }
+
+    fn start_as(transport: &str) -> Self {
+        let mut command = node("everything-server.mjs");
+        let child = Child::start("server-everything", command.arg(transport));
         let ready = child.wait_event("listening", PATIENCE);
         Self {
             _child: child,

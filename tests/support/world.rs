@@ -5,10 +5,17 @@ use std::collections::{BTreeMap, HashSet};
 
 use proptest::prelude::*;
 use toolgate::counters::CallId;
-use toolgate::counters::command::{Bound, Command, Fit, KeyCharge, KeyState, Outcome, Reply, Span};
+use toolgate::counters::command::{
+    Bound, Command, Fit, Held, KeyCharge, KeyState, MAX_LEASES, Outcome, Reply, Span,
+};
 use toolgate::counters::model::{EXACT_MAX, Model, SLOTS};
 
 use super::script::Rig;
+
+#[path = "lease_book.rs"]
+mod lease_book;
+
+use lease_book::LeaseBook;
 
 /// Store time at which every case starts.
 const START: u64 = 1_700_000_000_123;
@@ -18,7 +25,8 @@ const MAX_VALUES: u32 = 2;
 /// One charge of a step, before keys and spans are known.
 #[derive(Clone, Debug)]
 pub struct Wish {
-    /// 0 ..= 2: window keys, 3: calendar, 4 ..= 7: values of a bounded scope.
+    /// 0 ..= 2: window keys, 3: calendar, 4 ..= 7: values of a bounded scope, 8: leases, 9: leases of two
+    /// lengths, 10 ..= 13: leases by the values of a bounded scope.
     pub key: usize,
     pub weight: u64,
     pub max: u64,
@@ -42,6 +50,10 @@ pub enum Step {
     Resend(usize),
     /// The call that was sent so many calls ago is refunded.
     Refund(usize),
+    /// The call that was sent so many calls ago has ended: its leases are given back.
+    Release(usize),
+    /// The call that was sent so many calls ago still runs: its leases are renewed.
+    Renew(usize),
 }
 
 /// A whole case: the length of the windows and what happens.
@@ -55,7 +67,8 @@ fn wish() -> impl Strategy<Value = Wish> {
     let weight = prop_oneof![6 => Just(1), 2 => 1..5_u64, 1 => Just(300), 1 => Just(1 << 52)];
     let max = prop_oneof![4 => 1..6_u64, 3 => 6..40_u64, 2 => 100..400_u64, 1 => Just(1_000_000), 1 => Just(1 << 53)];
     let advisory = prop_oneof![9 => Just(false), 1 => Just(true)];
-    (0..8_usize, weight, max, advisory).prop_map(|(key, weight, max, advisory)| Wish {
+    let key = prop_oneof![2 => 0..8_usize, 1 => 8..14_usize];
+    (key, weight, max, advisory).prop_map(|(key, weight, max, advisory)| Wish {
         key,
         weight,
         max,
@@ -67,7 +80,13 @@ fn wishes() -> impl Strategy<Value = Vec<Wish>> {
     prop::collection::vec(wish(), 1..4).prop_map(|mut wishes| {
         let mut seen = HashSet::new();
         // One call has one value of a bounded scope, and no key twice.
-        wishes.retain(|wish| seen.insert(wish.key.min(4)));
+        wishes.retain(|wish| {
+            seen.insert(match wish.key {
+                4..=7 => 4,
+                10..=13 => 10,
+                key => key,
+            })
+        });
         wishes
     })
 }
@@ -88,11 +107,14 @@ fn step(window: u64) -> impl Strategy<Value = Step> {
         1 => (wishes(), -2..3_i64).prop_map(|(wishes, by)| Step::Late { wishes, by }),
         2 => (0..200_usize).prop_map(Step::Resend),
         2 => (0..60_usize).prop_map(Step::Refund),
+        2 => (0..12_usize).prop_map(Step::Release),
+        3 => (0..12_usize).prop_map(Step::Renew),
     ]
 }
 
-/// Steady demand above a `max` that is large enough for merging, over more than one window.
-fn demand(window: u64) -> impl Strategy<Value = Step> {
+/// Steady demand above a `max` that is large enough for merging, over more than one window, then bursts:
+/// whatever a slot gives back too early is taken at once.
+fn demand(window: u64) -> impl Strategy<Value = Vec<Step>> {
     (
         0..3_usize,
         129..200_u64,
@@ -106,13 +128,41 @@ fn demand(window: u64) -> impl Strategy<Value = Step> {
                 max,
                 advisory: false,
             }];
-            Step::Calls {
-                wishes,
+            let calls = |times, every| Step::Calls {
+                wishes: wishes.clone(),
                 times,
                 every,
                 peek: false,
-            }
+            };
+            let on = i64::try_from(every).unwrap();
+            let bursts = (0..4).flat_map(|_| [Step::Clock(on), calls(4, 0)]);
+            [calls(times, every)].into_iter().chain(bursts).collect()
         })
+}
+
+/// Calls that run beside each other, end and are renewed, around the lengths of their leases.
+fn in_flight(window: u64) -> impl Strategy<Value = Vec<Step>> {
+    let length = i64::try_from(window).unwrap();
+    let call = (8..10_usize, 1..4_u64).prop_map(|(key, max)| Step::Calls {
+        wishes: vec![Wish {
+            key,
+            weight: 1,
+            max,
+            advisory: false,
+        }],
+        times: 1,
+        every: 0,
+        peek: false,
+    });
+    let step = prop_oneof![
+        4 => call,
+        2 => (0..length / 3 + 2).prop_map(Step::Clock),
+        1 => (length / 3..length / 3 + 3).prop_map(Step::Clock),
+        1 => (-length / 3 - 1..0).prop_map(Step::Clock),
+        3 => (0..4_usize).prop_map(Step::Renew),
+        1 => (0..4_usize).prop_map(Step::Release),
+    ];
+    prop::collection::vec(step, 10..40)
 }
 
 pub fn case() -> impl Strategy<Value = Case> {
@@ -125,8 +175,11 @@ pub fn case() -> impl Strategy<Value = Case> {
     ];
     window.prop_flat_map(|window| {
         let steps = prop::collection::vec(step(window), 1..40);
-        (prop::option::weighted(0.1, demand(window)), steps).prop_map(move |(demand, mut steps)| {
-            steps.splice(0..0, demand);
+        let demand = prop::option::weighted(0.12, demand(window));
+        let in_flight = prop::option::weighted(0.2, in_flight(window));
+        (demand, steps, in_flight).prop_map(move |(demand, mut steps, in_flight)| {
+            steps.splice(0..0, demand.into_iter().flatten());
+            steps.extend(in_flight.into_iter().flatten());
             Case { window, steps }
         })
     })
@@ -158,6 +211,7 @@ pub struct Judge<'a> {
     /// behind it, and in a test no key expires by itself.
     floor: u64,
     refunded: HashSet<[u8; 8]>,
+    leases: LeaseBook,
 }
 
 type Found = Result<(), String>;
@@ -177,6 +231,7 @@ pub fn judge(rig: &mut Rig, with_model: bool, prefix: &str, case: &Case) -> Foun
         expiries: BTreeMap::new(),
         floor: 0,
         refunded: HashSet::new(),
+        leases: LeaseBook::default(),
     };
     for step in &case.steps {
         judge.step(step)?;
@@ -221,6 +276,18 @@ impl Judge<'_> {
                     self.refund(&command)?;
                 }
             }
+            Step::Release(back) => {
+                if let Some((mut command, _)) = self.nth_last(*back) {
+                    command.charges.retain(is_lease);
+                    self.refund(&command)?;
+                }
+            }
+            Step::Renew(back) => {
+                if let Some((mut command, _)) = self.nth_last(*back) {
+                    command.charges.retain(is_lease);
+                    self.renew(&command)?;
+                }
+            }
         }
         Ok(())
     }
@@ -249,19 +316,27 @@ impl Judge<'_> {
         let name = |what: &str| format!("{}:{{slot}}:{what:_>22}", self.prefix);
         let span = match wish.key {
             3 => calendar(self.window, self.now),
+            9 if wish.max.is_multiple_of(2) => Span::Lease {
+                ttl: self.window / 3 + 1,
+            },
+            8.. => Span::Lease { ttl: self.window },
             _ => Span::Window { window: self.window },
         };
-        let bound = (wish.key >= 4).then(|| Bound {
-            overflow: name("overflow"),
-            index: name("index"),
+        let shared = if wish.key >= 8 { "lease_" } else { "" };
+        let bound = matches!(wish.key, 4..=7 | 10..).then(|| Bound {
+            overflow: name(&format!("{shared}overflow")),
+            index: name(&format!("{shared}index")),
             max_values: MAX_VALUES,
         });
         let Wish {
             key,
-            weight,
-            max,
+            mut weight,
+            mut max,
             advisory,
         } = *wish;
+        if key >= 8 {
+            (weight, max) = (1, max.min(MAX_LEASES));
+        }
         KeyCharge {
             key: name(&format!("key{key}")),
             span,
@@ -300,7 +375,7 @@ impl Judge<'_> {
         self.pass();
         let keys: Vec<&str> = toolgate::counters::wire::keys(command);
         let before = self.rig.dump(&keys);
-        let reply = self.rig.admit(self.now, command);
+        let reply = self.rig.admit(self.now, command)?;
         let wrote = reply.outcome == Outcome::Admitted && !command.peek;
         if !wrote && self.rig.dump(&keys) != before {
             return Err(format!("{:?} changed a key: {command:?}", reply.outcome));
@@ -337,6 +412,10 @@ impl Judge<'_> {
                 }
                 return Err(format!("admitted although a charge does not fit: {command:?}"));
             }
+            if is_lease(charge) {
+                self.take(charge, command.id)?;
+                continue;
+            }
             // Which key a bounded value counts in is the script's matter; its value has one limit.
             let time = self.time(&charge.key);
             let made = self.made.entry(charge.key.clone()).or_default();
@@ -351,8 +430,9 @@ impl Judge<'_> {
             self.high.insert(charge.key.clone(), time);
             let expiry = match charge.span {
                 Span::Window { window } if charge.bound.is_some() => time + 2 * window + 2,
-                Span::Window { window } | Span::Lease { ttl: window } => time + window + 1,
+                Span::Window { window } => time + window + 1,
                 Span::Calendar { end, .. } => end,
+                Span::Lease { .. } => unreachable!("leases have a book of their own"),
             };
             self.expiries.insert(charge.key.clone(), expiry);
             let sum = self.used(charge, time, 0);
@@ -361,6 +441,64 @@ impl Judge<'_> {
                     "admitted {sum} of {} at {time} on {}",
                     charge.max, charge.key
                 ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Admitted: never more than `max` leases are live at once, and no call holds two.
+    fn take(&mut self, charge: &KeyCharge, id: CallId) -> Found {
+        if self.leases.is_live(self.now, charge, id) {
+            return Err(format!("{id:?} was charged twice"));
+        }
+        let ends = self.leases.hold(self.now, charge, id);
+        self.keeps(charge, ends);
+        let live = self.leases.live(self.now, charge);
+        if live > charge.max {
+            return Err(format!("{live} of {} at once on {}", charge.max, charge.key));
+        }
+        Ok(())
+    }
+
+    /// The key stays until its latest lease has ended.
+    fn keeps(&mut self, charge: &KeyCharge, ends: u64) {
+        let expiry = self.expiries.entry(charge.key.clone()).or_default();
+        *expiry = (*expiry).max(ends + 1);
+    }
+
+    /// Renewed are exactly the leases that are live; a lapsed one is another call's by now.
+    fn renew(&mut self, command: &Command) -> Found {
+        self.pass();
+        let held = command.charges.iter().map(|charge| match charge.span {
+            Span::Lease { ttl } => Held {
+                key: charge.key.clone(),
+                bound: charge.bound.clone(),
+                ttl,
+            },
+            _ => panic!("only leases are renewed"),
+        });
+        let held: Vec<Held> = held.collect();
+        let live = self.rig.renew(self.now, command.id, &held);
+        if let Some(model) = &mut self.model {
+            let expected = model.renew(self.now, command.id, &held);
+            if expected != live {
+                return Err(format!(
+                    "renewal at {}: model {expected:?}, script {live:?}: {command:?}",
+                    self.now
+                ));
+            }
+        }
+        for (charge, live) in command.charges.iter().zip(live) {
+            let surely = self.leases.is_live(self.now, charge, command.id);
+            if surely && !live || live && !surely && charge.bound.is_none() {
+                return Err(format!(
+                    "renewal of {charge:?} at {}: live {surely}, renewed {live}",
+                    self.now
+                ));
+            }
+            if live {
+                let ends = self.leases.hold(self.now, charge, command.id);
+                self.keeps(charge, ends);
             }
         }
         Ok(())
@@ -402,8 +540,11 @@ impl Judge<'_> {
         }
         let now = self.now;
         // A value that fits now may have lost its key by then, and then shares the overflow key: so exact
-        // is only what denies by itself.
-        let fits = |(charge, state): (&KeyCharge, &KeyState)| charge.bound.is_some() && state.fit == Fit::Now;
+        // is only what denies by itself. So may a value whose leases have all ended: of these nobody is told
+        // an exact time.
+        let fits = |(charge, state): (&KeyCharge, &KeyState)| {
+            charge.bound.is_some() && (state.fit == Fit::Now || is_lease(charge))
+        };
         let may_lapse = command.charges.iter().zip(&reply.states).any(fits);
         let probes = [
             (now + wait - 1, Outcome::Limited),
@@ -421,7 +562,7 @@ impl Judge<'_> {
                     charge.span = calendar(self.window, at.max(self.time(&charge.key)));
                 }
             }
-            let found = self.rig.admit(at, &look).outcome;
+            let found = self.rig.admit(at, &look)?.outcome;
             if found != expected {
                 return Err(format!(
                     "retry after {wait}: {found:?} at {at}, now {now}: {command:?}"
@@ -440,6 +581,9 @@ impl Judge<'_> {
                 .filter_map(|charge| Some(charge.bound.as_ref()?.overflow.clone())),
         );
         let removed = self.rig.refund(&keys, command.id);
+        for charge in command.charges.iter().filter(|charge| is_lease(charge)) {
+            self.leases.release(&charge.key, command.id);
+        }
         if let Some(model) = &mut self.model {
             let expected = model.refund(&keys, command.id);
             if expected != removed {
@@ -472,7 +616,7 @@ impl Judge<'_> {
         let from = match charge.span {
             Span::Window { window } => time.saturating_sub(window + slack),
             Span::Calendar { start, .. } => start,
-            Span::Lease { .. } => 0,
+            Span::Lease { .. } => return u128::from(self.leases.live(self.now, charge)),
         };
         let made = self.made.get(&charge.key).map_or(&[][..], Vec::as_slice);
         made.iter()
@@ -484,6 +628,10 @@ impl Judge<'_> {
     fn merged(&self, key: &str) -> bool {
         self.made.get(key).is_some_and(|made| made.len() > EXACT_MAX)
     }
+}
+
+fn is_lease(charge: &KeyCharge) -> bool {
+    matches!(charge.span, Span::Lease { .. })
 }
 
 /// Intervals as long as the window, from the epoch: the script does not care what a month is.

@@ -6,10 +6,17 @@ fn sample(path: &str) -> PathBuf {
         .join(path)
 }
 
+fn options(strict: bool) -> Options {
+    Options {
+        strict,
+        ..Options::default()
+    }
+}
+
 fn check(paths: &[&str], strict: bool) -> (u8, String) {
     let paths: Vec<PathBuf> = paths.iter().map(|path| sample(path)).collect();
     let mut out = Vec::new();
-    let code = run(&paths, strict, &mut out).unwrap();
+    let code = run(&paths, &options(strict), &mut out).unwrap();
     (code, String::from_utf8(out).unwrap())
 }
 
@@ -72,7 +79,7 @@ fn what_cannot_be_read_outweighs_errors_and_stops_nothing() {
 fn a_file_without_end_is_not_read_to_its_end() {
     let mut out = Vec::new();
     assert_eq!(
-        run(&[PathBuf::from("/dev/zero")], false, &mut out).unwrap(),
+        run(&[PathBuf::from("/dev/zero")], &options(false), &mut out).unwrap(),
         UNREADABLE
     );
     assert!(

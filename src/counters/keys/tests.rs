@@ -197,3 +197,16 @@ fn the_names_are_pinned_because_replicas_of_two_versions_share_them() {
         "tg:1:{08466529ccc9ac2b120870f97666a82c}:FQjskChEgD7tXEmjq5fiGw"
     );
 }
+
+#[test]
+fn calls_at_once_have_one_key_whatever_their_lease_and_none_with_a_limit() {
+    let lease = |ms| {
+        key(
+            limit("c", Scope::Grant, Window::Lease { ms }),
+            Subject::Grant { grant: "g".into() },
+        )
+    };
+    assert_eq!(lease(60_000), lease(1_000));
+    let limit = limit("c", Scope::Grant, MINUTE);
+    assert_ne!(lease(60_000), key(limit, Subject::Grant { grant: "g".into() }));
+}

@@ -12,16 +12,18 @@ pub const IDS_KEPT: usize = 32;
 pub const SLOTS: u64 = 64;
 
 /// One charge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// Key time in ms.
+    /// Key time in ms; for a lease the last moment at which it is live.
     pub time: u64,
     pub weight: u64,
     pub id: CallId,
 }
 
 /// The charges of one key in order of time.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Log {
     /// The latest time at which anything was charged here. Refunds keep it: a clock that steps back
     /// must not reopen a window.
@@ -55,9 +57,11 @@ impl Log {
         self.counted(cut).next().map(|(time, _)| time)
     }
 
-    /// Whether this id's charge is held.
-    pub fn holds(&self, id: CallId) -> bool {
-        self.exact.iter().any(|entry| entry.id == id)
+    /// Whether this id has a charge of time `from` or later.
+    pub fn holds(&self, id: CallId, from: u64) -> bool {
+        self.exact
+            .iter()
+            .any(|entry| entry.id == id && entry.time >= from)
     }
 
     /// The latest time of a charge whose id was given up by merging.
@@ -75,6 +79,29 @@ impl Log {
     pub fn trim(&mut self, cut: u64) {
         self.merged.retain(|&(time, _)| time >= cut);
         self.exact.retain(|entry| entry.time >= cut);
+    }
+
+    /// Adds a lease that is live up to `entry.time`, taken at key time `now`. Leases stand in order of their
+    /// ends and are never merged.
+    pub fn lease(&mut self, now: u64, entry: Entry) {
+        self.high_water = now;
+        self.expires = self.expires.max(entry.time.saturating_add(1));
+        let place = self.exact.partition_point(|held| held.time <= entry.time);
+        self.exact.insert(place, entry);
+    }
+
+    /// Extends this id's lease to `ttl` ms from `now` on, never shortens it. `false`: it is not live.
+    pub fn renew(&mut self, now: u64, id: CallId, ttl: u64) -> bool {
+        let now = now.max(self.high_water);
+        let live = |held: &Entry| held.id == id && held.time >= now;
+        let Some(place) = self.exact.iter().position(live) else {
+            return false;
+        };
+        if let Some(held) = self.exact.remove(place) {
+            let time = held.time.max(now.saturating_add(ttl));
+            self.lease(now, Entry { time, ..held });
+        }
+        true
     }
 
     /// Adds the newest charge. `slot` is the width in ms of the slots that older charges merge into;

@@ -8,15 +8,15 @@ use super::super::written::WrittenLimit;
 use crate::document::{Node, quoted};
 
 /// `acct_1` and `ACCT_1 ` may be one customer to the server and are two to a counter.
-pub(super) fn lint_values(
-    written: &[WrittenLimit<'_>],
+pub(super) fn lint_values<'w>(
+    written: impl Iterator<Item = &'w WrittenLimit<'w>>,
     limits: &[Rated],
     schema: Option<&Node>,
     blocks: &Blocks,
     report: &mut Report<'_>,
 ) {
-    // The limits as written come first; the one of `rate_limit` counts by no argument.
-    for (written, rated) in written.iter().zip(limits) {
+    // `limits` and `concurrency` come first; the one of `rate_limit` counts by no argument.
+    for (written, rated) in written.zip(limits) {
         let Some((path, steps)) = rated.value.as_ref().and_then(|path| Some((path, path.steps()?))) else {
             continue;
         };

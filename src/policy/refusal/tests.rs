@@ -56,6 +56,18 @@ fn seconds_round_up_and_are_at_least_one() {
 }
 
 #[test]
+fn a_call_that_others_in_flight_keep_out_is_told_so_without_a_window() {
+    let lease = Window::Lease { ms: 30_000 };
+    let told = |max| limited(&charge(max, 1, lease, grant()), "t", Some(1_000)).message;
+    assert_eq!(
+        told(2),
+        "[POLICY DENIED] t: 2 calls for this grant are running, and no more may run at once. \
+         Try again in 1 s. The call was not executed."
+    );
+    assert!(told(1).contains("t: 1 call for this grant is running, and no other may run beside it."));
+}
+
+#[test]
 fn a_charge_that_never_fits_is_told_so_and_no_time() {
     let denial = limited(&charge(3, 5, MINUTE, grant()), "t", None);
     assert_eq!(

@@ -100,3 +100,24 @@ fn a_denied_entry_charges_nothing_and_so_contradicts_nothing() {
     );
     assert!(problems(&[a, b]).is_empty());
 }
+
+#[test]
+fn calls_at_once_share_one_usage_whatever_their_lease_so_two_lengths_are_a_problem() {
+    let at_once = |name: &str, key: &str| {
+        policy(
+            name,
+            &format!(r#""tools": {{"t": {{"concurrency": {{"counter": "c", {key}}}}}}}"#),
+        )
+    };
+    let a = at_once("a", r#""max": 1, "lease": "10s""#);
+    assert!(problems(&[a.clone(), at_once("b", r#""max": 9, "lease": 10"#)]).is_empty());
+    assert!(problems(&[a.clone(), at_once("b", r#""max": 1, "scope": "server""#)]).is_empty());
+    // A limit of the same name is another usage.
+    assert!(problems(&[a.clone(), tools("b", &[tool("t", r#", "weight": 2"#)])]).is_empty());
+    let found = problems(&[a, at_once("b", r#""max": 1, "lease": "second""#)]);
+    assert_eq!(found.len(), 1);
+    assert!(
+        found[0].contains("has a lease of 1 second here and of 10 seconds at a.json:1"),
+        "{found:?}"
+    );
+}

@@ -1,12 +1,14 @@
 // A real client on `@modelcontextprotocol/sdk` 1.x (sessions). See spec.mjs.
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { McpError } from '@modelcontextprotocol/sdk/types.js';
 import { names, report, requestInit, runCalls, specification } from './spec.mjs';
 
 const spec = specification();
 await report('typescript 1', async () => {
-  const transport = new StreamableHTTPClientTransport(new URL(spec.url), { requestInit: requestInit(spec) });
+  const Transport = spec.transport === 'sse' ? SSEClientTransport : StreamableHTTPClientTransport;
+  const transport = new Transport(new URL(spec.url), { requestInit: requestInit(spec) });
   const client = new Client({ name: 'toolgate-test', version: '1.0.0' });
   await client.connect(transport);
   const tools = spec.list ? await names((params) => client.listTools(params)) : null;
@@ -16,7 +18,7 @@ await report('typescript 1', async () => {
     (error) => error instanceof McpError,
   );
   const session = transport.sessionId ?? null;
-  await transport.terminateSession();
+  await transport.terminateSession?.();
   await client.close();
   return { protocolVersion: transport.protocolVersion ?? null, session, tools, calls };
 });

@@ -1,11 +1,14 @@
 // A real client on `@modelcontextprotocol/client` 2.x: 2026-07-28 where the server has it, sessions elsewhere. See spec.mjs.
-import { Client, ProtocolError, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
+import { Client, ProtocolError, SSEClientTransport, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { names, report, requestInit, runCalls, specification } from './spec.mjs';
 
 const spec = specification();
 await report('typescript 2', async () => {
-  const transport = new StreamableHTTPClientTransport(new URL(spec.url), { requestInit: requestInit(spec) });
-  const client = new Client({ name: 'toolgate-test', version: '1.0.0' }, { versionNegotiation: { mode: 'auto' } });
+  const Transport = spec.transport === 'sse' ? SSEClientTransport : StreamableHTTPClientTransport;
+  const transport = new Transport(new URL(spec.url), { requestInit: requestInit(spec) });
+  // the transport of 2024-11-05 knows no other era
+  const options = spec.transport === 'sse' ? {} : { versionNegotiation: { mode: 'auto' } };
+  const client = new Client({ name: 'toolgate-test', version: '1.0.0' }, options);
   await client.connect(transport);
   const tools = spec.list ? await names((params) => client.listTools(params)) : null;
   const calls = await runCalls(

@@ -1,10 +1,12 @@
 """A real client on `mcp` 1.x (sessions). See spec.py."""
 
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import anyio
 import httpx
 from mcp import ClientSession
+from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import McpError
 from spec import headers, names, report, run_calls, specification
@@ -12,11 +14,23 @@ from spec import headers, names, report, run_calls, specification
 spec = specification()
 
 
+@asynccontextmanager
+async def transport():
+    if spec.get("transport") == "sse":
+        async with sse_client(spec["url"], headers=headers(spec)) as streams:
+            yield streams
+        return
+    async with (
+        httpx.AsyncClient(headers=headers(spec), timeout=httpx.Timeout(30)) as http,
+        streamable_http_client(spec["url"], http_client=http) as streams,
+    ):
+        yield streams
+
+
 async def work():
     timeout = timedelta(milliseconds=spec["callTimeoutMs"])
     async with (
-        httpx.AsyncClient(headers=headers(spec), timeout=httpx.Timeout(30)) as http,
-        streamable_http_client(spec["url"], http_client=http) as (read, write, session_id),
+        transport() as (read, write, *session_id),
         ClientSession(read, write, read_timeout_seconds=timeout) as session,
     ):
         ready = await session.initialize()
@@ -29,7 +43,7 @@ async def work():
         calls = await run_calls(
             spec, session.call_tool, McpError, lambda result: result.isError, lambda error: (error.error.code, error.error.data)
         )
-        return {"protocolVersion": ready.protocolVersion, "session": session_id(), "tools": tools, "calls": calls}
+        return {"protocolVersion": ready.protocolVersion, "session": session_id[0]() if session_id else None, "tools": tools, "calls": calls}
 
 
 report("python 1", anyio.run, work)

@@ -3,6 +3,7 @@
 import anyio
 import httpx2
 from mcp import Client, MCPError
+from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 from spec import headers, names, report, run_calls, specification
 
@@ -11,7 +12,10 @@ spec = specification()
 
 async def work():
     async with httpx2.AsyncClient(headers=headers(spec), timeout=httpx2.Timeout(30)) as http:
-        transport = streamable_http_client(spec["url"], http_client=http)
+        if spec.get("transport") == "sse":
+            transport = sse_client(spec["url"], headers=headers(spec))
+        else:
+            transport = streamable_http_client(spec["url"], http_client=http)
         async with Client(transport, read_timeout_seconds=spec["callTimeoutMs"] / 1000) as client:
 
             async def page(cursor):

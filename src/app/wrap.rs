@@ -1,0 +1,153 @@
+//! Wiring of `toolgate wrap`: one client on stdin and stdout, one grant, one server.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use arc_swap::ArcSwap;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::{expected_replicas, load_files, replica_name, store};
+use crate::counters::CallId;
+use crate::grants::{Grant, Grants};
+use crate::policy::Policy;
+use crate::proxy::{
+    Caller, Fallback, Gate, ServerCommand, SessionKey, Signal, Snapshot, Streams, exit_code, wrap_command,
+};
+use crate::record::{Lines, Metrics, Recorder};
+use crate::settings::{Files, Settings};
+
+/// Who calls under `wrap`.
+const GRANT: &str = "local";
+
+/// What to wrap.
+pub struct Wrap {
+    pub settings: Settings,
+    pub server: String,
+    pub policies: Vec<PathBuf>,
+    /// Where decision lines go; `None`: stderr.
+    pub record: Option<PathBuf>,
+    pub program: OsString,
+    pub arguments: Vec<OsString>,
+    /// All of the child's environment.
+    pub environment: Vec<(OsString, OsString)>,
+}
+
+/// Reads the policies, starts the server and serves the client on stdin and stdout. Returns the exit code.
+///
+/// # Errors
+/// A policy that cannot be read or is wrong, a record that cannot be opened, or a server that cannot be
+/// started. Before the server is started everything else was found to be right.
+pub async fn run(wrap: Wrap) -> anyhow::Result<u8> {
+    let policies = policies(&wrap)?;
+    let lines = match &wrap.record {
+        None => Lines::to(std::io::stderr()),
+        Some(path) => Lines::to(open_record(path)?),
+    };
+    let gate = gate(wrap.settings, lines.context("the record cannot start")?)?;
+    let metrics = Arc::clone(&gate.recorder.metrics);
+    metrics.in_flight(&wrap.server).set(0);
+    for policy in &policies {
+        metrics.tools().learn(&wrap.server, policy.tool_names());
+    }
+    let caller = Caller {
+        gate: Arc::clone(&gate),
+        grant: Arc::new(Grant {
+            id: GRANT.to_owned(),
+            servers: vec![wrap.server.clone()],
+            policies,
+            expires: None,
+            claims: None,
+        }),
+        server: wrap.server,
+        session: CallId::random()?.to_string(),
+    };
+    let command = ServerCommand {
+        program: wrap.program,
+        arguments: wrap.arguments,
+        environment: wrap.environment,
+    };
+    let signals = signals()?;
+    let ended = wrap_command(caller, &command, tokio::io::stdin(), tokio::io::stdout(), signals);
+    let ended = ended.await.with_context(|| {
+        let program = command.program.display();
+        format!("`{program}` cannot be started: look whether it is on PATH and may be executed")
+    });
+    gate.recorder.flush().await;
+    Ok(exit_code(ended?))
+}
+
+fn policies(wrap: &Wrap) -> anyhow::Result<Vec<Arc<Policy>>> {
+    let named = wrap.policies.iter().map(|path| (name_of(path), path.clone()));
+    let files = Files {
+        settings: PathBuf::from("--policy"),
+        policies: named.collect::<BTreeMap<_, _>>(),
+        grants: None,
+    };
+    if files.policies.len() < wrap.policies.len() {
+        return Err(anyhow!(
+            "two policies have the same file name: rename one, since records name policies by it"
+        ));
+    }
+    let loaded = load_files(&files, std::iter::once(wrap.server.as_str()))?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(loaded.policies.into_values().collect())
+}
+
+/// A policy's name in records: its file's, without the ending.
+fn name_of(path: &Path) -> String {
+    let name = path.file_stem().unwrap_or(path.as_os_str());
+    name.to_string_lossy().into_owned()
+}
+
+fn open_record(path: &Path) -> anyhow::Result<std::fs::File> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("{}: decision lines cannot be written there", path.display()))
+}
+
+fn gate(settings: Settings, lines: Lines) -> anyhow::Result<Arc<Gate>> {
+    let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"))?);
+    Ok(Arc::new(Gate {
+        snapshot: ArcSwap::from_pointee(Snapshot {
+            servers: BTreeMap::new(),
+            grants: Grants::default(),
+        }),
+        store: store(&settings.counters)?,
+        fallback: Fallback::new(expected_replicas(&settings.counters)),
+        recorder: Recorder::new(metrics, Some(lines)),
+        session_key: SessionKey::default(),
+        legacy: Streams::default(),
+        front: settings.front,
+        limits: settings.limits,
+        replica: replica_name()?,
+    }))
+}
+
+/// The signals that would end this process: they are for the server to judge.
+fn signals() -> anyhow::Result<mpsc::Receiver<Signal>> {
+    let (seen, receiver) = mpsc::channel(8);
+    for (kind, meant) in [
+        (SignalKind::terminate(), Signal::TERM),
+        (SignalKind::interrupt(), Signal::INT),
+        (SignalKind::hangup(), Signal::HUP),
+        (SignalKind::quit(), Signal::QUIT),
+    ] {
+        let mut arrived = signal(kind)?;
+        let seen = seen.clone();
+        tokio::spawn(
+            async move { while arrived.recv().await.is_some() && seen.send(meant).await.is_ok() {} },
+        );
+    }
+    Ok(receiver)
+}

@@ -1,0 +1,97 @@
+//! `--against`: the tools of a server, from the server itself or from a file.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use http::HeaderName;
+use http::header::HeaderValue;
+
+use super::check::read;
+use crate::app;
+use crate::client::{Target, list_tools};
+use crate::mcp::tools::{Tool, recorded};
+use crate::settings::{Secret, secret_from_env};
+
+/// How long a server may take for its whole list.
+const WITHIN: Duration = Duration::from_secs(20);
+
+/// Which tools a policy is held against.
+#[derive(Debug, Default, clap::Args)]
+#[group(skip)]
+pub struct Args {
+    /// Compare with the tools of this MCP server, or with a recorded `tools/list` answer.
+    #[arg(long, value_name = "URL|FILE")]
+    pub against: Option<String>,
+    /// A header for the server. The process list shows it: for secrets use --header-env.
+    #[arg(long, value_name = "NAME: VALUE", requires = "against")]
+    pub header: Vec<String>,
+    /// A header whose value stands in an environment variable.
+    #[arg(long, value_name = "NAME=VARIABLE", requires = "against")]
+    pub header_env: Vec<String>,
+}
+
+impl Args {
+    /// What stands for the server in a report: never a query or a header.
+    pub fn shown(&self) -> String {
+        let against = self.against.as_deref().unwrap_or_default();
+        match Target::new(against, Vec::new()) {
+            Ok(target) => target.shown(),
+            Err(_) => against.split(['?', '#']).next().unwrap_or_default().to_owned(),
+        }
+    }
+
+    /// The tools; `None` where nothing was asked for.
+    ///
+    /// # Errors
+    /// Where the file or the server cannot be read; the text holds no header's value.
+    pub fn tools(&self) -> anyhow::Result<Option<Vec<Tool>>> {
+        let Some(against) = self.against.as_deref() else {
+            return Ok(None);
+        };
+        if against.contains("://") {
+            return self.ask(against).map(Some);
+        }
+        let text = read(Path::new(against)).context("cannot be read")?;
+        Ok(Some(recorded(&text).context("this is no list of tools")?))
+    }
+
+    fn ask(&self, url: &str) -> anyhow::Result<Vec<Tool>> {
+        let target = Target::new(url, self.headers()?)?;
+        super::install_crypto();
+        let tls = app::upstream_tls(target.is_https());
+        let listed = super::runtime()
+            .context("the runtime cannot start")?
+            .block_on(list_tools(&target, &tls, WITHIN))?;
+        Ok(listed.tools)
+    }
+
+    fn headers(&self) -> anyhow::Result<Vec<(HeaderName, Secret<HeaderValue>)>> {
+        let mut headers = Vec::new();
+        for header in &self.header {
+            let (name, value) = header
+                .split_once(':')
+                .ok_or_else(|| anyhow!("--header is written `NAME: VALUE`"))?;
+            headers.push(secret_header(name, &Secret::new(value.trim().to_owned()))?);
+        }
+        for header in &self.header_env {
+            let (name, variable) = header
+                .split_once('=')
+                .ok_or_else(|| anyhow!("--header-env is written `NAME=VARIABLE`"))?;
+            let value = secret_from_env(variable).map_err(|error| anyhow!("--header-env: {error}"))?;
+            headers.push(secret_header(name, &value)?);
+        }
+        Ok(headers)
+    }
+}
+
+fn secret_header(name: &str, value: &Secret<String>) -> anyhow::Result<(HeaderName, Secret<HeaderValue>)> {
+    let name = name.trim();
+    let header: HeaderName = name
+        .parse()
+        .map_err(|_| anyhow!("`{name}` is no name of a header"))?;
+    let mut value = HeaderValue::from_str(value.expose())
+        .map_err(|_| anyhow!("the value of `{name}` has characters that a header cannot carry"))?;
+    value.set_sensitive(true);
+    Ok((header, Secret::new(value)))
+}

@@ -1,0 +1,120 @@
+//! A server's list of tools, as a client of it reads it: from one answer to `tools/list`, or from a file in which
+//! such a list was recorded.
+
+use serde_json::Value;
+
+/// One tool that a server offers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tool {
+    /// Its name, decoded.
+    pub name: String,
+    /// The whole object that describes it.
+    pub definition: Value,
+}
+
+impl Tool {
+    /// The JSON Schema of its arguments; `None` where the server gives none.
+    pub fn input_schema(&self) -> Option<&Value> {
+        self.definition.get("inputSchema")
+    }
+}
+
+/// One answer to `tools/list`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    pub tools: Vec<Tool>,
+    /// Where the next page starts, where there is one.
+    pub next: Option<String>,
+}
+
+/// Why something is not a list of tools.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotTools {
+    #[error("it is not JSON: {0}")]
+    Json(String),
+    #[error("it holds no list `tools`")]
+    NoList,
+    #[error("tool {0} of the list has no name")]
+    Nameless(usize),
+    #[error("it is the answer of a server that refused: {0}")]
+    Refused(String),
+    #[error("it is one page of a list that goes on: record all of it")]
+    Partial,
+}
+
+impl Page {
+    /// Reads the `result` of an answer to `tools/list`.
+    ///
+    /// # Errors
+    /// Where it holds no list of named tools.
+    pub fn read(result: &Value) -> Result<Self, NotTools> {
+        let list = result
+            .get("tools")
+            .and_then(Value::as_array)
+            .ok_or(NotTools::NoList)?;
+        let tool = |(index, definition): (usize, &Value)| {
+            let name = definition.get("name").and_then(Value::as_str);
+            Ok(Tool {
+                name: name.ok_or(NotTools::Nameless(index))?.to_owned(),
+                definition: definition.clone(),
+            })
+        };
+        let next = result.get("nextCursor").and_then(Value::as_str);
+        Ok(Self {
+            tools: list.iter().enumerate().map(tool).collect::<Result<_, _>>()?,
+            next: next.map(str::to_owned),
+        })
+    }
+}
+
+/// Reads a recorded list: `{"tools": […]}`, or the whole answer that has it as its `result`.
+///
+/// # Errors
+/// Where it is no such list, or only a part of one.
+pub fn recorded(text: &str) -> Result<Vec<Tool>, NotTools> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let value: Value = serde_json::from_str(text).map_err(|error| NotTools::Json(error.to_string()))?;
+    if let Some(error) = value.get("error") {
+        let message = error.get("message").and_then(Value::as_str);
+        return Err(NotTools::Refused(message.unwrap_or("no message").to_owned()));
+    }
+    let page = Page::read(value.get("result").unwrap_or(&value))?;
+    match page.next {
+        None => Ok(page.tools),
+        Some(_) => Err(NotTools::Partial),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_read_alone_and_as_a_whole_answer() {
+        let alone = r#"{"tools":[{"name":"a","inputSchema":{"type":"object"}},{"name":"b\u002ec"}]}"#;
+        let tools = recorded(alone).unwrap();
+        assert_eq!(tools.len(), 2);
+        assert_eq!(tools[1].name, "b.c");
+        assert!(tools[0].input_schema().is_some() && tools[1].input_schema().is_none());
+        let answer = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{alone}}}"#);
+        assert_eq!(recorded(&answer).unwrap(), tools);
+    }
+
+    #[test]
+    fn what_is_no_whole_list_is_refused_with_the_reason() {
+        for (text, why) in [
+            ("tools", "it is not JSON"),
+            ("{}", "it holds no list"),
+            (r#"{"tools":{}}"#, "it holds no list"),
+            (r#"{"tools":[{"name":"a"},{}]}"#, "tool 1 of the list has no name"),
+            (r#"{"tools":[],"nextCursor":"2"}"#, "it is one page"),
+            (
+                r#"{"error":{"code":-32000,"message":"no session"}}"#,
+                "no session",
+            ),
+        ] {
+            let said = recorded(text).unwrap_err().to_string();
+            assert!(said.contains(why), "{text}: {said}");
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! MCP over stdio: one client on stdin and stdout, and behind it a child process or an HTTP server.
+//!
+//! Adapters only: what is judged, charged and recorded is decided in `exchange`, `weigh`, `stage` and `ledger`,
+//! as over HTTP.
+
+mod child;
+mod client;
+mod lines;
+mod pending;
+mod place;
+mod process;
+
+pub use child::wrap_command;
+pub use client::Caller;
+pub use process::{ServerCommand, Signal, exit_code};

@@ -1,0 +1,136 @@
+//! Which requests wait for an answer.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+
+use crate::mcp::ids::IdKey;
+
+/// Requests that may wait for an answer at the same time.
+pub(super) const WAITING_AT_MOST: usize = 1_024;
+
+/// Requests by their ids. A client may use an id again while its first request waits: the oldest is answered
+/// first.
+pub(super) struct Pending<W>(Mutex<Table<W>>);
+
+struct Table<W> {
+    by_id: HashMap<IdKey, VecDeque<(u64, W)>>,
+    waiting: usize,
+    next: u64,
+}
+
+/// One request in the table.
+#[derive(Clone, Debug)]
+pub(super) struct Ticket {
+    id: IdKey,
+    number: u64,
+}
+
+impl<W> Default for Pending<W> {
+    fn default() -> Self {
+        Self(Mutex::new(Table {
+            by_id: HashMap::new(),
+            waiting: 0,
+            next: 0,
+        }))
+    }
+}
+
+impl<W> Pending<W> {
+    pub(super) fn has_room(&self) -> bool {
+        self.lock().waiting < WAITING_AT_MOST
+    }
+
+    /// A ticket for a request that is about to wait.
+    pub(super) fn ticket(&self, id: IdKey) -> Ticket {
+        let mut table = self.lock();
+        let number = table.next;
+        table.next = number.wrapping_add(1);
+        Ticket { id, number }
+    }
+
+    /// From now on the request waits.
+    pub(super) fn add(&self, ticket: &Ticket, waiting: W) {
+        let mut table = self.lock();
+        table.waiting = table.waiting.saturating_add(1);
+        let same = table.by_id.entry(ticket.id.clone()).or_default();
+        same.push_back((ticket.number, waiting));
+    }
+
+    /// Takes the oldest request with this id out.
+    pub(super) fn answered(&self, id: &IdKey) -> Option<W> {
+        self.lock().take(id, |_| true)
+    }
+
+    /// Takes this request out, if it still waits.
+    pub(super) fn take(&self, ticket: &Ticket) -> Option<W> {
+        self.lock().take(&ticket.id, |number| number == ticket.number)
+    }
+
+    /// Takes all out, oldest first.
+    pub(super) fn take_all(&self) -> Vec<W> {
+        let mut table = self.lock();
+        table.waiting = 0;
+        let mut all: Vec<(u64, W)> = std::mem::take(&mut table.by_id).into_values().flatten().collect();
+        drop(table);
+        all.sort_by_key(|(number, _)| *number);
+        all.into_iter().map(|(_, waiting)| waiting).collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Table<W>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<W> Table<W> {
+    fn take(&mut self, id: &IdKey, wanted: impl Fn(u64) -> bool) -> Option<W> {
+        let same = self.by_id.get_mut(id)?;
+        let place = same.iter().position(|(number, _)| wanted(*number))?;
+        let (_, waiting) = same.remove(place)?;
+        if same.is_empty() {
+            self.by_id.remove(id);
+        }
+        self.waiting = self.waiting.saturating_sub(1);
+        Some(waiting)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{IdKey, Pending, Ticket, WAITING_AT_MOST};
+
+    fn id(raw: &str) -> IdKey {
+        IdKey::of(raw).unwrap()
+    }
+
+    fn add<W>(pending: &Pending<W>, raw: &str, waiting: W) -> Ticket {
+        let ticket = pending.ticket(id(raw));
+        pending.add(&ticket, waiting);
+        ticket
+    }
+
+    #[test]
+    fn an_id_that_is_used_twice_is_answered_in_order() {
+        let pending = Pending::default();
+        add(&pending, "1", "first");
+        let second = add(&pending, "1.0", "second");
+        assert_eq!(pending.answered(&id("1")), Some("first"));
+        assert_eq!(pending.take(&second), Some("second"));
+        assert_eq!(pending.take(&second), None);
+        assert_eq!(pending.answered(&id("1")), None);
+    }
+
+    #[test]
+    fn room_is_bounded_and_comes_back() {
+        let pending = Pending::default();
+        for number in 0..WAITING_AT_MOST {
+            assert!(pending.has_room());
+            add(&pending, &number.to_string(), number);
+        }
+        assert!(!pending.has_room());
+        pending.answered(&id("5"));
+        assert!(pending.has_room());
+        let left: Vec<usize> = pending.take_all();
+        assert_eq!((left.len(), left[0], left[5]), (WAITING_AT_MOST - 1, 0, 6));
+        assert!(pending.take_all().is_empty() && pending.has_room());
+    }
+}

@@ -1,0 +1,133 @@
+//! The replay itself: lines in, a report out.
+
+use super::limits::{Limits, Said};
+use super::line::{Call, Line};
+use super::order::Order;
+use super::report::{Held, Report, Why};
+use super::rulebook::Rulebook;
+use super::tally::{Now, Tally, bump};
+use crate::policy::Outcome;
+
+/// How many calls pass between two looks at how much is held.
+const LOOK_EVERY: u64 = 1_024;
+
+/// Which decisions are counted. All of them are simulated: they share counters with the others.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    pub grant: Option<String>,
+    pub server: Option<String>,
+}
+
+impl Filter {
+    fn takes(&self, call: &Call) -> bool {
+        let is = |wanted: &Option<String>, own: &str| wanted.as_deref().is_none_or(|wanted| wanted == own);
+        is(&self.grant, &call.grant) && is(&self.server, &call.server)
+    }
+}
+
+/// A replay under way.
+#[derive(Debug)]
+pub struct Replay {
+    rulebook: Rulebook,
+    filter: Filter,
+    order: Order,
+    limits: Limits,
+    tally: Tally,
+    held: Held,
+}
+
+impl Replay {
+    pub fn new(rulebook: Rulebook, filter: Filter) -> Self {
+        Self {
+            rulebook,
+            filter,
+            order: Order::new(),
+            limits: Limits::default(),
+            tally: Tally::default(),
+            held: Held::default(),
+        }
+    }
+
+    /// Takes the next line. Those of one log come in the order of the file.
+    pub fn take(&mut self, line: Line) {
+        bump(&mut self.tally.totals.lines);
+        match line {
+            Line::Event | Line::NotJudged => bump(&mut self.tally.totals.not_judged),
+            Line::Call(call) => {
+                self.order.add(call);
+                while let Some(call) = self.order.ready() {
+                    self.decide(&call);
+                }
+            }
+        }
+    }
+
+    /// Counts a line that could not be read.
+    pub fn malformed(&mut self, place: String, why: String) {
+        self.tally.malformed(place, why);
+    }
+
+    /// Decides what still waits, and gives the result.
+    pub fn end(mut self) -> Report {
+        while let Some(call) = self.order.next() {
+            self.decide(&call);
+        }
+        self.look();
+        Report {
+            held: self.held,
+            ..self.tally.report()
+        }
+    }
+
+    fn decide(&mut self, call: &Call) {
+        let Some(told) = self.rulebook.tell(call) else {
+            let rule = "(name)".to_owned();
+            return self.count(call, Now::Untold { rule, why: Why::Name }, &[], &[]);
+        };
+        let mut perhaps: Vec<String> = told.unknown.iter().map(|unknown| unknown.rule.clone()).collect();
+        let mut shadow: Vec<String> = told.shadow.iter().map(|denial| denial.rule.clone()).collect();
+        let now = match told.refused {
+            Some(denial) => Now::Refused {
+                outcome: denial.outcome,
+                rule: denial.rule,
+            },
+            None => {
+                let said = self.limits.ask(call, told);
+                shadow.append(&mut self.limits.shadow);
+                match said {
+                    Said::Admitted => Now::Allowed,
+                    Said::Untold { rule, why } => Now::Untold { rule, why },
+                    Said::Limited { rules } => {
+                        let rule = rules.first().cloned().unwrap_or_default();
+                        // which of them was told depends on the order within a moment, which is not on record
+                        perhaps.extend(rules);
+                        Now::Refused {
+                            outcome: Outcome::Limited,
+                            rule,
+                        }
+                    }
+                }
+            }
+        };
+        self.count(call, now, &perhaps, &shadow);
+    }
+
+    fn count(&mut self, call: &Call, now: Now, perhaps: &[String], shadow: &[String]) {
+        if !self.filter.takes(call) {
+            return bump(&mut self.tally.totals.filtered);
+        }
+        if call.late {
+            bump(&mut self.tally.totals.late);
+        }
+        shadow.iter().for_each(|rule| self.tally.shadow(rule));
+        self.tally.compare(call, now, perhaps);
+        if self.tally.totals.decisions.is_multiple_of(LOOK_EVERY) {
+            self.look();
+        }
+    }
+
+    fn look(&mut self) {
+        self.held.counters = self.held.counters.max(self.limits.keys());
+        self.held.lines = self.held.lines.max(self.order.most());
+    }
+}

@@ -1,0 +1,244 @@
+//! Settings of `toolgate wrap`: of the file and the environment it takes counters and limits, and the server
+//! comes from the command line.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::file::{CountersFile, ServerFile, SettingsFile};
+use super::load::{Check, Settings, SettingsError, is_server_name, read};
+use super::{Counters, SecretSource, defaults};
+
+/// What a wrapped server's environment holds without being asked, where it is set.
+const PASSED: [&str; 4] = ["PATH", "HOME", "LANG", "TMPDIR"];
+/// Settings may hold secrets: these never pass.
+const OURS: &str = "TOOLGATE__";
+
+/// What the command line says.
+pub struct Wrapped<'a> {
+    pub config: Option<&'a Path>,
+    pub server: &'a str,
+    /// The URL of an HTTP server; `None`: a command.
+    pub upstream: Option<&'a str>,
+    /// `NAME=VARIABLE`: a header for the HTTP server, and the variable that holds its value.
+    pub headers: &'a [String],
+}
+
+/// Reads the settings of one wrapped server, with the process environment.
+///
+/// # Errors
+/// Every problem at once.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the environment"
+)]
+pub fn for_wrap(wrapped: &Wrapped<'_>) -> Result<Settings, SettingsError> {
+    for_wrap_with(wrapped, &std::env::vars().collect())
+}
+
+/// The same with the environment given.
+///
+/// # Errors
+/// Every problem at once.
+pub fn for_wrap_with(
+    wrapped: &Wrapped<'_>,
+    env: &BTreeMap<String, String>,
+) -> Result<Settings, SettingsError> {
+    let path = wrapped.config.unwrap_or(Path::new("the settings"));
+    let text = match wrapped.config {
+        None => String::new(),
+        Some(path) => std::fs::read_to_string(path).map_err(|source| SettingsError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?,
+    };
+    let mut written = read(path, &text, env)?;
+    let base = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
+    let mut check = Check::new(path, &base, env);
+    check.wrapped = Some(wrapped.server);
+    if !is_server_name(wrapped.server) {
+        check.problem("--server", "use letters, digits, `.`, `-` and `_`");
+    }
+    let own = wrapped.upstream.map(|url| {
+        let server = check.wrapped_server(&mut written, wrapped, url);
+        (wrapped.server.to_owned(), server)
+    });
+    written.servers = own.into_iter().collect();
+    check.settings_of(&written)
+}
+
+impl Check<'_> {
+    fn wrapped_server(&mut self, written: &mut SettingsFile, wrapped: &Wrapped<'_>, url: &str) -> ServerFile {
+        let mut server = written.servers.remove(wrapped.server).unwrap_or_default();
+        server.upstream = Some(url.to_owned());
+        for header in wrapped.headers {
+            match header.split_once('=') {
+                Some((name, variable)) if !name.is_empty() && !variable.is_empty() => {
+                    let source = SecretSource::of_env(variable.to_owned());
+                    server.headers.insert(name.to_owned(), source);
+                }
+                _ => self.problem("--header", "write NAME=VARIABLE, such as Authorization=MY_TOKEN"),
+            }
+        }
+        server
+    }
+
+    /// Counters in a file of the user's, one for each server.
+    pub(super) fn counters_file(&mut self, written: &CountersFile, server: &str) -> Counters {
+        let deadline = written.deadline_ms.unwrap_or(defaults::FILE_DEADLINE_MS);
+        if deadline == 0 || deadline > 60_000 {
+            self.problem("counters.deadline_ms", "must be 1 to 60000 milliseconds");
+        }
+        if written.url.is_some() {
+            self.problem(
+                "counters.url",
+                "a file of counters has no URL: write `store: redis`, or remove it",
+            );
+        }
+        let Some(folder) = state_folder(self.env) else {
+            let hint = "no folder for the file: set `HOME`, or `XDG_STATE_HOME` to an absolute path";
+            self.problem("counters.store", hint);
+            return Counters::Memory;
+        };
+        Counters::File {
+            path: folder.join("toolgate").join(format!("{server}.counters")),
+            deadline: Duration::from_millis(deadline),
+        }
+    }
+}
+
+/// The user's state folder (XDG Base Directory Specification 0.8).
+fn state_folder(env: &BTreeMap<String, String>) -> Option<PathBuf> {
+    let absolute = |name: &str| env.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))
+}
+
+/// The environment of a wrapped server: little, and what is named.
+///
+/// # Errors
+/// A name that is not set, or one of toolgate's own.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the environment"
+)]
+pub fn child_environment(names: &[String]) -> Result<Vec<(OsString, OsString)>, String> {
+    environment_of(names, &|name| std::env::var_os(name))
+}
+
+fn environment_of(
+    names: &[String],
+    of: &dyn Fn(&str) -> Option<OsString>,
+) -> Result<Vec<(OsString, OsString)>, String> {
+    let mut environment: Vec<(OsString, OsString)> = PASSED
+        .iter()
+        .filter_map(|name| Some(((*name).into(), of(name)?)))
+        .collect();
+    for name in names {
+        if name.is_empty() || name.contains(['=', '\0']) {
+            return Err(format!(
+                "`{name}` is no name of an environment variable: write the name alone, its value comes from the environment"
+            ));
+        }
+        if name.starts_with(OURS) {
+            return Err(format!("`{name}` is toolgate's own: a server never gets it"));
+        }
+        let value = of(name).ok_or_else(|| format!("the environment has no `{name}`: set it"))?;
+        environment.push((name.into(), value));
+    }
+    Ok(environment)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use super::{Wrapped, environment_of, for_wrap_with};
+    use crate::settings::Counters;
+
+    fn env(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
+        let owned = entries
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        owned.collect()
+    }
+
+    const COMMAND: Wrapped<'_> = Wrapped {
+        config: None,
+        server: "files",
+        upstream: None,
+        headers: &[],
+    };
+
+    fn file(entries: &[(&str, &str)]) -> String {
+        match for_wrap_with(&COMMAND, &env(entries)).unwrap().counters {
+            Counters::File { path, .. } => path.display().to_string(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn counters_are_in_a_file_of_the_users_state_folder_unless_redis_is_set() {
+        let home = ("HOME", "/home/u");
+        assert_eq!(file(&[home]), "/home/u/.local/state/toolgate/files.counters");
+        assert_eq!(
+            file(&[home, ("XDG_STATE_HOME", "/s")]),
+            "/s/toolgate/files.counters"
+        );
+        assert_eq!(
+            file(&[home, ("XDG_STATE_HOME", "relative")]),
+            "/home/u/.local/state/toolgate/files.counters"
+        );
+        let redis = [
+            home,
+            ("TOOLGATE__COUNTERS__STORE", "redis"),
+            ("TOOLGATE__COUNTERS__URL", "redis://127.0.0.1:6379"),
+        ];
+        let settings = for_wrap_with(&COMMAND, &env(&redis)).unwrap();
+        assert!(matches!(settings.counters, Counters::Redis { .. }));
+    }
+
+    #[test]
+    fn without_a_state_folder_or_with_a_bad_name_nothing_starts() {
+        let error = for_wrap_with(&COMMAND, &env(&[])).unwrap_err().to_string();
+        assert!(error.contains("set `HOME`"), "{error}");
+        for server in ["", "../x", "a/b", ".hidden"] {
+            let error = for_wrap_with(&Wrapped { server, ..COMMAND }, &env(&[("HOME", "/h")])).unwrap_err();
+            assert!(error.to_string().contains("`--server`"), "{server}: {error}");
+        }
+        let config = Some(Path::new("/nowhere/toolgate.yaml"));
+        assert!(for_wrap_with(&Wrapped { config, ..COMMAND }, &env(&[])).is_err());
+    }
+
+    #[test]
+    fn an_http_server_gets_headers_from_the_environment() {
+        let headers = ["Authorization=TOKEN".to_owned()];
+        let wrapped = Wrapped {
+            upstream: Some("http://127.0.0.1:1/mcp"),
+            headers: &headers,
+            ..COMMAND
+        };
+        let settings = for_wrap_with(&wrapped, &env(&[("HOME", "/h"), ("TOKEN", "Bearer x")])).unwrap();
+        let server = &settings.servers["files"];
+        assert_eq!(server.headers.len(), 1);
+        assert_eq!(server.headers[0].1.expose(), "Bearer x");
+        assert!(for_wrap_with(&wrapped, &env(&[("HOME", "/h")])).is_err());
+    }
+
+    #[test]
+    fn a_child_gets_little_and_what_is_named_but_nothing_of_toolgates() {
+        let of = |name: &str| match name {
+            "PATH" | "HOME" | "TOKEN" | "SECRET" | "TOOLGATE__COUNTERS__URL" => {
+                Some(name.to_lowercase().into())
+            }
+            _ => None,
+        };
+        let named = environment_of(&["TOKEN".to_owned()], &of).unwrap();
+        let names: Vec<_> = named.iter().map(|(name, _)| name.to_str().unwrap()).collect();
+        assert_eq!(names, ["PATH", "HOME", "TOKEN"]);
+        for bad in ["TOOLGATE__COUNTERS__URL", "UNSET", "A=B", ""] {
+            assert!(environment_of(&[bad.to_owned()], &of).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Replay: the same policy decides the same, other policies differ where they should, and what is not on
+//! record is not guessed.
+#![cfg(test)]
+
+#[path = "replay/bounds.rs"]
+mod bounds;
+#[path = "replay/command.rs"]
+mod command;
+#[path = "replay/history.rs"]
+mod history;
+#[path = "replay/same.rs"]
+mod same;
+#[path = "replay/sound.rs"]
+mod sound;
+#[path = "replay/told.rs"]
+mod told;

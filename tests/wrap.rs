@@ -1,0 +1,26 @@
+//! `toolgate wrap` around a server that behaves as the test wants: what is judged, what passes, how it ends.
+#![cfg(test)]
+
+mod support;
+
+#[path = "wrap/counters.rs"]
+mod counters;
+#[path = "wrap/ends.rs"]
+mod ends;
+#[path = "wrap/judged.rs"]
+mod judged;
+#[path = "wrap/lines.rs"]
+mod lines;
+#[path = "wrap/starts.rs"]
+mod starts;
+
+use serde_json::{Value, json};
+use support::gate::limited;
+
+/// Two `start_run` an hour, `secret-*` hidden, `files/write` denied, the rest allowed.
+fn policy() -> Value {
+    let mut policy = limited("start_run", 2, json!("hour"));
+    policy["hide"] = json!(["secret-*"]);
+    policy["tools"]["files/write"] = json!({ "action": "deny", "reason": "read only" });
+    policy
+}
