@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use toolgate::document::parse;
 use toolgate::policy::{
-    Call, Caller, Charge, Claims, Decision, Outcome, Plan, Policy, explain_tool, load, place_of, plan_tool,
-    visible,
+    Call, Caller, Charge, Claims, Decision, Denial, Outcome, Plan, Policy, explain_tool, load, place_of,
+    plan_tool, visible,
 };
 
 use super::built::{NAMES, block, object, policy};
@@ -187,9 +187,15 @@ fn no_wider(before: &Decision, after: &Decision) {
     }
 }
 
-/// All that a caller and the store are told. Recorded values keep the bytes that were sent.
+/// What is decided, and by which rules. Where several things are wrong with the arguments, the sentence names the first
+/// that stands there; recorded values keep the bytes that were sent.
 fn told(decision: &Decision) -> String {
-    format!("{:?} {:?}", decision.plan, decision.shadow)
+    let rule = |denial: &Denial| format!("{:?} {}", denial.outcome, denial.rule);
+    let shadow: Vec<String> = decision.shadow.iter().map(rule).collect();
+    match &decision.plan {
+        Plan::Refuse(denial) => format!("{} {shadow:?}", rule(denial)),
+        Plan::Admit(charges) => format!("{charges:?} {shadow:?}"),
+    }
 }
 
 fn charges(decision: &Decision) -> &[Charge] {
