@@ -9,7 +9,7 @@ ARGS ?=
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## Show the main job: example server, proxy, 10 calls a minute; stays up
@@ -34,11 +34,13 @@ test-deps: ## Install Redis and the pinned test clients where they are missing
 .PHONY: fmt
 fmt: ## Format the sources
 	cargo fmt --all
+	cargo fmt --manifest-path fuzz/Cargo.toml
 
 .PHONY: lint
 lint: ## Check format, lints, and what stands in the dependency tree
 	@echo "==> format"
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	@echo "==> lints"
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	@echo "==> dependencies"
@@ -55,6 +57,14 @@ containers: ## Lint the Dockerfile and resolve docker-compose.yml
 .PHONY: mutants
 mutants: test-deps ## Break the Lua scripts on purpose; the suite must turn red each time
 	cargo test --test counters_mutations -- --nocapture
+
+.PHONY: fuzz
+fuzz: ## Fuzz each target for MINUTES=10 (TARGETS='…'); keeps the corpus, adds to docs/fuzzing.md
+	scripts/fuzz.sh
+
+.PHONY: fuzz-differential
+fuzz-differential: test-deps ## Compare readings with Python and Node for MINUTES=10 (SEED=…); adds to docs/fuzzing.md
+	scripts/fuzz-differential.sh
 
 .PHONY: bench
 bench: ## Measure toolgate beside its peers on this machine; writes docs/performance.md

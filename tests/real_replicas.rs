@@ -150,7 +150,17 @@ async fn hammer(caller: Caller, began: Instant, stop: Arc<AtomicBool>) -> Vec<Re
 fn assert_decided(recorded: &[Recorded]) {
     let count = |outcome: &str| recorded.iter().filter(|call| call.outcome == outcome).count();
     let (decided, doubtful) = (count("executed") + count("limited"), count("store_error"));
-    assert_eq!(decided + doubtful, recorded.len(), "a call ended otherwise");
+    let known = ["executed", "limited", "store_error"];
+    let others: Vec<_> = recorded
+        .iter()
+        .map(|call| call.outcome.as_str())
+        .filter(|outcome| !known.contains(outcome))
+        .collect();
+    assert_eq!(
+        decided + doubtful,
+        recorded.len(),
+        "calls ended otherwise: {others:?}"
+    );
     let longest = recorded
         .iter()
         .map(|call| call.span.answered_ms - call.span.sent_ms)

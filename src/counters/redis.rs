@@ -240,6 +240,13 @@ impl RedisStore {
                     if sending.resent || !failure.again {
                         return Err(failure.error);
                     }
+                    // what a doubtful end came from is known only here
+                    tracing::info!(
+                        error = %failure.error,
+                        error.code = failure.error.code(),
+                        may_have_run = failure.may_have_run,
+                        "a store command is sent again"
+                    );
                     sending.resent = true;
                 }
             }

@@ -74,7 +74,8 @@ impl FilteredStream {
             self.ready.push_back(event.into_bytes().into());
             return Ok(());
         }
-        if event.event_name() == Some(b"endpoint") && !looks_like_json(&event.data()) {
+        let announces = event.event_name() == Some(b"endpoint") && !looks_like_json(&event.data());
+        if announces && !matches!(self.legacy, Legacy::No) {
             return self.endpoint(&event);
         }
         if !event.is_message() && !looks_like_json(&event.data()) {

@@ -133,6 +133,20 @@ fn nearly(old: &Value, part: usize, name: String, entry: &Value, at: prop::sampl
     new
 }
 
+/// One part of a limit with another value.
+fn another_part(at: prop::sample::Index) -> (&'static str, Value) {
+    let mut parts = vec![
+        ("max", json!(5)),
+        ("window", json!("hour")),
+        ("scope", json!("server")),
+        ("on_deny", json!("no")),
+        ("on_store_error", json!("allow")),
+        ("max_values", json!(7)),
+        ("counter", json!("e")),
+    ];
+    parts.swap_remove(at.index(7))
+}
+
 /// A change within one entry, or within `all_tools`.
 fn within(new: &mut Value, part: usize, entry: &Value, at: prop::sample::Index) {
     let (all, tools) = (new["all_tools"].take(), new["tools"].take());
@@ -158,19 +172,8 @@ fn within(new: &mut Value, part: usize, entry: &Value, at: prop::sample::Index) 
         (Some(items), 0) => items.extend(given),
         (Some(items), 1) => drop(items.pop()),
         (Some(items), _) if list == "limits" => {
-            for item in items {
-                let (key, value) = [
-                    ("max", json!(5)),
-                    ("window", json!("hour")),
-                    ("scope", json!("server")),
-                    ("on_deny", json!("no")),
-                    ("on_store_error", json!("allow")),
-                    ("max_values", json!(7)),
-                    ("counter", json!("e")),
-                ][at.index(7)]
-                .clone();
-                item[key] = value;
-            }
+            let (key, value) = another_part(at);
+            items.iter_mut().for_each(|item| item[key] = value.clone());
         }
         (Some(items), 2) => {
             // Each condition a block of its own: the same for `require`, and another thing for `deny_if`.

@@ -38,7 +38,7 @@ impl Sdk {
     }
 }
 
-/// A Python command in one of the virtual environments.
+/// A script in one of the Python environments.
 pub fn python(venv: &str, script: &str) -> Command {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     assert!(

@@ -176,7 +176,7 @@ async fn an_endpoint_of_another_origin_ends_the_stream() {
 }
 
 #[tokio::test]
-async fn a_second_endpoint_event_and_one_that_answers_a_post_lead_nowhere() {
+async fn a_second_endpoint_event_is_dropped_and_one_that_answers_a_post_passes_for_what_it_is() {
     let upstream = Upstream::start().await;
     let gate = gate_before(&upstream).await;
     let later = [
@@ -194,7 +194,8 @@ async fn a_second_endpoint_event_and_one_that_answers_a_post_lead_nowhere() {
     let event = "event: endpoint\ndata: /admin\n\n";
     upstream.next(vec![Step::Send(upstream::events(&[event]))]);
     let listed = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
-    assert!(!gate.ask(&post(listed)).await.text().contains("endpoint"));
+    assert!(gate.ask(&post(listed)).await.text().contains(event));
+    assert_eq!(gate.ask(&post(call_body("free")).to("/admin")).await.status, 404);
 }
 
 #[tokio::test]

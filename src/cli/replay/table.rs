@@ -184,12 +184,12 @@ mod tests {
             "run        ci     allowed  limited  /tools/run/limits/runs     12",
             "start_run  ci     allowed  limited  /tools/run/limits/runs      3",
             "",
-            "lines               0",
-            "decisions           0",
-            "  alike             0",
-            "  newly denied     15",
-            "  newly allowed     0",
-            "  cannot be told    0",
+            "lines              0",
+            "decisions          0",
+            "  alike            0",
+            "  newly denied    15",
+            "  newly allowed    0",
+            "  cannot be told   0",
         ];
         assert_eq!(text(&report).lines().collect::<Vec<_>>(), wanted);
     }
