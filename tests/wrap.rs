@@ -3,6 +3,8 @@
 
 mod support;
 
+#[path = "wrap/at_once.rs"]
+mod at_once;
 #[path = "wrap/counters.rs"]
 mod counters;
 #[path = "wrap/ends.rs"]

@@ -126,6 +126,11 @@ pub fn start_legacy(sdk: Sdk, url: &str, token: &str, calls: &Value) -> Running 
     )
 }
 
+/// As [`start`], as a client that starts its server itself and speaks stdio to it.
+pub fn start_stdio(sdk: Sdk, command: &[String], env: &Value, calls: &Value) -> Running {
+    start_with(sdk, &json!({ "command": command, "env": env, "calls": calls }))
+}
+
 fn start_with(sdk: Sdk, spec: &Value) -> Running {
     Running {
         child: Child::start(&format!("{sdk:?} client"), sdk.command().arg(spec.to_string())),
