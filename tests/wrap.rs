@@ -1,5 +1,12 @@
 //! `toolgate wrap` around a server that behaves as the test wants: what is judged, what passes, how it ends.
-#![cfg(test)]
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "in a test and its helpers a failed unwrap is a failed test"
+)]
 
 mod support;
 

@@ -38,6 +38,10 @@ impl Place {
     }
 
     /// `toolgate wrap` alone. Of the machine's environment it has PATH.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the programs that tests start are on the machine's PATH"
+    )]
     pub fn bare(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_toolgate"));
         command

@@ -50,28 +50,38 @@ fn a_refused_call_does_not_run_and_the_next_one_does() {
         ),
         (2, 0, 0, 1)
     );
+}
+
+#[test]
+fn each_decision_is_on_record() {
+    let place = Place::with(&policy());
+    let mut client = place.start(&["--server", "raw"]);
+    for (id, tool) in [
+        "start_run",
+        "start_run",
+        "start_run",
+        "files/write",
+        "secret-show",
+    ]
+    .iter()
+    .enumerate()
+    {
+        client.call(id, tool, json!({}));
+    }
     client.close_stdin();
     assert_eq!(client.end().code(), Some(0));
-    let outcomes: Vec<_> = client
-        .decisions()
-        .iter()
-        .map(|line| line["outcome"].clone())
-        .collect();
+    let decisions = client.decisions();
     for outcome in ["limited", "denied", "hidden"] {
-        assert_eq!(
-            outcomes.iter().filter(|found| *found == outcome).count(),
-            1,
-            "{outcome}"
-        );
+        let found = decisions.iter().filter(|line| line["outcome"] == outcome);
+        assert_eq!(found.count(), 1, "{outcome}");
     }
-    let allowed = client.decisions();
-    let allowed = allowed
+    let allowed = decisions
         .iter()
-        .find(|line| line["outcome"] == "allowed" && line["tool"] == "start_run");
-    let allowed = allowed.unwrap();
+        .find(|line| line["outcome"] == "allowed")
+        .unwrap();
     assert_eq!(
-        (&allowed["grant"], &allowed["server"]),
-        (&json!("local"), &json!("raw"))
+        (&allowed["grant"], &allowed["server"], &allowed["tool"]),
+        (&json!("local"), &json!("raw"), &json!("start_run"))
     );
     assert_eq!(allowed["upstream"]["ended"], "answered");
     assert_eq!(allowed["charges"][0]["max"], 2);
