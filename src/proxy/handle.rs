@@ -32,7 +32,7 @@ type Answer = Response<GateBody>;
 
 /// Answers one request. Dropping the future aborts what was sent; charges and records outlive it.
 pub async fn handle(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
-    let allowed = front::origin_is_allowed(&gate.front, request.headers());
+    let allowed = front::origin_is_allowed(&gate.front, &request);
     let origin = request.headers().get(header::ORIGIN).filter(|_| allowed).cloned();
     let mut answer = if allowed {
         judged(gate, request).await
