@@ -3,35 +3,17 @@
 
 #[path = "support/redis.rs"]
 mod redis_server;
+#[path = "support/stores.rs"]
+mod stores;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use redis_server::RedisServer;
+use stores::{PATIENT, stores};
 use toolgate::counters::history::{self, Admitted};
 use toolgate::counters::{Admission, CallId, ChargeState, Fit, RedisOptions, Store, Verdict};
 use toolgate::policy::{Charge, Limit, Scope, Subject, Unit, Window};
-
-/// Tests of exactness do not depend on how busy the machine is.
-const PATIENT: Duration = Duration::from_secs(5);
-
-/// A store of each kind, and the server that must outlive them: memory, Redis in one step, and Redis step by
-/// step as on a cluster.
-fn stores() -> (Vec<Arc<Store>>, RedisServer) {
-    let server = RedisServer::start();
-    let redis = |prefix: &str, by_slot_group| {
-        let options = RedisOptions {
-            url: server.url(),
-            prefix: prefix.into(),
-            deadline: PATIENT,
-            connections: 2,
-            by_slot_group,
-        };
-        Arc::new(Store::redis(options).unwrap())
-    };
-    let stores = vec![Arc::new(Store::memory()), redis("t", false), redis("g", true)];
-    (stores, server)
-}
 
 fn limit(counter: &str, max: u64, window: Window, scope: Scope) -> Limit {
     Limit {

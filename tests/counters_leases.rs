@@ -3,36 +3,20 @@
 
 #[path = "support/redis.rs"]
 mod redis_server;
+#[path = "support/stores.rs"]
+mod stores;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use redis_server::RedisServer;
+use stores::{PATIENT, stores};
 use tokio::time::{Instant, sleep_until};
 use toolgate::counters::{Admission, CallId, Receipt, RedisOptions, Store, Verdict};
 use toolgate::policy::{Charge, Limit, OnStoreError, Scope, Subject, Window};
 
-/// Tests of exactness do not depend on how busy the machine is.
-const PATIENT: Duration = Duration::from_secs(5);
 /// Long enough that no test runs into its end.
 const LONG: u64 = 600_000;
-
-/// A store of each kind, and the server that must outlive them.
-fn stores() -> (Vec<Arc<Store>>, RedisServer) {
-    let server = RedisServer::start();
-    let redis = |prefix: &str, by_slot_group| {
-        let options = RedisOptions {
-            url: server.url(),
-            prefix: prefix.into(),
-            deadline: PATIENT,
-            connections: 2,
-            by_slot_group,
-        };
-        Arc::new(Store::redis(options).unwrap())
-    };
-    let stores = vec![Arc::new(Store::memory()), redis("t", false), redis("g", true)];
-    (stores, server)
-}
 
 fn charge(max: u64, window: Window, subject: Subject) -> Charge {
     let (scope, max_values) = match &subject {

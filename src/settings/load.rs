@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Uri};
 
+use super::environment::environment;
 use super::file::{CountersFile, ServerFile, SettingsFile};
 use super::secret::Secret;
 use super::{Counters, Files, Front, Limits, Server, defaults};
@@ -35,12 +36,8 @@ pub enum SettingsError {
 }
 
 /// Reads `path` and the process environment.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place that reads the environment"
-)]
 pub fn load(path: &Path) -> Result<Settings, SettingsError> {
-    load_with(path, &std::env::vars().collect())
+    load_with(path, &environment())
 }
 
 /// Reads `path` with the environment given.

@@ -1,13 +1,15 @@
 //! `toolgate.yaml` and its environment overrides. The only reader of the environment.
 
+mod environment;
 mod file;
 mod load;
 mod secret;
 mod wrap;
 
+pub use environment::child_environment;
 pub use load::{Settings, SettingsError, for_one_server, load, load_with};
 pub use secret::{Secret, SecretSource, secret_from_env};
-pub use wrap::{Wrapped, child_environment, for_wrap, for_wrap_with};
+pub use wrap::{Wrapped, for_wrap, for_wrap_with};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -2,18 +2,13 @@
 //! comes from the command line.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::environment::environment;
 use super::file::{CountersFile, ServerFile, SettingsFile};
 use super::load::{Check, Settings, SettingsError, is_server_name, read};
 use super::{Counters, SecretSource, defaults};
-
-/// What a wrapped server's environment holds without being asked, where it is set.
-const PASSED: [&str; 4] = ["PATH", "HOME", "LANG", "TMPDIR"];
-/// Settings may hold secrets: these never pass.
-const OURS: &str = "TOOLGATE__";
 
 /// What the command line says.
 pub struct Wrapped<'a> {
@@ -29,12 +24,8 @@ pub struct Wrapped<'a> {
 ///
 /// # Errors
 /// Every problem at once.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place that reads the environment"
-)]
 pub fn for_wrap(wrapped: &Wrapped<'_>) -> Result<Settings, SettingsError> {
-    for_wrap_with(wrapped, &std::env::vars().collect())
+    for_wrap_with(wrapped, &environment())
 }
 
 /// The same with the environment given.
@@ -114,47 +105,12 @@ fn state_folder(env: &BTreeMap<String, String>) -> Option<PathBuf> {
     absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))
 }
 
-/// The environment of a wrapped server: little, and what is named.
-///
-/// # Errors
-/// A name that is not set, or one of toolgate's own.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place that reads the environment"
-)]
-pub fn child_environment(names: &[String]) -> Result<Vec<(OsString, OsString)>, String> {
-    environment_of(names, &|name| std::env::var_os(name))
-}
-
-fn environment_of(
-    names: &[String],
-    of: &dyn Fn(&str) -> Option<OsString>,
-) -> Result<Vec<(OsString, OsString)>, String> {
-    let mut environment: Vec<(OsString, OsString)> = PASSED
-        .iter()
-        .filter_map(|name| Some(((*name).into(), of(name)?)))
-        .collect();
-    for name in names {
-        if name.is_empty() || name.contains(['=', '\0']) {
-            return Err(format!(
-                "`{name}` is no name of an environment variable: write the name alone, its value comes from the environment"
-            ));
-        }
-        if name.starts_with(OURS) {
-            return Err(format!("`{name}` is toolgate's own: a server never gets it"));
-        }
-        let value = of(name).ok_or_else(|| format!("the environment has no `{name}`: set it"))?;
-        environment.push((name.into(), value));
-    }
-    Ok(environment)
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
     use std::path::Path;
 
-    use super::{Wrapped, environment_of, for_wrap_with};
+    use super::{Wrapped, for_wrap_with};
     use crate::settings::Counters;
 
     fn env(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -224,21 +180,5 @@ mod tests {
         assert_eq!(server.headers.len(), 1);
         assert_eq!(server.headers[0].1.expose(), "Bearer x");
         assert!(for_wrap_with(&wrapped, &env(&[("HOME", "/h")])).is_err());
-    }
-
-    #[test]
-    fn a_child_gets_little_and_what_is_named_but_nothing_of_toolgates() {
-        let of = |name: &str| match name {
-            "PATH" | "HOME" | "TOKEN" | "SECRET" | "TOOLGATE__COUNTERS__URL" => {
-                Some(name.to_lowercase().into())
-            }
-            _ => None,
-        };
-        let named = environment_of(&["TOKEN".to_owned()], &of).unwrap();
-        let names: Vec<_> = named.iter().map(|(name, _)| name.to_str().unwrap()).collect();
-        assert_eq!(names, ["PATH", "HOME", "TOKEN"]);
-        for bad in ["TOOLGATE__COUNTERS__URL", "UNSET", "A=B", ""] {
-            assert!(environment_of(&[bad.to_owned()], &of).is_err(), "{bad}");
-        }
     }
 }

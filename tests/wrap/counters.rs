@@ -104,3 +104,24 @@ fn the_counters_are_their_owners_alone() {
     assert_eq!(mode("state/toolgate/raw.counters"), 0o600);
     assert_eq!(mode("state/toolgate/raw.counters.lock"), 0o600);
 }
+
+#[test]
+fn gates_that_are_killed_in_the_middle_leave_whole_counters_and_no_call_for_free() {
+    let place = Place::with(&super::support::gate::limited("start_run", 25, json!("hour")));
+    for round in 0..6 {
+        let mut client = place.start(&["--server", "raw"]);
+        client.request("ready", "ping", json!({}));
+        for id in 0..20 {
+            client.send(&json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": { "name": "start_run" } }));
+        }
+        // somewhere in the middle of the rest
+        client.answer(&json!(round));
+        client.signal("KILL");
+        client.end();
+    }
+    let mut last = place.start(&["--server", "raw"]);
+    admitted(&mut last, 30);
+    let answer = last.call("over", "start_run", json!({}));
+    assert!(text_of(&answer).contains("25 calls per hour"), "{answer}");
+    assert!(place.ran("start_run") <= 25, "{}", place.ran("start_run"));
+}

@@ -104,6 +104,16 @@ fn the_server_gets_little_of_the_environment_and_no_descriptor_of_ours() {
 }
 
 #[test]
+fn a_variable_that_is_no_text_stops_nothing() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let place = Place::with(&policy());
+    let mut command = place.wrap(&["--"]);
+    command.env("ODD", std::ffi::OsStr::from_bytes(b"\xff"));
+    let mut client = Wrapped::start(command.args(place.raw_server(false)));
+    client.request(1, "ping", json!({}));
+}
+
+#[test]
 fn decisions_go_to_stderr_or_to_a_file_and_stdout_is_mcp_alone() {
     let place = Place::with(&policy());
     let mut client = place.start(&[]);
