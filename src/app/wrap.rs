@@ -12,10 +12,11 @@ use arc_swap::ArcSwap;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::pins::{self, load_pins};
 use super::{expected_replicas, load_files, replica_name, store};
 use crate::counters::CallId;
 use crate::grants::{Grant, Grants};
-use crate::policy::Policy;
+use crate::policy::{Pins, Policy};
 use crate::proxy::{
     Caller, Fallback, Gate, ServerCommand, SessionKey, Signal, Snapshot, Streams, exit_code, wrap_command,
 };
@@ -45,11 +46,12 @@ pub struct Wrap {
 /// started. Before the server is started everything else was found to be right.
 pub async fn run(wrap: Wrap) -> anyhow::Result<u8> {
     let policies = policies(&wrap)?;
+    let pins = load_pins(&wrap.settings.files)?;
     let lines = match &wrap.record {
         None => Lines::to(std::io::stderr()),
         Some(path) => Lines::to(open_record(path)?),
     };
-    let gate = gate(wrap.settings, lines.context("the record cannot start")?)?;
+    let gate = gate(wrap.settings, pins, lines.context("the record cannot start")?)?;
     let metrics = Arc::clone(&gate.recorder.metrics);
     metrics.in_flight(&wrap.server).set(0);
     for policy in &policies {
@@ -88,6 +90,7 @@ fn policies(wrap: &Wrap) -> anyhow::Result<Vec<Arc<Policy>>> {
         settings: PathBuf::from("--policy"),
         policies: named.collect::<BTreeMap<_, _>>(),
         grants: None,
+        pins: BTreeMap::new(),
     };
     if files.policies.len() < wrap.policies.len() {
         return Err(anyhow!(
@@ -116,7 +119,7 @@ fn open_record(path: &Path) -> anyhow::Result<std::fs::File> {
         .with_context(|| format!("{}: decision lines cannot be written there", path.display()))
 }
 
-fn gate(settings: Settings, lines: Lines) -> anyhow::Result<Arc<Gate>> {
+fn gate(settings: Settings, pins: BTreeMap<String, Pins>, lines: Lines) -> anyhow::Result<Arc<Gate>> {
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"))?);
     Ok(Arc::new(Gate {
         snapshot: ArcSwap::from_pointee(Snapshot {
@@ -125,6 +128,7 @@ fn gate(settings: Settings, lines: Lines) -> anyhow::Result<Arc<Gate>> {
         }),
         store: store(&settings.counters)?,
         fallback: Fallback::new(expected_replicas(&settings.counters)),
+        pins: pins::pinned(pins, &metrics),
         recorder: Recorder::new(metrics, Some(lines)),
         session_key: SessionKey::default(),
         legacy: Streams::default(),
