@@ -66,6 +66,15 @@ fuzz: ## Fuzz each target for MINUTES=10 (TARGETS='…'); keeps the corpus, adds
 fuzz-differential: test-deps ## Compare readings with Python and Node for MINUTES=10 (SEED=…); adds to docs/fuzzing.md
 	scripts/fuzz-differential.sh
 
+.PHONY: conformance
+conformance: test-deps ## Run the official MCP suites directly and through toolgate; every check must be the same
+	cargo test --test real_conformance
+
+.PHONY: conformance-bless
+conformance-bless: test-deps ## Write what the suites say directly anew; read the diff before you commit it
+	cargo test --test real_conformance -- --ignored bless
+	@git --no-pager diff --stat -- tests/conformance
+
 .PHONY: bench
 bench: ## Measure toolgate beside its peers on this machine; writes docs/performance.md
 	scripts/bench.sh

@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-NODE_AT_LEAST=20
+NODE_AT_LEAST=22
 PYTHON_AT_LEAST=10 # 3.10
 
 say() { printf '==> %s\n' "$*"; }
@@ -56,7 +56,7 @@ install_curl() {
   command -v curl >/dev/null || apt_install "the documents' commands are run with curl" curl ca-certificates
 }
 
-# Debian 12 packages Node.js 18; the registry's own `node` package then brings a newer one (a binary in .tools/).
+# Debian 12 packages Node.js 18, and the conformance suite needs 22; the registry's own `node` package then brings a newer one (a binary in .tools/).
 install_node() {
   node_is_there && return
   if [ -x .tools/node/node_modules/node/bin/node ]; then return; fi

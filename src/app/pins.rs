@@ -79,7 +79,7 @@ pub(super) fn looks(
     let looks = pinned.iter().filter_map(|(name, pinned)| {
         Some(Looks {
             pinned: Arc::clone(pinned),
-            target: Target::of(settings.servers.get(name)?),
+            target: settings.servers.get(name).map(Target::of),
             tls: Arc::clone(tls),
             path: settings.files.pins.get(name)?.clone(),
             read: None,
@@ -91,7 +91,8 @@ pub(super) fn looks(
 /// Keeps one server's tools under watch: its list, and the file of what is accepted.
 pub(super) struct Looks {
     pinned: Arc<Pinned>,
-    target: Target,
+    /// `None`: a wrapped command, whose lists are seen as its client asks for them.
+    target: Option<Target>,
     tls: Arc<rustls::ClientConfig>,
     path: PathBuf,
     /// The file as it was read last; `None` before the first time.
@@ -118,7 +119,8 @@ impl Looks {
     }
 
     async fn look(&self) -> bool {
-        match list_tools(&self.target, &self.tls, WITHIN).await {
+        let Some(target) = &self.target else { return true };
+        match list_tools(target, &self.tls, WITHIN).await {
             Ok(listed) => {
                 let tools = listed.tools.into_iter();
                 let definitions = tools.map(|tool| (tool.name, Definition::read(&tool.text)));

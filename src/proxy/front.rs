@@ -47,9 +47,9 @@ fn is_loopback_name(name: &str) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
-/// Whether a request may come from its `Origin`: none, the public URL's own, or a listed one.
-pub fn origin_is_allowed(front: &Front, headers: &HeaderMap) -> bool {
-    let Some(origin) = headers.get(header::ORIGIN) else {
+/// Whether a request may come from its `Origin`: none, the gate's own, or a listed one.
+pub fn origin_is_allowed<B>(front: &Front, request: &Request<B>) -> bool {
+    let Some(origin) = request.headers().get(header::ORIGIN) else {
         return true;
     };
     let Ok(origin) = origin.to_str() else { return false };
@@ -62,6 +62,18 @@ pub fn origin_is_allowed(front: &Front, headers: &HeaderMap) -> bool {
         .iter()
         .any(|allowed| allowed.eq_ignore_ascii_case(origin))
         || public.is_some_and(|public| public.eq_ignore_ascii_case(origin))
+        || is_own_loopback(front, request, origin)
+}
+
+/// Whether the origin is the very place that the request was sent to, on this machine. Elsewhere a rebound
+/// name would be origin and host at once, so `public_url` has to say the gate's own.
+fn is_own_loopback<B>(front: &Front, request: &Request<B>, origin: &str) -> bool {
+    let (Some(host), Some(name)) = (headers::host(request), origin.strip_prefix("http://")) else {
+        return false;
+    };
+    front.listen.ip().is_loopback()
+        && is_loopback_name(without_port(&host.to_ascii_lowercase()))
+        && name.eq_ignore_ascii_case(host)
 }
 
 /// Adds what a browser needs to read the answer. The origin was allowed before.
@@ -94,7 +106,7 @@ pub fn preflight(asked: &HeaderMap) -> HeaderMap {
 mod tests {
     use std::time::Duration;
 
-    use http::{HeaderMap, Request};
+    use http::Request;
 
     use super::{host_is_ours, origin_is_allowed};
     use crate::settings::Front;
@@ -148,16 +160,38 @@ mod tests {
     #[test]
     fn a_foreign_origin_is_not_allowed() {
         let front = front("0.0.0.0:1", &[], &["http://localhost:6274"]);
-        let with = |origin: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert("origin", origin.parse().unwrap());
-            origin_is_allowed(&front, &headers)
-        };
-        assert!(
-            with("http://localhost:6274")
-                && with("https://gate.example")
-                && origin_is_allowed(&front, &HeaderMap::new())
-        );
+        let with = |origin: &str| from(&front, "gate.example", origin);
+        assert!(with("http://localhost:6274") && with("https://gate.example"));
+        assert!(origin_is_allowed(&front, &Request::new(())));
         assert!(!with("http://evil.example") && !with("null") && !with("http://localhost:6275"));
+    }
+
+    fn from(front: &Front, host: &str, origin: &str) -> bool {
+        let request = Request::builder().header("host", host).header("origin", origin);
+        origin_is_allowed(front, &request.body(()).unwrap())
+    }
+
+    #[test]
+    fn the_gate_is_no_foreign_origin_to_itself_on_loopback_alone() {
+        let local = front("127.0.0.1:8080", &[], &[]);
+        for (host, origin) in [
+            ("127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("localhost:8080", "http://LOCALHOST:8080"),
+            ("[::1]:8080", "http://[::1]:8080"),
+        ] {
+            assert!(from(&local, host, origin), "{origin} at {host}");
+        }
+        for (host, origin) in [
+            ("127.0.0.1:8080", "http://127.0.0.1:3000"),
+            ("127.0.0.1:8080", "http://localhost:8080"),
+            ("127.0.0.1:8080", "https://127.0.0.1:8080"),
+            ("evil.example", "http://evil.example"),
+            ("127.0.0.1:8080", "http://127.0.0.1:8080.evil.example"),
+        ] {
+            assert!(!from(&local, host, origin), "{origin} at {host}");
+        }
+        let shared = front("0.0.0.0:8080", &[], &[]);
+        assert!(!from(&shared, "evil.example", "http://evil.example"));
+        assert!(!from(&shared, "127.0.0.1:8080", "http://127.0.0.1:8080"));
     }
 }

@@ -32,7 +32,7 @@ type Answer = Response<GateBody>;
 
 /// Answers one request. Dropping the future aborts what was sent; charges and records outlive it.
 pub async fn handle(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
-    let allowed = front::origin_is_allowed(&gate.front, request.headers());
+    let allowed = front::origin_is_allowed(&gate.front, &request);
     let origin = request.headers().get(header::ORIGIN).filter(|_| allowed).cloned();
     let mut answer = if allowed {
         judged(gate, request).await
@@ -237,7 +237,7 @@ impl Known<'_> {
         let message = exchange.message;
         let weighed = match weigh(exchange, self.ledger(method_of(exchange))) {
             Ok(weighed) => weighed,
-            Err(Stopped::Unreadable(ledger, unreadable)) => return unreadable_in(ledger, &unreadable),
+            Err(Stopped::Unreadable(ledger, unreadable)) => return unreadable_in(*ledger, &unreadable),
             Err(Stopped::Denied(refused)) => return denied(exchange, *refused),
         };
         // ready first, so that admission and arrival are close

@@ -19,20 +19,23 @@ pub fn node_folder() -> PathBuf {
     folder
 }
 
-/// A node command: the one that the install script brought, else the machine's.
+/// This script of the node clients and servers.
 pub fn node(script: &str) -> Command {
+    let mut command = bare_node();
+    command.arg(node_folder().join(script));
+    command
+}
+
+/// Node in the folder of the clients and servers: the one that the install script brought, else the machine's.
+pub fn bare_node() -> Command {
     let local = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/node/node_modules/node/bin/node");
     let program = if local.exists() {
         local
     } else {
         PathBuf::from("node")
     };
-    let folder = node_folder();
     let mut command = Command::new(program);
-    command
-        .arg(folder.join(script))
-        .current_dir(folder)
-        .env_remove("NODE_OPTIONS");
+    command.current_dir(node_folder()).env_remove("NODE_OPTIONS");
     command
 }
 
@@ -97,6 +100,11 @@ impl Fixture {
             control: text("control"),
             child,
         }
+    }
+
+    /// Where its state is told.
+    pub fn control_url(&self) -> &str {
+        &self.control
     }
 
     /// `127.0.0.1:PORT` of the MCP endpoint.

@@ -90,6 +90,20 @@ async fn a_browser_can_read_answers_refusals_and_the_session_id() {
 }
 
 #[tokio::test]
+async fn the_address_of_a_loopback_gate_is_no_foreign_origin() {
+    let upstream = Upstream::start().await;
+    let gate = Setup::default().before(upstream.addr).await;
+    let own = format!("http://{}", gate.proxy);
+    let asked = call("run").with("Host", &gate.proxy.to_string());
+    let from = |origin: &str| asked.clone().header("Origin", origin);
+    assert_eq!(gate.ask(&from(&own)).await.status, 200);
+    assert_eq!(gate.ask(&from("http://127.0.0.1:1")).await.status, 403);
+    let rebound = from("http://evil.example").with("Host", "evil.example");
+    assert_eq!(gate.ask(&rebound).await.status, 403);
+    assert_eq!(upstream.count(), 1, "a refused request was forwarded");
+}
+
+#[tokio::test]
 async fn each_enforced_limit_of_the_grant_is_told_and_shared_ones_are_not() {
     let policy = r#"{"version":"1","default":"allow",
         "all_tools":{"limits":[{"counter":"all","window":"hour","max":5},{"counter":"srv","window":60,"max":9,"scope":"server"}]},

@@ -57,8 +57,7 @@ async fn a_list_in_an_event_stream_is_cut_event_by_event() {
     for asked in asked {
         let before = "id: 7\nretry: 100\ndata:\n\n";
         let list = format!("event: message\nid: 8\ndata: {data}\n\n");
-        let after =
-            ": ping\n\nevent: ping\ndata: 2026-11-22 10:00\n\nevent: notice\ndata: /message?x=1\n\n";
+        let after = ": ping\n\nevent: ping\ndata: 2026-11-22 10:00\n\nevent: notice\ndata: /message?x=1\n\n";
         upstream.next(vec![Step::Send(events(&[before, &list, after]))]);
         let answer = gate.ask(&asked).await;
         let expected = format!(

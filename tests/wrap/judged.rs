@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::policy;
+use super::support::ways_round;
 use super::support::wrapped::{Place, Wrapped, text_of};
 
 fn names(answer: &Value) -> Vec<&str> {
@@ -49,28 +50,38 @@ fn a_refused_call_does_not_run_and_the_next_one_does() {
         ),
         (2, 0, 0, 1)
     );
+}
+
+#[test]
+fn each_decision_is_on_record() {
+    let place = Place::with(&policy());
+    let mut client = place.start(&["--server", "raw"]);
+    for (id, tool) in [
+        "start_run",
+        "start_run",
+        "start_run",
+        "files/write",
+        "secret-show",
+    ]
+    .iter()
+    .enumerate()
+    {
+        client.call(id, tool, json!({}));
+    }
     client.close_stdin();
     assert_eq!(client.end().code(), Some(0));
-    let outcomes: Vec<_> = client
-        .decisions()
-        .iter()
-        .map(|line| line["outcome"].clone())
-        .collect();
+    let decisions = client.decisions();
     for outcome in ["limited", "denied", "hidden"] {
-        assert_eq!(
-            outcomes.iter().filter(|found| *found == outcome).count(),
-            1,
-            "{outcome}"
-        );
+        let found = decisions.iter().filter(|line| line["outcome"] == outcome);
+        assert_eq!(found.count(), 1, "{outcome}");
     }
-    let allowed = client.decisions();
-    let allowed = allowed
+    let allowed = decisions
         .iter()
-        .find(|line| line["outcome"] == "allowed" && line["tool"] == "start_run");
-    let allowed = allowed.unwrap();
+        .find(|line| line["outcome"] == "allowed")
+        .unwrap();
     assert_eq!(
-        (&allowed["grant"], &allowed["server"]),
-        (&json!("local"), &json!("raw"))
+        (&allowed["grant"], &allowed["server"], &allowed["tool"]),
+        (&json!("local"), &json!("raw"), &json!("start_run"))
     );
     assert_eq!(allowed["upstream"]["ended"], "answered");
     assert_eq!(allowed["charges"][0]["max"], 2);
@@ -107,100 +118,13 @@ fn what_the_server_says_that_cannot_be_filtered_does_not_pass() {
     assert_eq!(text_of(&client.call(3, "echo", json!({}))), "echo ran");
 }
 
-/// Each way round the gate that a line can try, with the code it is answered with (0: no answer).
-fn ways_round() -> Vec<(&'static str, Vec<u8>, i64)> {
-    let call = |more: &str| {
-        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"files/write"{more}}}}}"#)
-    };
-    let text = |text: &str| text.as_bytes().to_vec();
-    vec![
-        ("a batch", text(&format!("[{}]", call(""))), -32600),
-        (
-            "the method twice",
-            text(
-                r#"{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/call","params":{"name":"files/write"}}"#,
-            ),
-            -32600,
-        ),
-        (
-            "the name twice",
-            text(
-                r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","name":"files/write"}}"#,
-            ),
-            -32600,
-        ),
-        (
-            "the arguments' key twice",
-            text(&call(r#","arguments":{"a":1,"a":2}"#)),
-            -32600,
-        ),
-        (
-            "an escaped name",
-            text(r#"{"jsonrpc":"2.0","id":1,"method":"tools\/call","params":{"n\u0061me":"files\/write"}}"#),
-            0,
-        ),
-        (
-            "a request that is also a response",
-            text(
-                r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"files/write"},"result":{}}"#,
-            ),
-            -32600,
-        ),
-        (
-            "a key in another case",
-            text(
-                r#"{"jsonrpc":"2.0","id":1,"Method":"tools/call","method":"ping","params":{"name":"files/write"}}"#,
-            ),
-            -32600,
-        ),
-        (
-            "a call inside a message, behind a bare CR",
-            text(&format!(
-                "{{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"ping\",\"params\":{{\"a\":\r{}\r}}}}",
-                call("")
-            )),
-            -32600,
-        ),
-        (
-            "a byte order mark",
-            [&b"\xef\xbb\xbf"[..], call("").as_bytes()].concat(),
-            -32700,
-        ),
-        ("no UTF-8", [call("").as_bytes(), b"\xff"].concat(), -32700),
-        (
-            "UTF-16",
-            call("").encode_utf16().flat_map(u16::to_le_bytes).collect(),
-            -32700,
-        ),
-        (
-            "a number beyond a double",
-            text(&call(r#","arguments":{"a":1e999}"#)),
-            -32600,
-        ),
-        (
-            "a lone surrogate",
-            text(&call(r#","arguments":{"a":"\ud800"}"#)),
-            -32700,
-        ),
-        (
-            "great depth",
-            text(&call(&format!(
-                r#","arguments":{{"a":{}{}}}"#,
-                "[".repeat(5000),
-                "]".repeat(5000)
-            ))),
-            -32600,
-        ),
-    ]
-}
-
 #[test]
 fn no_way_round_reaches_the_server() {
     let place = Place::with(&policy());
     let mut client = place.start(&[]);
     client.request(0, "ping", json!({}));
     let before = place.log().len();
-    for (number, (what, line, code)) in ways_round().into_iter().enumerate() {
+    for (number, (what, line, code)) in ways_round::lines().into_iter().enumerate() {
         client.raw(&line);
         client.raw(b"\n");
         // an honest request behind it shows that the line was dealt with, and that the session lives
@@ -332,4 +256,51 @@ fn a_cancelled_call_is_on_record_as_such_and_the_server_hears_of_it() {
     client.close_stdin();
     client.end();
     assert!(found(&client), "{}", client.stderr());
+}
+
+#[test]
+fn pinned_tools_of_a_command_are_judged_by_the_recorded_list_and_then_by_what_its_lists_show() {
+    let place = Place::with(&json!({ "version": "1", "default": "allow" }));
+    place
+        .folder
+        .write("toolgate.yaml", "servers: { raw: { pin: true } }\n");
+    let list = json!({ "tools": [{ "name": "echo" }, { "name": "start_run", "description": "as it was" }] });
+    place.folder.write("list.json", &list.to_string());
+    let (config, list) = (place.path("toolgate.yaml"), place.path("list.json"));
+    let (config, list) = (config.to_str().unwrap(), list.to_str().unwrap());
+    let options = ["--server", "raw", "--config", config];
+
+    let mut unpinned = place.wrap(&options);
+    let unpinned = unpinned.arg("--").args(place.raw_server(false)).output().unwrap();
+    let said = String::from_utf8_lossy(&unpinned.stderr).into_owned();
+    assert!(
+        !unpinned.status.success() && said.contains("toolgate pin raw --config"),
+        "{said}"
+    );
+    assert!(place.log().is_empty(), "the server was not started");
+
+    let mut pin = std::process::Command::new(env!("CARGO_BIN_EXE_toolgate"));
+    pin.env("HOME", place.folder.path());
+    let pinned = pin
+        .args(["pin", "raw", "--config", config, "--tools", list])
+        .output()
+        .unwrap();
+    assert_eq!(
+        pinned.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&pinned.stderr)
+    );
+
+    let mut client = place.start(&options);
+    assert_eq!(
+        client.call(1, "env", json!({}))["error"]["message"],
+        "Unknown tool: env"
+    );
+    assert_eq!(text_of(&client.call(2, "start_run", json!({}))), "start_run ran");
+    assert_eq!(names(&client.request(3, "tools/list", json!({}))), ["echo"]);
+    let refused = client.call(4, "start_run", json!({}));
+    assert_eq!(refused["error"]["message"], "Unknown tool: start_run");
+    assert_eq!((place.ran("start_run"), place.ran("env")), (1, 0));
+    assert_eq!(text_of(&client.call(5, "echo", json!({}))), "echo ran");
 }

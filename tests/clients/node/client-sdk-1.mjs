@@ -1,14 +1,17 @@
 // A real client on `@modelcontextprotocol/sdk` 1.x (sessions). See spec.mjs.
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js';
+import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { McpError } from '@modelcontextprotocol/sdk/types.js';
-import { names, report, requestInit, runCalls, specification } from './spec.mjs';
+import { names, report, requestInit, runCalls, specification, stdioServer } from './spec.mjs';
 
 const spec = specification();
 await report('typescript 1', async () => {
   const Transport = spec.transport === 'sse' ? SSEClientTransport : StreamableHTTPClientTransport;
-  const transport = new Transport(new URL(spec.url), { requestInit: requestInit(spec) });
+  const transport = spec.command
+    ? new StdioClientTransport(stdioServer(spec))
+    : new Transport(new URL(spec.url), { requestInit: requestInit(spec) });
   const client = new Client({ name: 'toolgate-test', version: '1.0.0' });
   await client.connect(transport);
   const tools = spec.list ? await names((params) => client.listTools(params)) : null;

@@ -1,5 +1,6 @@
 // What the two node clients share: the specification they are driven by and the one line of JSON they answer.
-// Specification (first argument): {"url", "transport"?: "sse" (that of 2024-11-05), "token"?, "list": true, "callTimeoutMs": 20000,
+// Specification (first argument): {"url", "transport"?: "sse" (that of 2024-11-05), "token"?,
+//   or "command": [words], "env": {} (stdio), "list": true, "callTimeoutMs": 20000,
 //   "calls": [{"tool", "arguments": {}, "times": 1}]}
 // Answer: {"client", "protocolVersion", "tools": [names], "calls": [{"tool", "kind", "text", "code"?, "meta"?}]}
 // kind: ok | tool_error | protocol_error | transport_error
@@ -10,6 +11,11 @@ export function specification() {
 
 export function requestInit(spec) {
   return spec.token ? { headers: { authorization: `Bearer ${spec.token}` } } : {};
+}
+
+/** The server to start, where the client speaks stdio. */
+export function stdioServer({ command: [command, ...args], env = {} }) {
+  return { command, args, env, stderr: 'inherit' };
 }
 
 function outcome(result) {
