@@ -1,5 +1,6 @@
 //! Wiring: settings → bind → run until shutdown → drain.
 
+mod pins;
 pub mod wrap;
 
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ use crate::admin::{self, Admin};
 use crate::counters::{FileStore, RedisOptions, Store, StoreError};
 use crate::document::{self, Level};
 use crate::grants::{Grants, GrantsFile};
-use crate::policy::{self, Policy};
+use crate::policy::{self, Pins, Policy};
 use crate::proxy::{self, Fallback, Gate, SessionKey, Snapshot, Streams, Upstream};
 use crate::record::{Lines, Metrics, Recorder};
 use crate::settings::{Counters, Files, Secret, Settings};
@@ -34,12 +35,15 @@ pub struct App {
     gate: Arc<Gate>,
     proxy: TcpListener,
     admin: TcpListener,
+    looks: Vec<pins::Looks>,
 }
 
 /// The policies, grants and warnings that the settings' files hold.
 pub struct Loaded {
     pub policies: BTreeMap<String, Arc<Policy>>,
     pub grants: Grants,
+    /// The accepted tools, by server.
+    pub pins: BTreeMap<String, Pins>,
     /// Problems that do not stop the gate, rendered.
     pub warnings: Vec<String>,
 }
@@ -83,6 +87,7 @@ pub fn load_files<'s>(files: &Files, servers: impl Iterator<Item = &'s str>) -> 
             ),
         }
     }
+    let pins = pins::read_all(files, &mut problems);
     if !problems.is_empty() {
         return Err(anyhow!(problems.join("\n")));
     }
@@ -93,6 +98,7 @@ pub fn load_files<'s>(files: &Files, servers: impl Iterator<Item = &'s str>) -> 
     Ok(Loaded {
         policies,
         grants,
+        pins,
         warnings,
     })
 }
@@ -142,6 +148,8 @@ impl App {
                 }
             }
         }
+        let pinned = pins::pinned(loaded.pins, &metrics);
+        let looks = pins::looks(&settings, &pinned, &tls);
         let session_key = SessionKey::default();
         if let Some(key) = settings.front.session_key.clone() {
             session_key.set(key);
@@ -156,11 +164,17 @@ impl App {
             recorder: Recorder::new(metrics, lines),
             session_key,
             legacy: Streams::default(),
+            pins: pinned,
             front: settings.front,
             limits: settings.limits,
             replica: replica_name()?,
         });
-        Ok(Self { gate, proxy, admin })
+        Ok(Self {
+            gate,
+            proxy,
+            admin,
+            looks,
+        })
     }
 
     pub fn proxy_addr(&self) -> std::io::Result<SocketAddr> {
@@ -173,12 +187,18 @@ impl App {
 
     /// Serves until `shutdown` is true, drains, and flushes the record.
     pub async fn run(self, shutdown: watch::Receiver<bool>) {
-        let Self { gate, proxy, admin } = self;
-        let helpers = [
+        let Self {
+            gate,
+            proxy,
+            admin,
+            looks,
+        } = self;
+        let mut helpers = vec![
             tokio::spawn(admin::serve(admin_of(&gate, shutdown.clone()), admin)),
             tokio::spawn(share_session_key(Arc::clone(&gate))),
             tokio::spawn(reap_connections(Arc::clone(&gate))),
         ];
+        helpers.extend(looks.into_iter().map(|looks| tokio::spawn(looks.run())));
         let drain = gate.front.drain;
         let cut = proxy::accept(Arc::clone(&gate), proxy, shutdown, drain).await;
         if cut > 0 {

@@ -34,7 +34,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("demo", ""),
     (
         "app",
-        "admin counters document grants mcp policy proxy record settings",
+        "admin client counters document grants mcp policy proxy record settings",
     ),
     (
         "cli",

@@ -11,11 +11,13 @@ use anyhow::{Context, anyhow};
 use arc_swap::ArcSwap;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
+use super::pins::{self, load_pins};
 use super::{expected_replicas, load_files, replica_name, store, upstream_tls};
 use crate::counters::CallId;
 use crate::grants::{Grant, Grants};
-use crate::policy::Policy;
+use crate::policy::{Pins, Policy};
 use crate::proxy::{
     self, Caller, Fallback, Gate, SessionKey, Signal, Snapshot, Streams, Upstream, exit_code, signal_code,
     wrap_command, wrap_upstream,
@@ -58,12 +60,20 @@ pub struct ServerCommand {
 /// started. Before the server is started everything else was found to be right.
 pub async fn run(wrap: Wrap) -> anyhow::Result<u8> {
     let policies = policies(&wrap)?;
+    let pins = load_pins(&wrap.settings.files)?;
     let lines = match &wrap.record {
         None => Lines::to(std::io::stderr()),
         Some(path) => Lines::to(open_record(path)?),
     };
-    let upstream = upstream(&wrap.settings)?;
-    let gate = gate(wrap.settings, lines.context("the record cannot start")?)?;
+    let asked = wrap.settings.clone();
+    let mut servers = asked.servers.values();
+    let tls = upstream_tls(servers.any(|server| server.upstream.scheme_str() == Some("https")));
+    let upstream = upstream(&asked, &tls)?;
+    let gate = gate(wrap.settings, pins, lines.context("the record cannot start")?)?;
+    let looks: Vec<_> = pins::looks(&asked, &gate.pins, &tls)
+        .into_iter()
+        .map(|looks| tokio::spawn(looks.run()))
+        .collect();
     let metrics = Arc::clone(&gate.recorder.metrics);
     metrics.in_flight(&wrap.server).set(0);
     for policy in &policies {
@@ -82,6 +92,7 @@ pub async fn run(wrap: Wrap) -> anyhow::Result<u8> {
         session: CallId::random()?.to_string(),
     };
     let ended = serve(caller, wrap.far, upstream).await;
+    looks.iter().for_each(JoinHandle::abort);
     gate.recorder.flush().await;
     ended
 }
@@ -117,6 +128,7 @@ fn policies(wrap: &Wrap) -> anyhow::Result<Vec<Arc<Policy>>> {
         settings: PathBuf::from("--policy"),
         policies: named.collect::<BTreeMap<_, _>>(),
         grants: None,
+        pins: BTreeMap::new(),
     };
     if files.policies.len() < wrap.policies.len() {
         return Err(anyhow!(
@@ -136,12 +148,11 @@ fn name_of(path: &Path) -> String {
     name.to_string_lossy().into_owned()
 }
 
-fn upstream(settings: &Settings) -> anyhow::Result<Option<Arc<Upstream>>> {
+fn upstream(settings: &Settings, tls: &Arc<rustls::ClientConfig>) -> anyhow::Result<Option<Arc<Upstream>>> {
     let Some((name, server)) = settings.servers.iter().next() else {
         return Ok(None);
     };
-    let tls = upstream_tls(server.upstream.scheme_str() == Some("https"));
-    let upstream = Upstream::new(name, server, &tls).map_err(|error| anyhow!("--upstream: {error}"))?;
+    let upstream = Upstream::new(name, server, tls).map_err(|error| anyhow!("--upstream: {error}"))?;
     Ok(Some(Arc::new(upstream)))
 }
 
@@ -154,7 +165,7 @@ fn open_record(path: &Path) -> anyhow::Result<std::fs::File> {
         .with_context(|| format!("{}: decision lines cannot be written there", path.display()))
 }
 
-fn gate(settings: Settings, lines: Lines) -> anyhow::Result<Arc<Gate>> {
+fn gate(settings: Settings, pins: BTreeMap<String, Pins>, lines: Lines) -> anyhow::Result<Arc<Gate>> {
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"))?);
     Ok(Arc::new(Gate {
         snapshot: ArcSwap::from_pointee(Snapshot {
@@ -163,6 +174,7 @@ fn gate(settings: Settings, lines: Lines) -> anyhow::Result<Arc<Gate>> {
         }),
         store: store(&settings.counters)?,
         fallback: Fallback::new(expected_replicas(&settings.counters)),
+        pins: pins::pinned(pins, &metrics),
         recorder: Recorder::new(metrics, Some(lines)),
         session_key: SessionKey::default(),
         legacy: Streams::default(),

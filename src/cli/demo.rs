@@ -109,6 +109,7 @@ fn files(driving: &str, yours: &str) -> anyhow::Result<Loaded> {
         (TokenHash::of(token.as_bytes()), Arc::new(grant))
     };
     Ok(Loaded {
+        pins: BTreeMap::new(),
         grants: Grants::new([grant("driver", driving), grant("you", yours)]),
         policies: BTreeMap::from([("demo".to_owned(), policy)]),
         warnings: Vec::new(),

@@ -8,6 +8,7 @@ mod demo;
 mod diff;
 mod explain;
 mod grant;
+mod pin;
 mod replay;
 mod report;
 pub mod schema;
@@ -39,6 +40,7 @@ Examples:
   toolgate diff old.json new.yaml            what two policies decide differently
   toolgate grant new --id ci --server coalesce --policy coalesce-default --append grants.yaml
   toolgate serve --config toolgate.yaml      run the gate
+  toolgate pin coalesce                      accept a server's tools as they are; later: what has changed
   toolgate wrap --policy p.json -- COMMAND   put the gate around a local server
 
 Environment:
@@ -84,6 +86,12 @@ enum Command {
     /// Limits are simulated on the recorded times. What depends on values that are not on record is counted apart.
     #[command(after_help = replay::EXAMPLES)]
     Replay(replay::Args),
+    /// Accept the tools of a server as they are now, and tell what has changed since.
+    ///
+    /// Where the settings say `pin: true` for the server, a tool that is new or changed is hidden and denied until it
+    /// is accepted. Exit code: 0 all as accepted, 1 something differs, 2 unreadable.
+    #[command(after_help = pin::EXAMPLES)]
+    Pin(pin::Args),
     /// Make tokens for grants.
     #[command(subcommand)]
     Grant(grant::Command),
@@ -130,6 +138,7 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
         Command::Diff(args) => diff::run(&args, out),
         Command::Explain(options) => explain::run(&options, out),
         Command::Replay(args) => replay::run(&args, out),
+        Command::Pin(args) => pin::run(&args, out),
         Command::Grant(command) => grant::run(&command, out),
         Command::ExampleServer { listen } => demo::example_server(listen, out),
         Command::Wrap(arguments) => wrap::run(arguments),

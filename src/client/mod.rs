@@ -106,6 +106,14 @@ impl Target {
         Ok(Self { url: uri, headers })
     }
 
+    /// A server of the settings, asked as the gate asks it.
+    pub fn of(server: &Server) -> Self {
+        Self {
+            url: server.upstream.clone(),
+            headers: server.headers.clone(),
+        }
+    }
+
     /// Whether certificates are needed to ask it.
     pub fn is_https(&self) -> bool {
         self.url.scheme_str() == Some("https")
@@ -176,7 +184,8 @@ async fn in_a_session(wire: &Wire) -> Result<Listed, ClientError> {
         "clientInfo": client_info(),
     });
     let reply = wire.request("initialize", &hello, None).await?;
-    let revision = reply.result.get("protocolVersion").and_then(Value::as_str);
+    let result: Value = serde_json::from_str(&reply.result).map_err(|_| ClientError::NotMcp)?;
+    let revision = result.get("protocolVersion").and_then(Value::as_str);
     let session = Session {
         revision: revision.ok_or(ClientError::NotMcp)?.to_owned(),
         id: reply.session,

@@ -8,6 +8,8 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, HeaderName, Method, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::{ANSWER_BYTES, ClientError, Session};
@@ -26,7 +28,8 @@ pub(super) struct Wire {
 
 /// The answer to a request.
 pub(super) struct Reply {
-    pub(super) result: Value,
+    /// JSON, as it was sent.
+    pub(super) result: String,
     /// The session that the server opened with it.
     pub(super) session: Option<HeaderValue>,
 }
@@ -134,7 +137,13 @@ impl Wire {
 }
 
 /// What the server says to the request: `None` where the message is about something else.
-type Said = Option<Result<Value, (i64, String)>>;
+type Said = Option<Result<String, (i64, String)>>;
+
+#[derive(Deserialize)]
+struct Answered<'a> {
+    #[serde(borrow)]
+    result: &'a RawValue,
+}
 
 async fn from_json<B>(body: B, id: u64) -> Result<Said, ClientError>
 where
@@ -186,8 +195,9 @@ where
 fn said(bytes: &[u8], id: u64) -> Said {
     let message: Value = serde_json::from_slice(bytes).ok()?;
     let own = message.get("id").and_then(Value::as_u64) == Some(id);
-    if let Some(result) = message.get("result") {
-        return own.then(|| Ok(result.clone()));
+    if message.get("result").is_some() {
+        let answered: Answered<'_> = serde_json::from_slice(bytes).ok()?;
+        return own.then(|| Ok(answered.result.get().to_owned()));
     }
     let error = message.get("error")?;
     let nobodys = message.get("id").is_none_or(Value::is_null);

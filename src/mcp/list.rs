@@ -55,6 +55,18 @@ pub fn filter_tools(
     modern: bool,
     mut visible: impl FnMut(&str) -> bool,
 ) -> Result<Filtered, Unfilterable> {
+    filter_definitions(message, modern, |name, _| visible(name))
+}
+
+/// The same; `visible` is shown the bytes of the whole entry too.
+///
+/// # Errors
+/// As [`filter_tools`].
+pub fn filter_definitions(
+    message: &[u8],
+    modern: bool,
+    mut visible: impl FnMut(&str, &str) -> bool,
+) -> Result<Filtered, Unfilterable> {
     let text = str::from_utf8(message).map_err(|_| Unfilterable::NotJson)?;
     let mut work = Work {
         text,
@@ -98,7 +110,7 @@ impl<'a> Work<'a> {
     fn response(
         &mut self,
         response: &'a str,
-        visible: &mut impl FnMut(&str) -> bool,
+        visible: &mut impl FnMut(&str, &str) -> bool,
     ) -> Result<(), Unfilterable> {
         let [result] = members(response, ["result"])?;
         let Some(result) = result.once("result")?.filter(|raw| raw.starts_with('{')) else {
@@ -126,14 +138,14 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    fn keep(&mut self, entry: &str, visible: &mut impl FnMut(&str) -> bool) -> bool {
+    fn keep(&mut self, entry: &str, visible: &mut impl FnMut(&str, &str) -> bool) -> bool {
         let Ok([Slot::Once(name)]) = members(entry, ["name"]) else {
             return false;
         };
         let Ok(Text(name)) = serde_json::from_str(name) else {
             return false;
         };
-        let keep = visible(&name);
+        let keep = visible(&name, entry);
         self.names.push(name.into_owned());
         keep
     }

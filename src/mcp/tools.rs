@@ -1,7 +1,9 @@
 //! A server's list of tools, as a client of it reads it: from one answer to `tools/list`, or from a file in which
 //! such a list was recorded.
 
+use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// One tool that a server offers.
 #[derive(Clone, Debug, PartialEq)]
@@ -10,6 +12,8 @@ pub struct Tool {
     pub name: String,
     /// The whole object that describes it.
     pub definition: Value,
+    /// The same as it was sent.
+    pub text: String,
 }
 
 impl Tool {
@@ -46,25 +50,44 @@ impl Page {
     /// Reads the `result` of an answer to `tools/list`.
     ///
     /// # Errors
-    /// Where it holds no list of named tools.
-    pub fn read(result: &Value) -> Result<Self, NotTools> {
-        let list = result
-            .get("tools")
-            .and_then(Value::as_array)
-            .ok_or(NotTools::NoList)?;
-        let tool = |(index, definition): (usize, &Value)| {
+    /// Where it holds no list of named tools, or `tools` twice.
+    pub fn read(result: &str) -> Result<Self, NotTools> {
+        let json = |error: serde_json::Error| NotTools::Json(error.to_string());
+        let value: Value = serde_json::from_str(result).map_err(json)?;
+        if !value.get("tools").is_some_and(Value::is_array) {
+            return Err(NotTools::NoList);
+        }
+        let texts: Texts<'_> = serde_json::from_str(result).map_err(json)?;
+        let tool = |(index, text): (usize, &RawValue)| {
+            let definition: Value = serde_json::from_str(text.get()).map_err(json)?;
             let name = definition.get("name").and_then(Value::as_str);
             Ok(Tool {
                 name: name.ok_or(NotTools::Nameless(index))?.to_owned(),
-                definition: definition.clone(),
+                text: text.get().to_owned(),
+                definition,
             })
         };
-        let next = result.get("nextCursor").and_then(Value::as_str);
+        let next = value.get("nextCursor").and_then(Value::as_str);
+        let tools = texts.tools.into_iter().enumerate().map(tool);
         Ok(Self {
-            tools: list.iter().enumerate().map(tool).collect::<Result<_, _>>()?,
+            tools: tools.collect::<Result<_, _>>()?,
             next: next.map(str::to_owned),
         })
     }
+}
+
+/// The entries of a list as they were sent; numbers are not read.
+#[derive(Deserialize)]
+struct Texts<'a> {
+    #[serde(borrow)]
+    tools: Vec<&'a RawValue>,
+}
+
+/// A whole answer, of which the list is the `result`.
+#[derive(Deserialize)]
+struct Whole<'a> {
+    #[serde(borrow)]
+    result: &'a RawValue,
 }
 
 /// Reads a recorded list: `{"tools": […]}`, or the whole answer that has it as its `result`.
@@ -78,7 +101,13 @@ pub fn recorded(text: &str) -> Result<Vec<Tool>, NotTools> {
         let message = error.get("message").and_then(Value::as_str);
         return Err(NotTools::Refused(message.unwrap_or("no message").to_owned()));
     }
-    let page = Page::read(value.get("result").unwrap_or(&value))?;
+    let page = if value.get("result").is_some() {
+        let whole: Whole<'_> =
+            serde_json::from_str(text).map_err(|error| NotTools::Json(error.to_string()))?;
+        Page::read(whole.result.get())?
+    } else {
+        Page::read(text)?
+    };
     match page.next {
         None => Ok(page.tools),
         Some(_) => Err(NotTools::Partial),

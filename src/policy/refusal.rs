@@ -11,6 +11,7 @@ pub(super) const NO_POLICY: &str = "(no policy)";
 pub(super) const NO_ID: &str = "(no id)";
 pub(super) const HIDDEN: &str = "(hidden)";
 pub(super) const DEFAULT_DENY: &str = "(default deny)";
+const PINNED: &str = "(pinned)";
 
 /// The refusal of a call whose charge the store did not admit.
 ///
@@ -113,6 +114,11 @@ pub(super) fn unknown_tool(tool: &str, rule: &str) -> Denial {
         message: format!("Unknown tool: {tool}"),
         retry_after_ms: None,
     }
+}
+
+/// The refusal of a call on a tool whose definition is not the accepted one: as if it did not exist.
+pub fn not_accepted(tool: &str) -> Denial {
+    unknown_tool(tool, PINNED)
 }
 
 pub(super) fn denied(tool: &str, rule: &str, reason: Option<&str>) -> Denial {

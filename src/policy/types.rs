@@ -174,7 +174,7 @@ pub enum Subject {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
     pub outcome: Outcome,
-    /// JSON Pointer of the rule, or `(no policy)`, `(hidden)`, `(default deny)`.
+    /// JSON Pointer of the rule, or `(no policy)`, `(hidden)`, `(default deny)`, `(pinned)`.
     pub rule: String,
     /// The whole public sentence, e.g. `[POLICY DENIED] start_run: … The call was not executed.`
     pub message: String,

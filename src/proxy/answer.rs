@@ -10,12 +10,13 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use super::body::{GateBody, UpstreamBody};
 use super::headers::{self, SESSION_ID};
 use super::legacy::Endpoint;
+use super::pinned::Pinned;
 use super::respond;
 use super::stream::FilteredStream;
 use super::{Gate, Upstream};
 use crate::grants::Grant;
 use crate::mcp::envelope::{Envelope, Kind};
-use crate::mcp::list::{Unfilterable, filter_tools};
+use crate::mcp::list::{Unfilterable, filter_definitions};
 use crate::policy;
 
 /// What the way back needs to know of the request.
@@ -161,7 +162,8 @@ async fn filtered(
     Ok(GateBody::whole(edited.unwrap_or(whole)))
 }
 
-/// One message through the list filter; `None`: pass it on as it came. Names are learnt for metrics.
+/// One message through the list filter; `None`: pass it on as it came. Names are learnt for metrics, and
+/// definitions where they are pinned.
 pub fn filter(
     grant: &Grant,
     gate: &Gate,
@@ -169,7 +171,14 @@ pub fn filter(
     modern: bool,
     message: &[u8],
 ) -> Result<Option<Bytes>, Unfilterable> {
-    let filtered = filter_tools(message, modern, |tool| policy::visible(&grant.policies, tool))?;
+    let mut look = gate.pinned(server).map(Pinned::look);
+    let filtered = filter_definitions(message, modern, |tool, entry| {
+        let accepted = look.as_mut().is_none_or(|look| look.accepts(tool, entry));
+        accepted && policy::visible(&grant.policies, tool)
+    })?;
+    if let Some(look) = look {
+        look.end(message);
+    }
     gate.recorder
         .metrics
         .tools()

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::pinned::Pinned;
 use crate::grants::Grant;
 use crate::mcp::envelope::{Envelope, Kind, ToolCall, Unreadable};
 use crate::policy::{self, Call, Caller, Charge, Denial, Outcome, Plan, Recorded};
@@ -15,6 +16,8 @@ pub struct Exchange<'m> {
     pub message: &'m Envelope<'m>,
     /// Revision 2026-07-28 or later.
     pub modern: bool,
+    /// What the server's tools may be, where that is pinned.
+    pub pins: Option<&'m Pinned>,
 }
 
 /// How a refusal is told.
@@ -65,7 +68,7 @@ impl<'m> From<Judged<'m>> for Judgement<'m> {
     }
 }
 
-/// Decides. No I/O, no clock: the same message, grant and policies give the same decision.
+/// Decides. No I/O, no clock: the same message, grant, policies and pins give the same decision.
 pub fn judge<'m>(exchange: &Exchange<'m>) -> Judgement<'m> {
     match exchange.message.tool_call() {
         Err(unreadable) => return Judged::Unreadable(unreadable).into(),
@@ -111,7 +114,12 @@ fn judge_call<'m>(exchange: &Exchange<'m>, call: &ToolCall<'m>) -> Judgement<'m>
         arguments: call.arguments,
     };
     let decision = policy::plan_tool(&exchange.grant.policies, &caller, &asked);
-    let judged = match decision.plan {
+    // before what the policy says: a refusal of its would show that the tool exists
+    let plan = match exchange.pins {
+        Some(pins) if pins.refuses(tool) => Plan::Refuse(policy::not_accepted(tool)),
+        _ => decision.plan,
+    };
+    let judged = match plan {
         Plan::Admit(charges) => Judged::Call { tool, charges },
         Plan::Refuse(denial) => {
             let form = form_of(&denial, call.task);

@@ -228,6 +228,7 @@ impl Known<'_> {
             session: self.session_name(),
             modern: message.is_modern(version),
             message: &message,
+            pins: self.gate.pinned(&self.upstream.name),
         };
         self.decide(&exchange, &body, started).await
     }

@@ -15,6 +15,7 @@ mod headers;
 mod held;
 mod ledger;
 mod legacy;
+mod pinned;
 mod ratelimit;
 mod respond;
 mod route;
@@ -30,6 +31,7 @@ mod written;
 pub use accept::{Shutdown, accept};
 pub use fallback::Fallback;
 pub use legacy::Streams;
+pub use pinned::Pinned;
 pub use session::SessionKey;
 pub use stdio::{Caller, ServerCommand, Signal, exit_code, signal_code, wrap_command, wrap_upstream};
 pub use upstream::Upstream;
@@ -58,8 +60,17 @@ pub struct Gate {
     pub recorder: Recorder,
     pub session_key: SessionKey,
     pub legacy: Streams,
+    /// By server, those with `pin: true`.
+    pub pins: BTreeMap<String, Arc<Pinned>>,
     pub front: Front,
     pub limits: Limits,
     /// Names this process in records.
     pub replica: String,
+}
+
+impl Gate {
+    /// What the server's tools may be, where that is pinned.
+    fn pinned(&self, server: &str) -> Option<&Pinned> {
+        self.pins.get(server).map(Arc::as_ref)
+    }
 }

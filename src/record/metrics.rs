@@ -10,6 +10,7 @@ use prometheus::{
 };
 
 use super::DecisionRecord;
+use super::pins::PinMetrics;
 
 /// Tool label of a name that neither a policy nor the server's own list knows.
 const OTHER: &str = "_other";
@@ -30,6 +31,7 @@ pub struct Metrics {
     in_flight: IntGaugeVec,
     open_connections: IntGauge,
     judge_seconds: Histogram,
+    pins: PinMetrics,
     tools: ToolNames,
 }
 
@@ -42,7 +44,7 @@ const UPSTREAM_BUCKETS: [f64; 14] = [
 const JUDGE_BUCKETS: [f64; 11] = [5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.05, 0.1, 0.5];
 
 /// Registers a metric under its name and help.
-fn counter(
+pub(super) fn counter(
     registry: &Registry,
     name: &str,
     help: &str,
@@ -53,7 +55,12 @@ fn counter(
     Ok(metric)
 }
 
-fn gauge(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
+pub(super) fn gauge(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> prometheus::Result<IntGaugeVec> {
     let metric = IntGaugeVec::new(Opts::new(name, help), labels)?;
     registry.register(Box::new(metric.clone()))?;
     Ok(metric)
@@ -126,6 +133,7 @@ impl Metrics {
                 &[],
             )?
             .with_label_values::<&str>(&[]),
+            pins: PinMetrics::new(r)?,
             store_seconds: histogram(r, store, &STORE_BUCKETS, &["operation"])?,
             upstream_seconds: histogram(r, upstream, &UPSTREAM_BUCKETS, &["server"])?,
             judge_seconds: histogram(r, judge, &JUDGE_BUCKETS, &[])?.with_label_values::<&str>(&[]),
@@ -190,6 +198,10 @@ impl Metrics {
     /// The gauge of a server's requests in flight.
     pub fn in_flight(&self, server: &str) -> IntGauge {
         self.in_flight.with_label_values(&[server])
+    }
+
+    pub const fn pins(&self) -> &PinMetrics {
+        &self.pins
     }
 
     pub const fn open_connections(&self) -> &IntGauge {

@@ -4,6 +4,7 @@ mod decision;
 mod lines;
 mod metrics;
 mod pending;
+mod pins;
 mod sample;
 
 pub use decision::{
@@ -13,6 +14,7 @@ pub use decision::{
 pub use lines::Lines;
 pub use metrics::{Metrics, StoreTimer, ToolNames};
 pub use pending::Pending;
+pub use pins::PinMetrics;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,10 +1,11 @@
 //! `toolgate.yaml` as written: every key optional, unknown keys refused.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer};
 
+use super::pins_file;
 use super::secret::SecretSource;
 
 #[derive(Debug, Default, Deserialize)]
@@ -28,6 +29,16 @@ pub(super) struct SettingsFile {
     #[serde(default)]
     pub(super) policies: BTreeMap<String, PathBuf>,
     pub(super) grants: Option<PathBuf>,
+}
+
+impl SettingsFile {
+    /// Where the pins of each pinned server are; `path` is that of the settings.
+    pub(super) fn pins(&self, path: &Path) -> BTreeMap<String, PathBuf> {
+        let pinned = self.servers.iter().filter(|(_, server)| server.pin);
+        pinned
+            .map(|(name, _)| (name.clone(), pins_file(path, name)))
+            .collect()
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -64,6 +75,8 @@ pub(super) struct ServerFile {
     pub(super) connect_timeout_ms: Option<u64>,
     pub(super) response_timeout_ms: Option<u64>,
     pub(super) idle_timeout_ms: Option<u64>,
+    #[serde(default)]
+    pub(super) pin: bool,
 }
 
 /// A list, or (from the environment) its items with commas between them.

@@ -172,6 +172,7 @@ impl Check<'_> {
                 settings: self.path.to_owned(),
                 policies,
                 grants: written.grants.as_ref().map(|path| self.base.join(path)),
+                pins: written.pins(self.path),
             },
         }
     }

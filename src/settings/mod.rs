@@ -13,7 +13,7 @@ pub use wrap::{Wrapped, for_wrap, for_wrap_with};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Where counters live.
@@ -92,4 +92,12 @@ pub struct Files {
     pub settings: PathBuf,
     pub policies: BTreeMap<String, PathBuf>,
     pub grants: Option<PathBuf>,
+    /// By server, the accepted definitions of its tools; of those with `pin: true`.
+    pub pins: BTreeMap<String, PathBuf>,
+}
+
+/// Where a server's pins are, beside the settings.
+pub fn pins_file(settings: &Path, server: &str) -> PathBuf {
+    let folder = settings.parent().map_or_else(PathBuf::new, Path::to_path_buf);
+    folder.join("pins").join(format!("{server}.json"))
 }

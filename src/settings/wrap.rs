@@ -51,12 +51,16 @@ pub fn for_wrap_with(
     if !is_server_name(wrapped.server) {
         check.problem("--server", "use letters, digits, `.`, `-` and `_`");
     }
+    let mut pins = written.pins(path);
+    pins.retain(|name, _| name == wrapped.server);
     let own = wrapped.upstream.map(|url| {
         let server = check.wrapped_server(&mut written, wrapped, url);
         (wrapped.server.to_owned(), server)
     });
     written.servers = own.into_iter().collect();
-    check.settings_of(&written)
+    let mut settings = check.settings_of(&written)?;
+    settings.files.pins = pins;
+    Ok(settings)
 }
 
 impl Check<'_> {

@@ -114,6 +114,14 @@ impl Setup {
         self
     }
 
+    /// With `pin: true` for the servers that are there.
+    pub fn pinned(mut self) -> Self {
+        for server in self.servers.values_mut() {
+            server["pin"] = json!(true);
+        }
+        self
+    }
+
     /// Writes the files (JSON is YAML) and returns their folder.
     pub fn write(&self) -> Folder {
         let folder = Folder::new("gate");
@@ -145,7 +153,11 @@ impl Setup {
 
     /// Starts one replica and waits until it listens.
     pub fn start(&self) -> Gate {
-        let folder = self.write();
+        Self::start_in(self.write())
+    }
+
+    /// The same, on files that were written before.
+    pub fn start_in(folder: Folder) -> Gate {
         let mut command = Command::new(env!("CARGO_BIN_EXE_toolgate"));
         // Nothing of the machine's own environment may steer the gate.
         command
@@ -159,7 +171,7 @@ impl Setup {
             proxy: address("proxy"),
             admin: address("admin"),
             child,
-            _folder: folder,
+            folder,
         }
     }
 
@@ -172,7 +184,7 @@ impl Setup {
 /// One running replica.
 pub struct Gate {
     child: Child,
-    _folder: Folder,
+    pub folder: Folder,
     /// `127.0.0.1:PORT` of the proxy.
     pub proxy: String,
     /// `127.0.0.1:PORT` of the admin listener.

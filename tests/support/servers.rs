@@ -175,6 +175,12 @@ impl Fixture {
         );
     }
 
+    /// Sessions and requests from now on show the tool with this description, one word.
+    pub async fn describe(&self, tool: &str, word: &str) {
+        let path = format!("/describe?name={tool}&text={word}");
+        assert_eq!(self.control("POST", &path).await.0, 200);
+    }
+
     /// Sends `notifications/tools/list_changed` to every open session or listener.
     pub async fn notify(&self) {
         assert_eq!(self.control("POST", "/notify").await.0, 200);

@@ -29,6 +29,8 @@ pub struct Setup {
     /// A second server `t`, and a grant for it.
     pub second: Option<SocketAddr>,
     pub env: BTreeMap<String, String>,
+    /// The pins of the server `s`, as their file's text.
+    pub pins: Option<String>,
 }
 
 impl Default for Setup {
@@ -39,6 +41,7 @@ impl Default for Setup {
             server: String::new(),
             second: None,
             env: BTreeMap::new(),
+            pins: None,
         }
     }
 }
@@ -97,7 +100,7 @@ pub struct Gate {
     pub sink: Sink,
     stop: watch::Sender<bool>,
     run: Option<JoinHandle<()>>,
-    folder: PathBuf,
+    pub folder: PathBuf,
 }
 
 impl Drop for Gate {
@@ -204,6 +207,10 @@ fn write_files(setup: &Setup, upstream: SocketAddr) -> PathBuf {
     grants += &grant("bare", BARE, "server: s");
     if setup.second.is_some() {
         grants += &grant("elsewhere", ELSEWHERE, "server: t, policy: p");
+    }
+    if let Some(pins) = &setup.pins {
+        std::fs::create_dir_all(folder.join("pins")).unwrap();
+        std::fs::write(folder.join("pins/s.json"), pins).unwrap();
     }
     for (file, text) in [
         ("toolgate.yaml", &yaml),

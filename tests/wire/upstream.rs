@@ -83,6 +83,8 @@ struct State {
     seen: Mutex<Vec<Seen>>,
     script: Mutex<VecDeque<Reply>>,
     always: Mutex<Option<Reply>>,
+    /// The `tools` that every `tools/list` is answered with.
+    tools: Mutex<Option<String>>,
     accepted: AtomicUsize,
     /// Connections that the peer ended while an answer was awaited or being written.
     aborted: AtomicUsize,
@@ -165,6 +167,11 @@ impl Upstream {
         *self.state.always.lock().unwrap() = Some(reply);
     }
 
+    /// Answers each `tools/list` with these entries, whoever asks, and takes nothing from the script for it.
+    pub fn lists(&self, tools: &str) {
+        *self.state.tools.lock().unwrap() = Some(tools.to_owned());
+    }
+
     /// How the next request that has no reply yet is answered.
     pub fn next(&self, reply: Reply) {
         self.state.script.lock().unwrap().push_back(reply);
@@ -233,11 +240,11 @@ async fn serve(mut stream: TcpStream, state: &State, mut hung_up: watch::Receive
         let Some(seen) = seen else { return };
         let answer = own_answer(&seen);
         let reply = {
+            let list = list_answer(&seen, state.tools.lock().unwrap().as_deref());
             let mut script = state.script.lock().unwrap();
             let always = state.always.lock().unwrap().clone();
             state.seen.lock().unwrap().push(seen);
-            script
-                .pop_front()
+            list.or_else(|| script.pop_front())
                 .or(always)
                 .unwrap_or_else(|| vec![Step::Answer])
         };
@@ -325,6 +332,13 @@ fn id_of(body: &[u8]) -> Option<String> {
     }
     let message: Message<'_> = serde_json::from_slice(body).ok()?;
     message.id.map(|id| id.get().to_owned())
+}
+
+fn list_answer(seen: &Seen, tools: Option<&str>) -> Option<Reply> {
+    find(&seen.body, b"\"tools/list\"")?;
+    let (id, tools) = (id_of(&seen.body)?, tools?);
+    let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"tools":[{tools}]}}}}"#);
+    Some(vec![Step::Send(json(&body))])
 }
 
 fn own_answer(seen: &Seen) -> Vec<u8> {

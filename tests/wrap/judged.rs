@@ -257,3 +257,50 @@ fn a_cancelled_call_is_on_record_as_such_and_the_server_hears_of_it() {
     client.end();
     assert!(found(&client), "{}", client.stderr());
 }
+
+#[test]
+fn pinned_tools_of_a_command_are_judged_by_the_recorded_list_and_then_by_what_its_lists_show() {
+    let place = Place::with(&json!({ "version": "1", "default": "allow" }));
+    place
+        .folder
+        .write("toolgate.yaml", "servers: { raw: { pin: true } }\n");
+    let list = json!({ "tools": [{ "name": "echo" }, { "name": "start_run", "description": "as it was" }] });
+    place.folder.write("list.json", &list.to_string());
+    let (config, list) = (place.path("toolgate.yaml"), place.path("list.json"));
+    let (config, list) = (config.to_str().unwrap(), list.to_str().unwrap());
+    let options = ["--server", "raw", "--config", config];
+
+    let mut unpinned = place.wrap(&options);
+    let unpinned = unpinned.arg("--").args(place.raw_server(false)).output().unwrap();
+    let said = String::from_utf8_lossy(&unpinned.stderr).into_owned();
+    assert!(
+        !unpinned.status.success() && said.contains("toolgate pin raw --config"),
+        "{said}"
+    );
+    assert!(place.log().is_empty(), "the server was not started");
+
+    let mut pin = std::process::Command::new(env!("CARGO_BIN_EXE_toolgate"));
+    pin.env("HOME", place.folder.path());
+    let pinned = pin
+        .args(["pin", "raw", "--config", config, "--tools", list])
+        .output()
+        .unwrap();
+    assert_eq!(
+        pinned.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&pinned.stderr)
+    );
+
+    let mut client = place.start(&options);
+    assert_eq!(
+        client.call(1, "env", json!({}))["error"]["message"],
+        "Unknown tool: env"
+    );
+    assert_eq!(text_of(&client.call(2, "start_run", json!({}))), "start_run ran");
+    assert_eq!(names(&client.request(3, "tools/list", json!({}))), ["echo"]);
+    let refused = client.call(4, "start_run", json!({}));
+    assert_eq!(refused["error"]["message"], "Unknown tool: start_run");
+    assert_eq!((place.ran("start_run"), place.ran("env")), (1, 0));
+    assert_eq!(text_of(&client.call(5, "echo", json!({}))), "echo ran");
+}

@@ -164,6 +164,7 @@ impl Client {
             session: Some(&self.caller.session),
             modern: envelope.is_modern(None),
             message: &envelope,
+            pins: self.caller.gate.pinned(&self.caller.server),
         };
         let weighed = match weigh(&exchange, self.ledger(call, method_of(&exchange))) {
             Ok(weighed) => weighed,
