@@ -21,8 +21,7 @@ use regex::Regex;
 use serde_json::{Value, json};
 use support::child::Child;
 use support::gate::{Folder, Gate, Setup};
-use support::servers::{bare_node, node};
-use support::wait::PATIENCE;
+use support::servers::{Conformance, bare_node};
 
 const TOKEN: &str = "tg_conformance";
 const SUITE: &str = "node_modules/@modelcontextprotocol/conformance/dist/index.js";
@@ -30,22 +29,7 @@ const HEADER_MISMATCH: i64 = -32020;
 /// A whole suite takes 5 s on an idle machine.
 const RUN: Duration = Duration::from_secs(85);
 
-/// The fixture, both eras at one URL.
-struct Server {
-    _child: Child,
-    url: String,
-}
-
-impl Server {
-    fn start() -> Self {
-        let child = Child::start("conformance server", &mut node("conformance-server.mjs"));
-        let ready = child.wait_event("listening", PATIENCE);
-        let url = ready["mcp"].as_str().unwrap().to_owned();
-        Self { _child: child, url }
-    }
-}
-
-fn gate(server: &Server, policy: Value) -> Gate {
+fn gate(server: &Conformance, policy: Value) -> Gate {
     Setup::new()
         .server("fixture", &server.url)
         .policy("p", policy)
@@ -206,7 +190,7 @@ fn lines(checks: &[Check]) -> String {
 
 fn directly(revision: &str) -> Vec<Check> {
     run(
-        &Server::start().url,
+        &Conformance::start().url,
         &["--suite", "all", "--spec-version", revision],
     )
 }
@@ -220,7 +204,7 @@ fn same_through_the_gate(revision: &str, requests: usize) {
         baseline,
         "the fixture alone answers otherwise than it did; if that is right, run `make conformance-bless`"
     );
-    let server = Server::start();
+    let server = Conformance::start();
     let gate = gate(&server, json!({ "version": "1", "default": "allow" }));
     let through = run(
         &gate.url("fixture"),
@@ -248,7 +232,7 @@ fn the_suite_for_2026_07_28_says_the_same_through_the_gate() {
 
 #[test]
 fn a_gate_that_takes_something_away_is_seen_in_the_check_that_needs_it() {
-    let server = Server::start();
+    let server = Conformance::start();
     let gate = gate(
         &server,
         json!({ "version": "1", "default": "allow", "hide": ["test_image_content"] }),

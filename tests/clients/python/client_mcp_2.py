@@ -2,21 +2,24 @@
 
 import anyio
 import httpx2
+import mcp_types as types
 from mcp import Client, MCPError
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
-from spec import headers, names, report, run_calls, specification
+from spec import callbacks, headers, names, report, run_calls, specification
 
 spec = specification()
 
 
 async def work():
+    asked = []
+    answers = callbacks(types, asked) if spec["asked"] else {}
     async with httpx2.AsyncClient(headers=headers(spec), timeout=httpx2.Timeout(30)) as http:
         if spec.get("transport") == "sse":
             transport = sse_client(spec["url"], headers=headers(spec))
         else:
             transport = streamable_http_client(spec["url"], http_client=http)
-        async with Client(transport, read_timeout_seconds=spec["callTimeoutMs"] / 1000) as client:
+        async with Client(transport, read_timeout_seconds=spec["callTimeoutMs"] / 1000, **answers) as client:
 
             async def page(cursor):
                 listed = await client.list_tools(cursor=cursor)
@@ -26,7 +29,7 @@ async def work():
             calls = await run_calls(
                 spec, client.call_tool, MCPError, lambda result: result.is_error, lambda error: (error.code, error.data)
             )
-            return {"protocolVersion": client.protocol_version, "session": None, "tools": tools, "calls": calls}
+            return {"protocolVersion": client.protocol_version, "session": None, "tools": tools, "asked": asked, "calls": calls}
 
 
 report("python 2", anyio.run, work)
