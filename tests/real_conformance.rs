@@ -26,6 +26,8 @@ use support::servers::{Conformance, bare_node};
 const TOKEN: &str = "tg_conformance";
 const SUITE: &str = "node_modules/@modelcontextprotocol/conformance/dist/index.js";
 const HEADER_MISMATCH: i64 = -32020;
+/// One that waits in vain is a check that fails, so that all that differ are told. The longest takes 3 s.
+const SCENARIO_MS: &str = "10000";
 /// A whole suite takes 5 s on an idle machine.
 const RUN: Duration = Duration::from_secs(85);
 
@@ -61,7 +63,7 @@ fn run(url: &str, which: &[&str]) -> Vec<Check> {
             url,
         ])
         .args(which)
-        .arg("--output-dir")
+        .args(["--timeout", SCENARIO_MS, "--output-dir"])
         .arg(results.path());
     let mut child = Child::start("the conformance suite", &mut command);
     child.wait_end(RUN);
