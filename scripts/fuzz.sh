@@ -50,16 +50,17 @@ for target in $TARGETS; do
   python3 fuzz/corpus.py unpack "$target" "$work"
   length=$(python3 fuzz/corpus.py max-len "$target")
   case $target in
-    policy_document) words=policies ;;
-    sse) words=streams ;;
-    *) words=messages ;;
+    policy_document) words=policies counters=0 ;;
+    sse) words=streams counters=1 ;;
+    *) words=messages counters=0 ;;
   esac
   nice -n 15 "$binary" "$work" "-dict=fuzz/dictionaries/$words.dict" "-max_total_time=$((MINUTES * 60))" "-max_len=$length" \
     -timeout=5 -rss_limit_mb=2048 -artifact_prefix="fuzz/artifacts/$target-" -print_final_stats=1 2>"$log" ||
     fail "$target broke: read $log; run \`$binary fuzz/artifacts/$target-…\` for the input alone"
   mkdir -p "$work.min"
-  # By edges alone: how often each was passed would keep ten times as much, and git has to carry it.
-  nice -n 15 "$binary" -merge=1 -use_counters=0 "-max_len=$length" "$work.min" "$work" 2>"$log.merge"
+  # By edges alone: how often each was passed would keep ten times as much, and git has to carry it. Streams are
+  # small, and a loop over lines has few edges.
+  nice -n 15 "$binary" -merge=1 "-use_counters=$counters" "-max_len=$length" "$work.min" "$work" 2>"$log.merge"
   kept=$(python3 fuzz/corpus.py pack "$target" "$work.min")
   echo "$kept"
   inputs=$(awk '/number_of_executed_units/ { print $2 }' "$log")

@@ -87,7 +87,7 @@ fn read(results: &Path) -> Vec<Check> {
     let mut checks = Vec::new();
     for folder in folders {
         let folder_name = folder.file_name().unwrap().to_str().unwrap();
-        let scenario = volatile.scenario(folder_name);
+        let scenario = Volatile::scenario(folder_name);
         let text = std::fs::read_to_string(folder.join("checks.json")).unwrap();
         let found: Vec<Value> = serde_json::from_str(&text).unwrap();
         checks.extend(found.iter().map(|check| volatile.check(&scenario, check)));
@@ -122,9 +122,9 @@ impl Volatile {
     }
 
     /// `server-ping-2026-11-22T22-29-22-483Z`
-    fn scenario(&self, folder: &str) -> String {
-        let name = folder.strip_prefix("server-").unwrap_or(folder);
-        name[..name.len() - "-2026-11-22T22-29-22-483Z".len()].to_owned()
+    fn scenario(folder: &str) -> String {
+        let name = Regex::new(r"^server-(.+)-\d{4}-\d\d-\d\dT[\d-]+Z$").unwrap();
+        name.replace(folder, "$1").into_owned()
     }
 
     fn check(&self, scenario: &str, check: &Value) -> Check {

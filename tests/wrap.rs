@@ -1,8 +1,17 @@
 //! `toolgate wrap` around a server that behaves as the test wants: what is judged, what passes, how it ends.
-#![cfg(test)]
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "in a test and its helpers a failed unwrap is a failed test"
+)]
 
 mod support;
 
+#[path = "wrap/at_once.rs"]
+mod at_once;
 #[path = "wrap/counters.rs"]
 mod counters;
 #[path = "wrap/ends.rs"]

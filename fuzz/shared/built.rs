@@ -118,6 +118,10 @@ fn rules(dice: &mut Dice<'_>) -> Value {
     for _ in 0..dice.up_to(2) {
         push(&mut rules["limits"], limit(dice));
     }
+    if dice.rarely(5) {
+        let scope = dice.one_of(&["grant", "session", "server", "global"]);
+        rules["concurrency"] = json!({"counter": "c", "max": 1 + dice.up_to(3), "scope": scope});
+    }
     rules
 }
 

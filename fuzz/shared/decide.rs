@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use toolgate::document::parse;
 use toolgate::policy::{
-    Call, Caller, Charge, Claims, Decision, Outcome, Plan, Policy, load, plan_tool, visible,
+    Call, Caller, Charge, Claims, Decision, Denial, Outcome, Plan, Policy, explain_tool, load, place_of,
+    plan_tool, visible,
 };
 
 use super::built::{NAMES, block, object, policy};
@@ -38,6 +40,7 @@ pub fn run(data: &[u8]) {
     let policies = [before];
     let decision = scene.decide(&policies);
     scene.promises(&policies, &decision);
+    scene.is_explained(&written, &policies, &decision);
     scene.in_other_bytes(&policies, &decision);
     scene.shadow_never_refuses(&written, &policies, &decision);
     scene.a_denial_more(&mut dice, &written, &policies, &decision);
@@ -80,6 +83,23 @@ impl Scene<'_> {
             self.decide(&[]).denial().is_some(),
             "a grant without policies is admitted"
         );
+    }
+
+    /// The explanation tells the same decision, and names rules that stand in the policy.
+    fn is_explained(&self, written: &Value, policies: &[Arc<Policy>], decision: &Decision) {
+        let explained = explain_tool(policies, &self.caller, &self.call);
+        assert_eq!(
+            format!("{:?}", explained.decision),
+            format!("{decision:?}"),
+            "explained is another decision"
+        );
+        assert_eq!(explained.bit().is_some(), decision.denial().is_some());
+        let document = parse("p.json", &written.to_string()).expect("it was sealed");
+        for step in &explained.steps {
+            let place = place_of(&document.root, &step.pointer);
+            let found = place != document.root.place || step.pointer.is_empty();
+            assert!(found, "no rule stands at {}", step.pointer);
+        }
     }
 
     /// Escapes, blanks and the order of members change no decision.
@@ -167,9 +187,15 @@ fn no_wider(before: &Decision, after: &Decision) {
     }
 }
 
-/// All that a caller and the store are told. Recorded values keep the bytes that were sent.
+/// What is decided, and by which rules. Where several things are wrong with the arguments, the sentence names the first
+/// that stands there; recorded values keep the bytes that were sent.
 fn told(decision: &Decision) -> String {
-    format!("{:?} {:?}", decision.plan, decision.shadow)
+    let rule = |denial: &Denial| format!("{:?} {}", denial.outcome, denial.rule);
+    let shadow: Vec<String> = decision.shadow.iter().map(rule).collect();
+    match &decision.plan {
+        Plan::Refuse(denial) => format!("{} {shadow:?}", rule(denial)),
+        Plan::Admit(charges) => format!("{charges:?} {shadow:?}"),
+    }
 }
 
 fn charges(decision: &Decision) -> &[Charge] {

@@ -95,8 +95,13 @@ fn what_is_visible_stays(choice: u8, message: &str, passed: &str, modern: bool) 
         return;
     };
     let after = reading::read(passed).expect("a filtered message is JSON");
+    // A key that is no text (a lone surrogate) leaves an entry's name in doubt, and the entry goes.
+    let readable = |tool: &Reading| match tool {
+        Reading::Object(members) => members.iter().all(|(key, _)| String::from_utf16(key).is_ok()),
+        _ => false,
+    };
     let shown = |tool: &&Reading| match members(tool, "name").as_slice() {
-        [Reading::Text(name)] if tool.last("name").is_some() => {
+        [Reading::Text(name)] if readable(tool) && tool.last("name").is_some() => {
             seen(choice, name) && String::from_utf16(name).is_ok()
         }
         _ => false,

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use toolgate::document::{Level, Problem, parse, render};
-use toolgate::policy::{Call, Caller, Claims, Outcome, Plan, Policy, load, plan_method, plan_tool, visible};
+use toolgate::policy::{
+    Call, Caller, Claims, Outcome, Plan, Policy, diff, load, plan_method, plan_tool, visible,
+};
 
 const TOOLS: [&str; 8] = [
     "start_run",
@@ -98,6 +100,10 @@ fn decide(policy: &Arc<Policy>) -> Vec<String> {
         claims: claims.as_ref(),
     };
     let policies = [Arc::clone(policy)];
+    assert!(
+        diff(policy, policy, &TOOLS).is_empty(),
+        "a policy differs from itself"
+    );
     let mut decided = Vec::new();
     for tool in TOOLS {
         let shown = visible(&policies, tool);

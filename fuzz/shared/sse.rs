@@ -20,6 +20,9 @@ pub fn run(data: &[u8]) {
     boundaries(stream, &sizes);
 }
 
+/// Events and places that are tried one by one: more would make an input of many short events slow.
+const ENOUGH: usize = 12;
+
 /// Chunk sizes, over and over.
 fn sizes(cut: u8) -> [usize; 2] {
     [usize::from(cut & 15) + 1, usize::from(cut >> 4) + 1]
@@ -149,7 +152,7 @@ fn with_other_data(events: &[RawEvent], data: &[u8]) {
         expected.push(b'\n');
     }
     assert_eq!(reference(&frame(data)), [(b"message".to_vec(), expected.clone())]);
-    for (index, event) in events.iter().enumerate() {
+    for (index, event) in events.iter().enumerate().take(ENOUGH) {
         if !event.has_data() || !event.is_complete() {
             continue;
         }
@@ -167,13 +170,15 @@ fn with_other_data(events: &[RawEvent], data: &[u8]) {
 
 fn boundaries(stream: &[u8], sizes: &[usize]) {
     let mut boundary = Boundary::default();
-    let mut seen = 0;
+    let (mut seen, mut looked) = (0, 0);
     for chunk in chunks(stream, sizes) {
-        if let Some(place) = boundary.push(chunk) {
+        let place = boundary.push(chunk);
+        if let Some(place) = place.filter(|_| looked < ENOUGH) {
+            looked += 1;
             undisturbed(stream, seen + place);
         }
         seen += chunk.len();
-        if boundary.between_events() {
+        if boundary.between_events() && looked < ENOUGH {
             undisturbed(stream, seen);
         }
     }

@@ -12,12 +12,13 @@ use arc_swap::ArcSwap;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::{expected_replicas, load_files, replica_name, store};
+use super::{expected_replicas, load_files, replica_name, store, upstream_tls};
 use crate::counters::CallId;
 use crate::grants::{Grant, Grants};
 use crate::policy::Policy;
 use crate::proxy::{
-    Caller, Fallback, Gate, ServerCommand, SessionKey, Signal, Snapshot, Streams, exit_code, wrap_command,
+    self, Caller, Fallback, Gate, SessionKey, Signal, Snapshot, Streams, Upstream, exit_code, signal_code,
+    wrap_command, wrap_upstream,
 };
 use crate::record::{Lines, Metrics, Recorder};
 use crate::settings::{Files, Settings};
@@ -32,6 +33,18 @@ pub struct Wrap {
     pub policies: Vec<PathBuf>,
     /// Where decision lines go; `None`: stderr.
     pub record: Option<PathBuf>,
+    pub far: Far,
+}
+
+/// What is behind the gate.
+pub enum Far {
+    Command(ServerCommand),
+    /// The one server of the settings.
+    Upstream,
+}
+
+/// What to start.
+pub struct ServerCommand {
     pub program: OsString,
     pub arguments: Vec<OsString>,
     /// All of the child's environment.
@@ -49,6 +62,7 @@ pub async fn run(wrap: Wrap) -> anyhow::Result<u8> {
         None => Lines::to(std::io::stderr()),
         Some(path) => Lines::to(open_record(path)?),
     };
+    let upstream = upstream(&wrap.settings)?;
     let gate = gate(wrap.settings, lines.context("the record cannot start")?)?;
     let metrics = Arc::clone(&gate.recorder.metrics);
     metrics.in_flight(&wrap.server).set(0);
@@ -67,19 +81,34 @@ pub async fn run(wrap: Wrap) -> anyhow::Result<u8> {
         server: wrap.server,
         session: CallId::random()?.to_string(),
     };
-    let command = ServerCommand {
-        program: wrap.program,
-        arguments: wrap.arguments,
-        environment: wrap.environment,
-    };
-    let signals = signals()?;
-    let ended = wrap_command(caller, &command, tokio::io::stdin(), tokio::io::stdout(), signals);
-    let ended = ended.await.with_context(|| {
-        let program = command.program.display();
-        format!("`{program}` cannot be started: look whether it is on PATH and may be executed")
-    });
+    let ended = serve(caller, wrap.far, upstream).await;
     gate.recorder.flush().await;
-    Ok(exit_code(ended?))
+    ended
+}
+
+async fn serve(caller: Caller, far: Far, upstream: Option<Arc<Upstream>>) -> anyhow::Result<u8> {
+    let signals = signals()?;
+    let (input, output) = (tokio::io::stdin(), tokio::io::stdout());
+    match (far, upstream) {
+        (Far::Command(command), _) => {
+            let command = proxy::ServerCommand {
+                program: command.program,
+                arguments: command.arguments,
+                environment: command.environment,
+            };
+            let ended = wrap_command(caller, &command, input, output, signals).await;
+            let status = ended.with_context(|| {
+                let program = command.program.display();
+                format!("`{program}` cannot be started: look whether it is on PATH and may be executed")
+            })?;
+            Ok(exit_code(status))
+        }
+        (Far::Upstream, Some(upstream)) => {
+            let signal = wrap_upstream(caller, upstream, input, output, signals).await;
+            Ok(signal.map_or(0, signal_code))
+        }
+        (Far::Upstream, None) => Err(anyhow!("--upstream: no server")),
+    }
 }
 
 fn policies(wrap: &Wrap) -> anyhow::Result<Vec<Arc<Policy>>> {
@@ -105,6 +134,15 @@ fn policies(wrap: &Wrap) -> anyhow::Result<Vec<Arc<Policy>>> {
 fn name_of(path: &Path) -> String {
     let name = path.file_stem().unwrap_or(path.as_os_str());
     name.to_string_lossy().into_owned()
+}
+
+fn upstream(settings: &Settings) -> anyhow::Result<Option<Arc<Upstream>>> {
+    let Some((name, server)) = settings.servers.iter().next() else {
+        return Ok(None);
+    };
+    let tls = upstream_tls(server.upstream.scheme_str() == Some("https"));
+    let upstream = Upstream::new(name, server, &tls).map_err(|error| anyhow!("--upstream: {error}"))?;
+    Ok(Some(Arc::new(upstream)))
 }
 
 fn open_record(path: &Path) -> anyhow::Result<std::fs::File> {

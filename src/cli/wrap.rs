@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use sha2::{Digest, Sha256};
 
-use crate::app::wrap::{self, Wrap};
+use crate::app::wrap::{self, Far, ServerCommand, Wrap};
 use crate::settings::{self, Counters, Wrapped};
 
 /// Examples in `toolgate wrap --help`.
@@ -16,6 +16,7 @@ pub const EXAMPLES: &str = "\
 Examples:
   toolgate wrap --policy policy.json -- npx -y @modelcontextprotocol/server-everything
   toolgate wrap --policy policy.json --server files --env FILES_TOKEN -- ./files-server --stdio
+  toolgate wrap --policy policy.json --upstream https://mcp.example/mcp --header Authorization=MCP_AUTHORIZATION
   toolgate wrap --policy policy.json --record ~/decisions.jsonl -- uvx some-server
 
 In a client's configuration:
@@ -32,7 +33,7 @@ pub struct Arguments {
     /// name is made from the command.
     #[arg(long, value_name = "NAME")]
     server: Option<String>,
-    /// A settings file, of which `counters` and `limits` are used.
+    /// A settings file, of which `counters` and `limits` are used, and for --upstream `servers.NAME`.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// An environment variable that the server gets, beside PATH, HOME, LANG and TMPDIR.
@@ -41,8 +42,14 @@ pub struct Arguments {
     /// Where decision lines are appended; left out, they go to stderr.
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    /// An MCP server that speaks Streamable HTTP, in place of a command.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["env", "command"])]
+    upstream: Option<String>,
+    /// A header for it, and the environment variable that holds its value.
+    #[arg(long, value_name = "NAME=VARIABLE", requires = "upstream")]
+    header: Vec<String>,
     /// The server's command and its arguments.
-    #[arg(last = true, required = true, value_name = "COMMAND")]
+    #[arg(last = true, required_unless_present = "upstream", value_name = "COMMAND")]
     command: Vec<OsString>,
 }
 
@@ -54,13 +61,16 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
     super::install_crypto();
     let server = match &arguments.server {
         Some(name) => name.clone(),
-        None => name_of(&arguments.command),
+        None => match &arguments.upstream {
+            Some(url) => name_of(&["http".into(), url.into()]),
+            None => name_of(&arguments.command),
+        },
     };
     let wrapped = Wrapped {
         config: arguments.config.as_deref(),
         server: &server,
-        upstream: None,
-        headers: &[],
+        upstream: arguments.upstream.as_deref(),
+        headers: &arguments.header,
     };
     let settings = settings::for_wrap(&wrapped)?;
     if matches!(settings.counters, Counters::Memory) {
@@ -69,14 +79,20 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
     let environment =
         settings::child_environment(&arguments.env).map_err(|problem| anyhow!("--env: {problem}"))?;
     let mut command = arguments.command.into_iter();
+    let far = match command.next() {
+        None => Far::Upstream,
+        Some(program) => Far::Command(ServerCommand {
+            program,
+            arguments: command.collect(),
+            environment,
+        }),
+    };
     let wrap = Wrap {
         settings,
         server,
         policies: arguments.policy,
         record: arguments.record,
-        program: command.next().unwrap_or_default(),
-        arguments: command.collect(),
-        environment,
+        far,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -71,6 +71,20 @@ pub fn agree(
     Ok(())
 }
 
+/// The value of `Mcp-Name` that says what the body says; `None` where there is nothing to mirror. What a header
+/// cannot carry as it is stands in Base64.
+pub fn name_header(envelope: &Envelope<'_>) -> Option<String> {
+    let name = mirrored(envelope)??;
+    let plain = name.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+        && name.trim() == name
+        && !name.starts_with("=?base64?");
+    Some(if plain {
+        name.to_owned()
+    } else {
+        format!("=?base64?{}?=", BASE64.encode(name.as_bytes()))
+    })
+}
+
 /// What `Mcp-Name` mirrors: `None` for methods without such a member, `Some(None)` where the
 /// member is missing or no string.
 fn mirrored<'e>(envelope: &'e Envelope<'_>) -> Option<Option<&'e str>> {

@@ -3,6 +3,8 @@
 //! For valid JSON it is exact. For anything else it finds something or nothing; rely on it only to tell a peer
 //! that waits for an answer under that id that none comes.
 
+use serde_json::value::RawValue;
+
 use super::ids::IdKey;
 
 /// Longest id or key that is kept, in bytes.
@@ -57,6 +59,16 @@ impl Skim {
         let mut skim = Self::default();
         skim.push(message);
         skim.end()
+    }
+
+    /// The ids that a whole message answers: one, or those of a batch (legacy servers).
+    pub fn answered(message: &[u8]) -> Vec<IdKey> {
+        if message.trim_ascii_start().first() != Some(&b'[') {
+            return Self::of(message).answers().into_iter().collect();
+        }
+        let batch: Vec<&RawValue> = serde_json::from_slice(message).unwrap_or_default();
+        let skimmed = batch.iter().map(|one| Self::of(one.get().as_bytes()));
+        skimmed.filter_map(|skimmed| skimmed.answers()).collect()
     }
 
     /// Looks at the next bytes.
@@ -212,5 +224,8 @@ mod tests {
         assert_eq!(answers(r#"{"id":7,"error":{}}"#), IdKey::of("7"));
         assert_eq!(answers(r#"{"id":7,"method":"roots/list"}"#), None);
         assert_eq!(answers(r#"{"id":7,"method":"x","result":{}}"#), None);
+        let batch = br#" [{"id":1,"result":{}},{"method":"x"},{"id":"b","error":{}}]"#;
+        let expected: Vec<_> = ["1", "\"b\""].iter().filter_map(|id| IdKey::of(id)).collect();
+        assert_eq!(Skim::answered(batch), expected);
     }
 }

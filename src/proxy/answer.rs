@@ -191,7 +191,7 @@ fn holds_no_message(carries: Carries, head: &response::Parts) -> bool {
     }
 }
 
-fn is_event_stream(headers: &HeaderMap) -> bool {
+pub fn is_event_stream(headers: &HeaderMap) -> bool {
     media_type(headers).eq_ignore_ascii_case(b"text/event-stream")
 }
 

@@ -236,7 +236,7 @@ impl Known<'_> {
         let message = exchange.message;
         let weighed = match weigh(exchange, self.ledger(method_of(exchange))) {
             Ok(weighed) => weighed,
-            Err(Stopped::Unreadable(ledger, unreadable)) => return unreadable_in(ledger, &unreadable),
+            Err(Stopped::Unreadable(ledger, unreadable)) => return unreadable_in(*ledger, &unreadable),
             Err(Stopped::Denied(refused)) => return denied(exchange, *refused),
         };
         // ready first, so that admission and arrival are close

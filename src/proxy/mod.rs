@@ -31,7 +31,7 @@ pub use accept::{Shutdown, accept};
 pub use fallback::Fallback;
 pub use legacy::Streams;
 pub use session::SessionKey;
-pub use stdio::{Caller, ServerCommand, Signal, exit_code, wrap_command};
+pub use stdio::{Caller, ServerCommand, Signal, exit_code, signal_code, wrap_command, wrap_upstream};
 pub use upstream::Upstream;
 
 use std::collections::BTreeMap;

@@ -18,7 +18,7 @@ pub struct Weighed<'m> {
 /// A message that does not go on.
 pub enum Stopped<'m> {
     /// The parameters of a call cannot be read.
-    Unreadable(Ledger, Unreadable<'m>),
+    Unreadable(Box<Ledger>, Unreadable<'m>),
     Denied(Box<Denied>),
 }
 
@@ -65,7 +65,7 @@ pub fn weigh<'m>(exchange: &Exchange<'m>, mut ledger: Ledger) -> Result<Weighed<
     ledger.noted(judgement.shadow);
     ledger.recorded(judgement.recorded);
     let (tool, charges) = match judgement.judged {
-        Judged::Unreadable(unreadable) => return Err(Stopped::Unreadable(ledger, unreadable)),
+        Judged::Unreadable(unreadable) => return Err(Stopped::Unreadable(Box::new(ledger), unreadable)),
         Judged::Refuse { denial, form } => {
             let ledger = Some(ledger);
             return Err(Stopped::Denied(Box::new(Denied { denial, form, ledger })));

@@ -38,7 +38,8 @@ impl Sdk {
     }
 }
 
-fn python(venv: &str, script: &str) -> Command {
+/// A script in one of the Python environments.
+pub fn python(venv: &str, script: &str) -> Command {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     assert!(
         root.join(".tools").join(venv).join(".installed").exists(),
@@ -149,6 +150,11 @@ pub fn start_legacy(sdk: Sdk, url: &str, token: &str, calls: &Value) -> Running 
         sdk,
         &json!({ "url": url, "token": token, "calls": calls, "transport": "sse" }),
     )
+}
+
+/// As [`start`], as a client that starts its server itself and speaks stdio to it.
+pub fn start_stdio(sdk: Sdk, command: &[String], env: &Value, calls: &Value) -> Running {
+    start_with(sdk, &json!({ "command": command, "env": env, "calls": calls }))
 }
 
 fn start_with(sdk: Sdk, spec: &Value) -> Running {

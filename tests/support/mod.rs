@@ -16,4 +16,5 @@ pub mod relay;
 pub mod scene;
 pub mod servers;
 pub mod wait;
+pub mod ways_round;
 pub mod wrapped;

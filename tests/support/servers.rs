@@ -117,6 +117,11 @@ impl Fixture {
         }
     }
 
+    /// Where its state is told.
+    pub fn control_url(&self) -> &str {
+        &self.control
+    }
+
     /// `127.0.0.1:PORT` of the MCP endpoint.
     pub fn address(&self) -> &str {
         http::address_of(&self.url)

@@ -38,6 +38,10 @@ impl Place {
     }
 
     /// `toolgate wrap` alone. Of the machine's environment it has PATH.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the programs that tests start are on the machine's PATH"
+    )]
     pub fn bare(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_toolgate"));
         command
@@ -47,6 +51,30 @@ impl Place {
             .env("XDG_STATE_HOME", self.path("state"))
             .arg("wrap");
         command
+    }
+
+    /// The words of `toolgate wrap` around this server, for a client that starts it.
+    pub fn words(&self, options: &[&str], server: &Command) -> Vec<String> {
+        let mut command = self.wrap(options);
+        command
+            .arg("--")
+            .arg(server.get_program())
+            .args(server.get_args());
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        words.map(|word| word.to_str().unwrap().to_owned()).collect()
+    }
+
+    /// The same in front of an HTTP server.
+    pub fn words_for(&self, url: &str, options: &[&str]) -> Vec<String> {
+        let mut command = self.wrap(options);
+        command.args(["--upstream", url]);
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        words.map(|word| word.to_str().unwrap().to_owned()).collect()
+    }
+
+    /// What such a client sets in its environment.
+    pub fn env(&self) -> Value {
+        json!({ "HOME": self.folder.path(), "XDG_STATE_HOME": self.path("state") })
     }
 
     /// Wraps the raw server.

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::policy;
+use super::support::ways_round;
 use super::support::wrapped::{Place, Wrapped, text_of};
 
 fn names(answer: &Value) -> Vec<&str> {
@@ -49,28 +50,38 @@ fn a_refused_call_does_not_run_and_the_next_one_does() {
         ),
         (2, 0, 0, 1)
     );
+}
+
+#[test]
+fn each_decision_is_on_record() {
+    let place = Place::with(&policy());
+    let mut client = place.start(&["--server", "raw"]);
+    for (id, tool) in [
+        "start_run",
+        "start_run",
+        "start_run",
+        "files/write",
+        "secret-show",
+    ]
+    .iter()
+    .enumerate()
+    {
+        client.call(id, tool, json!({}));
+    }
     client.close_stdin();
     assert_eq!(client.end().code(), Some(0));
-    let outcomes: Vec<_> = client
-        .decisions()
-        .iter()
-        .map(|line| line["outcome"].clone())
-        .collect();
+    let decisions = client.decisions();
     for outcome in ["limited", "denied", "hidden"] {
-        assert_eq!(
-            outcomes.iter().filter(|found| *found == outcome).count(),
-            1,
-            "{outcome}"
-        );
+        let found = decisions.iter().filter(|line| line["outcome"] == outcome);
+        assert_eq!(found.count(), 1, "{outcome}");
     }
-    let allowed = client.decisions();
-    let allowed = allowed
+    let allowed = decisions
         .iter()
-        .find(|line| line["outcome"] == "allowed" && line["tool"] == "start_run");
-    let allowed = allowed.unwrap();
+        .find(|line| line["outcome"] == "allowed")
+        .unwrap();
     assert_eq!(
-        (&allowed["grant"], &allowed["server"]),
-        (&json!("local"), &json!("raw"))
+        (&allowed["grant"], &allowed["server"], &allowed["tool"]),
+        (&json!("local"), &json!("raw"), &json!("start_run"))
     );
     assert_eq!(allowed["upstream"]["ended"], "answered");
     assert_eq!(allowed["charges"][0]["max"], 2);
@@ -107,100 +118,13 @@ fn what_the_server_says_that_cannot_be_filtered_does_not_pass() {
     assert_eq!(text_of(&client.call(3, "echo", json!({}))), "echo ran");
 }
 
-/// Each way round the gate that a line can try, with the code it is answered with (0: no answer).
-fn ways_round() -> Vec<(&'static str, Vec<u8>, i64)> {
-    let call = |more: &str| {
-        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"files/write"{more}}}}}"#)
-    };
-    let text = |text: &str| text.as_bytes().to_vec();
-    vec![
-        ("a batch", text(&format!("[{}]", call(""))), -32600),
-        (
-            "the method twice",
-            text(
-                r#"{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/call","params":{"name":"files/write"}}"#,
-            ),
-            -32600,
-        ),
-        (
-            "the name twice",
-            text(
-                r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","name":"files/write"}}"#,
-            ),
-            -32600,
-        ),
-        (
-            "the arguments' key twice",
-            text(&call(r#","arguments":{"a":1,"a":2}"#)),
-            -32600,
-        ),
-        (
-            "an escaped name",
-            text(r#"{"jsonrpc":"2.0","id":1,"method":"tools\/call","params":{"n\u0061me":"files\/write"}}"#),
-            0,
-        ),
-        (
-            "a request that is also a response",
-            text(
-                r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"files/write"},"result":{}}"#,
-            ),
-            -32600,
-        ),
-        (
-            "a key in another case",
-            text(
-                r#"{"jsonrpc":"2.0","id":1,"Method":"tools/call","method":"ping","params":{"name":"files/write"}}"#,
-            ),
-            -32600,
-        ),
-        (
-            "a call inside a message, behind a bare CR",
-            text(&format!(
-                "{{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"ping\",\"params\":{{\"a\":\r{}\r}}}}",
-                call("")
-            )),
-            -32600,
-        ),
-        (
-            "a byte order mark",
-            [&b"\xef\xbb\xbf"[..], call("").as_bytes()].concat(),
-            -32700,
-        ),
-        ("no UTF-8", [call("").as_bytes(), b"\xff"].concat(), -32700),
-        (
-            "UTF-16",
-            call("").encode_utf16().flat_map(u16::to_le_bytes).collect(),
-            -32700,
-        ),
-        (
-            "a number beyond a double",
-            text(&call(r#","arguments":{"a":1e999}"#)),
-            -32600,
-        ),
-        (
-            "a lone surrogate",
-            text(&call(r#","arguments":{"a":"\ud800"}"#)),
-            -32700,
-        ),
-        (
-            "great depth",
-            text(&call(&format!(
-                r#","arguments":{{"a":{}{}}}"#,
-                "[".repeat(5000),
-                "]".repeat(5000)
-            ))),
-            -32600,
-        ),
-    ]
-}
-
 #[test]
 fn no_way_round_reaches_the_server() {
     let place = Place::with(&policy());
     let mut client = place.start(&[]);
     client.request(0, "ping", json!({}));
     let before = place.log().len();
-    for (number, (what, line, code)) in ways_round().into_iter().enumerate() {
+    for (number, (what, line, code)) in ways_round::lines().into_iter().enumerate() {
         client.raw(&line);
         client.raw(b"\n");
         // an honest request behind it shows that the line was dealt with, and that the session lives

@@ -1,6 +1,6 @@
 use data_encoding::BASE64;
 
-use super::{agree, is_modern};
+use super::{agree, is_modern, name_header};
 use crate::mcp::envelope::read;
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"start_run",
@@ -149,4 +149,28 @@ fn header_or_body_makes_a_request_modern() {
     assert!(!legacy.is_modern(Some(b"2025-11-25")));
     assert!(!legacy.is_modern(Some(b"\xff026-07-28")));
     assert!(legacy.is_modern(Some(b"2026-07-28")));
+}
+
+#[test]
+fn the_header_that_is_written_agrees_with_the_body_whatever_the_name() {
+    for name in [
+        "start_run",
+        "größe",
+        " padded ",
+        "=?base64?eA==?=",
+        "tab\there",
+        "a\nb",
+        "",
+    ] {
+        let body = serde_json::json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": name } });
+        let body = body.to_string();
+        let header = name_header(&read(body.as_bytes()).unwrap()).unwrap();
+        assert!(
+            header.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
+            "{header}"
+        );
+        assert_eq!(refused(&body, None, Some(&header), None), None, "{name}");
+    }
+    let ping = read(br#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#).unwrap();
+    assert_eq!(name_header(&ping), None);
 }

@@ -87,6 +87,17 @@ impl RawEvent {
         self.values(b"event").last()
     }
 
+    /// The value of the last `id` line, under which a stream can be taken up again.
+    pub fn id(&self) -> Option<&[u8]> {
+        self.values(b"id").last()
+    }
+
+    /// After how many milliseconds a client is asked to come back.
+    pub fn retry_ms(&self) -> Option<u64> {
+        let text = str::from_utf8(self.values(b"retry").last()?).ok()?;
+        text.parse().ok()
+    }
+
     /// Whether a client takes the event for a message: its name is absent, empty or `message`.
     pub fn is_message(&self) -> bool {
         matches!(self.event_name(), None | Some(b"" | b"message"))

@@ -253,7 +253,7 @@ impl Server {
             Ok(filtered) => filtered,
             Err(error) => return self.unusable(client, &Skim::of(line), &error.to_string()).await,
         };
-        for answered in answers(line) {
+        for answered in Skim::answered(line) {
             if let Some(waiting) = self.waiting.answered(&answered) {
                 waiting.sent.answered(None);
             }
@@ -276,14 +276,4 @@ impl Server {
                 .await;
         }
     }
-}
-
-/// The ids that a line answers: one, or those of a batch (legacy servers).
-fn answers(line: &[u8]) -> Vec<IdKey> {
-    if line.trim_ascii_start().first() != Some(&b'[') {
-        return Skim::of(line).answers().into_iter().collect();
-    }
-    let batch: Vec<&serde_json::value::RawValue> = serde_json::from_slice(line).unwrap_or_default();
-    let skimmed = batch.iter().map(|message| Skim::of(message.get().as_bytes()));
-    skimmed.filter_map(|skimmed| skimmed.answers()).collect()
 }

@@ -85,10 +85,10 @@ impl Client {
 
     /// Tells it one message.
     pub(super) async fn tell(&self, message: &[u8]) {
-        if let Err(error) = self.out.message(message).await {
-            if !self.gone.send_replace(true) {
-                tracing::info!(%error, "the client takes no more messages");
-            }
+        if let Err(error) = self.out.message(message).await
+            && !self.gone.send_replace(true)
+        {
+            tracing::info!(%error, "the client takes no more messages");
         }
     }
 
@@ -168,7 +168,7 @@ impl Client {
         let weighed = match weigh(&exchange, self.ledger(call, method_of(&exchange))) {
             Ok(weighed) => weighed,
             Err(Stopped::Unreadable(ledger, unreadable)) => {
-                return self.unreadable(ledger, &unreadable).await;
+                return self.unreadable(*ledger, &unreadable).await;
             }
             Err(Stopped::Denied(denied)) => return self.denied(&exchange, *denied).await,
         };

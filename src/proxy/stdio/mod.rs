@@ -9,7 +9,11 @@ mod lines;
 mod pending;
 mod place;
 mod process;
+mod remote;
+mod session;
+mod stream;
 
 pub use child::wrap_command;
 pub use client::Caller;
-pub use process::{ServerCommand, Signal, exit_code};
+pub use process::{ServerCommand, Signal, exit_code, signal_code};
+pub use remote::wrap_upstream;

@@ -124,6 +124,11 @@ pub fn exit_code(status: ExitStatus) -> u8 {
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
 }
 
+/// The exit code of a program that ends because of a signal.
+pub fn signal_code(signal: Signal) -> u8 {
+    u8::try_from(signal.as_raw().saturating_add(128)).unwrap_or(u8::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::process::ExitStatusExt;

@@ -1,14 +1,17 @@
 // A real client on `@modelcontextprotocol/sdk` 1.x (sessions). See spec.mjs.
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js';
+import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { CreateMessageRequestSchema, ElicitRequestSchema, McpError } from '@modelcontextprotocol/sdk/types.js';
-import { answers, CAPABILITIES, names, report, requestInit, runCalls, specification } from './spec.mjs';
+import { answers, CAPABILITIES, names, report, requestInit, runCalls, specification, stdioServer } from './spec.mjs';
 
 const spec = specification();
 await report('typescript 1', async () => {
   const Transport = spec.transport === 'sse' ? SSEClientTransport : StreamableHTTPClientTransport;
-  const transport = new Transport(new URL(spec.url), { requestInit: requestInit(spec) });
+  const transport = spec.command
+    ? new StdioClientTransport(stdioServer(spec))
+    : new Transport(new URL(spec.url), { requestInit: requestInit(spec) });
   const capabilities = spec.asked ? CAPABILITIES : {};
   const client = new Client({ name: 'toolgate-test', version: '1.0.0' }, { capabilities });
   const asked = [];

@@ -1,11 +1,14 @@
 // A real client on `@modelcontextprotocol/client` 2.x: 2026-07-28 where the server has it, sessions elsewhere. See spec.mjs.
 import { Client, ProtocolError, SSEClientTransport, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
-import { answers, CAPABILITIES, names, report, requestInit, runCalls, specification } from './spec.mjs';
+import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
+import { answers, CAPABILITIES, names, report, requestInit, runCalls, specification, stdioServer } from './spec.mjs';
 
 const spec = specification();
 await report('typescript 2', async () => {
   const Transport = spec.transport === 'sse' ? SSEClientTransport : StreamableHTTPClientTransport;
-  const transport = new Transport(new URL(spec.url), { requestInit: requestInit(spec) });
+  const transport = spec.command
+    ? new StdioClientTransport(stdioServer(spec))
+    : new Transport(new URL(spec.url), { requestInit: requestInit(spec) });
   // the transport of 2024-11-05 knows no other era
   const options = spec.transport === 'sse' ? {} : { versionNegotiation: { mode: 'auto' } };
   if (spec.asked) options.capabilities = CAPABILITIES;

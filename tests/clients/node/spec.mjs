@@ -1,5 +1,6 @@
 // What the two node clients share: the specification they are driven by and the one line of JSON they answer.
-// Specification (first argument): {"url", "transport"?: "sse" (that of 2024-11-05), "token"?, "list": true, "callTimeoutMs": 20000,
+// Specification (first argument): {"url", "transport"?: "sse" (that of 2024-11-05), "token"?,
+//   or "command": [words], "env": {} (stdio), "list": true, "callTimeoutMs": 20000,
 //   "asked": false (whether the client declares sampling and elicitation, and answers them),
 //   "calls": [{"tool", "arguments": {}, "times": 1, "watch"?: true (asks for progress), "abort"?: true (at the first progress)}]}
 // Answer: {"client", "protocolVersion", "tools": [names], "asked": [methods],
@@ -27,6 +28,11 @@ export const answers = (seen) => ({
     return { action: 'accept', content: Object.fromEntries(asked.map((name) => [name, 'ada'])) };
   },
 });
+
+/** The server to start, where the client speaks stdio. */
+export function stdioServer({ command: [command, ...args], env = {} }) {
+  return { command, args, env, stderr: 'inherit' };
+}
 
 function outcome(result) {
   const text = (result.content ?? []).map((part) => part.text ?? '').join('\n');

@@ -7,15 +7,20 @@ import anyio
 import httpx
 from mcp import ClientSession, types
 from mcp.client.sse import sse_client
+from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import McpError
-from spec import callbacks, headers, names, report, run_calls, specification
+from spec import callbacks, headers, names, report, run_calls, specification, stdio_server
 
 spec = specification()
 
 
 @asynccontextmanager
 async def transport():
+    if "command" in spec:
+        async with stdio_client(StdioServerParameters(**stdio_server(spec))) as streams:
+            yield streams
+        return
     if spec.get("transport") == "sse":
         async with sse_client(spec["url"], headers=headers(spec)) as streams:
             yield streams

@@ -5,8 +5,9 @@ import httpx2
 import mcp_types as types
 from mcp import Client, MCPError
 from mcp.client.sse import sse_client
+from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
-from spec import callbacks, headers, names, report, run_calls, specification
+from spec import callbacks, headers, names, report, run_calls, specification, stdio_server
 
 spec = specification()
 
@@ -15,7 +16,9 @@ async def work():
     asked = []
     answers = callbacks(types, asked) if spec["asked"] else {}
     async with httpx2.AsyncClient(headers=headers(spec), timeout=httpx2.Timeout(30)) as http:
-        if spec.get("transport") == "sse":
+        if "command" in spec:
+            transport = stdio_client(StdioServerParameters(**stdio_server(spec)))
+        elif spec.get("transport") == "sse":
             transport = sse_client(spec["url"], headers=headers(spec))
         else:
             transport = streamable_http_client(spec["url"], http_client=http)

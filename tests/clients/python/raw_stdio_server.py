@@ -102,14 +102,18 @@ def handle(message):
         say({"jsonrpc": "2.0", "id": id, "result": {}})
 
 
-def on_signal(number, _frame):
-    log(f"signal {signal.Signals(number).name}")
-    if not (settings["keep"] and number == signal.SIGTERM):
-        os._exit(40 + number)
+def on_signals(expected):
+    """Takes signals in a thread: a handler would wait while the main thread reads."""
+    while True:
+        number = signal.sigwait(expected)
+        log(f"signal {signal.Signals(number).name}")
+        if not (settings["keep"] and number == signal.SIGTERM):
+            os._exit(40 + number)
 
 
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-    signal.signal(number, on_signal)
+expected_signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+signal.pthread_sigmask(signal.SIG_BLOCK, expected_signals)
+threading.Thread(target=on_signals, args=[expected_signals], daemon=True).start()
 print("raw server: started", file=sys.stderr, flush=True)
 log(f"started {os.getpid()}")
 for line in sys.stdin:

@@ -10,6 +10,12 @@ def specification():
     return {"list": True, "callTimeoutMs": 20_000, "asked": False, "calls": [], "token": None, **json.loads(sys.argv[1])}
 
 
+def stdio_server(spec):
+    """The server to start, where the client speaks stdio."""
+    command, *args = spec["command"]
+    return {"command": command, "args": args, "env": spec.get("env", {})}
+
+
 def headers(spec):
     return {"authorization": f"Bearer {spec['token']}"} if spec["token"] else {}
 
