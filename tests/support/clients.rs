@@ -67,6 +67,8 @@ pub struct Seen {
     pub text: String,
     pub code: Option<i64>,
     pub meta: Value,
+    /// What it was told while the call ran, where it asked for that.
+    pub progress: Vec<f64>,
 }
 
 impl Seen {
@@ -95,6 +97,16 @@ impl Run {
             .collect()
     }
 
+    /// The methods that the server asked the client for, in order.
+    pub fn asked(&self) -> Vec<&str> {
+        self.answer["asked"]
+            .as_array()
+            .unwrap_or_else(|| panic!("the client failed: {}", self.answer))
+            .iter()
+            .map(|method| method.as_str().unwrap())
+            .collect()
+    }
+
     pub fn calls(&self) -> Vec<Seen> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let calls = self.answer["calls"]
@@ -108,9 +120,23 @@ impl Run {
                 text: text(&call["text"]),
                 code: call["code"].as_i64(),
                 meta: call["meta"].clone(),
+                progress: numbers(&call["progress"]),
             })
             .collect()
     }
+}
+
+fn numbers(list: &Value) -> Vec<f64> {
+    let items = list.as_array().map(Vec::as_slice).unwrap_or_default();
+    items.iter().filter_map(Value::as_f64).collect()
+}
+
+/// Starts a client that declares sampling and elicitation, and answers when it is asked.
+pub fn start_asked(sdk: Sdk, url: &str, token: &str, calls: &Value) -> Running {
+    start_with(
+        sdk,
+        &json!({ "url": url, "token": token, "calls": calls, "asked": true }),
+    )
 }
 
 /// Starts the client; [`Running::finish`] waits for what it saw.

@@ -67,6 +67,21 @@ impl Everything {
     }
 }
 
+/// The server of the conformance suites (`tests/clients/node/conformance-server.mjs`): both eras at one URL.
+pub struct Conformance {
+    _child: Child,
+    pub url: String,
+}
+
+impl Conformance {
+    pub fn start() -> Self {
+        let child = Child::start("conformance server", &mut node("conformance-server.mjs"));
+        let ready = child.wait_event("listening", PATIENCE);
+        let url = ready["mcp"].as_str().unwrap().to_owned();
+        Self { _child: child, url }
+    }
+}
+
 /// Which generation of MCP the fixture speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Era {

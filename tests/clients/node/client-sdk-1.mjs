@@ -3,8 +3,8 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
-import { McpError } from '@modelcontextprotocol/sdk/types.js';
-import { names, report, requestInit, runCalls, specification, stdioServer } from './spec.mjs';
+import { CreateMessageRequestSchema, ElicitRequestSchema, McpError } from '@modelcontextprotocol/sdk/types.js';
+import { answers, CAPABILITIES, names, report, requestInit, runCalls, specification, stdioServer } from './spec.mjs';
 
 const spec = specification();
 await report('typescript 1', async () => {
@@ -12,16 +12,24 @@ await report('typescript 1', async () => {
   const transport = spec.command
     ? new StdioClientTransport(stdioServer(spec))
     : new Transport(new URL(spec.url), { requestInit: requestInit(spec) });
-  const client = new Client({ name: 'toolgate-test', version: '1.0.0' });
+  const capabilities = spec.asked ? CAPABILITIES : {};
+  const client = new Client({ name: 'toolgate-test', version: '1.0.0' }, { capabilities });
+  const asked = [];
+  if (spec.asked) {
+    const answer = answers(asked);
+    client.setRequestHandler(CreateMessageRequestSchema, answer['sampling/createMessage']);
+    client.setRequestHandler(ElicitRequestSchema, answer['elicitation/create']);
+  }
   await client.connect(transport);
   const tools = spec.list ? await names((params) => client.listTools(params)) : null;
   const calls = await runCalls(
     spec,
-    (name, args) => client.callTool({ name, arguments: args }, undefined, { timeout: spec.callTimeoutMs }),
+    (name, args, options) =>
+      client.callTool({ name, arguments: args }, undefined, { timeout: spec.callTimeoutMs, ...options }),
     (error) => error instanceof McpError,
   );
   const session = transport.sessionId ?? null;
   await transport.terminateSession?.();
   await client.close();
-  return { protocolVersion: transport.protocolVersion ?? null, session, tools, calls };
+  return { protocolVersion: transport.protocolVersion ?? null, session, tools, asked, calls };
 });

@@ -5,12 +5,12 @@ from datetime import timedelta
 
 import anyio
 import httpx
-from mcp import ClientSession
+from mcp import ClientSession, types
 from mcp.client.sse import sse_client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import McpError
-from spec import headers, names, report, run_calls, specification, stdio_server
+from spec import callbacks, headers, names, report, run_calls, specification, stdio_server
 
 spec = specification()
 
@@ -34,9 +34,11 @@ async def transport():
 
 async def work():
     timeout = timedelta(milliseconds=spec["callTimeoutMs"])
+    asked = []
+    answers = callbacks(types, asked) if spec["asked"] else {}
     async with (
         transport() as (read, write, *session_id),
-        ClientSession(read, write, read_timeout_seconds=timeout) as session,
+        ClientSession(read, write, read_timeout_seconds=timeout, **answers) as session,
     ):
         ready = await session.initialize()
 
@@ -48,7 +50,8 @@ async def work():
         calls = await run_calls(
             spec, session.call_tool, McpError, lambda result: result.isError, lambda error: (error.error.code, error.error.data)
         )
-        return {"protocolVersion": ready.protocolVersion, "session": session_id[0]() if session_id else None, "tools": tools, "calls": calls}
+        session_id = session_id[0]() if session_id else None
+        return {"protocolVersion": ready.protocolVersion, "session": session_id, "tools": tools, "asked": asked, "calls": calls}
 
 
 report("python 1", anyio.run, work)

@@ -2,16 +2,19 @@
 
 import anyio
 import httpx2
+import mcp_types as types
 from mcp import Client, MCPError
 from mcp.client.sse import sse_client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
-from spec import headers, names, report, run_calls, specification, stdio_server
+from spec import callbacks, headers, names, report, run_calls, specification, stdio_server
 
 spec = specification()
 
 
 async def work():
+    asked = []
+    answers = callbacks(types, asked) if spec["asked"] else {}
     async with httpx2.AsyncClient(headers=headers(spec), timeout=httpx2.Timeout(30)) as http:
         if "command" in spec:
             transport = stdio_client(StdioServerParameters(**stdio_server(spec)))
@@ -19,7 +22,7 @@ async def work():
             transport = sse_client(spec["url"], headers=headers(spec))
         else:
             transport = streamable_http_client(spec["url"], http_client=http)
-        async with Client(transport, read_timeout_seconds=spec["callTimeoutMs"] / 1000) as client:
+        async with Client(transport, read_timeout_seconds=spec["callTimeoutMs"] / 1000, **answers) as client:
 
             async def page(cursor):
                 listed = await client.list_tools(cursor=cursor)
@@ -29,7 +32,7 @@ async def work():
             calls = await run_calls(
                 spec, client.call_tool, MCPError, lambda result: result.is_error, lambda error: (error.code, error.data)
             )
-            return {"protocolVersion": client.protocol_version, "session": None, "tools": tools, "calls": calls}
+            return {"protocolVersion": client.protocol_version, "session": None, "tools": tools, "asked": asked, "calls": calls}
 
 
 report("python 2", anyio.run, work)
