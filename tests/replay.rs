@@ -14,3 +14,5 @@ mod same;
 mod sound;
 #[path = "replay/told.rs"]
 mod told;
+#[path = "replay/told_limits.rs"]
+mod told_limits;

@@ -13,7 +13,7 @@ pub mod reply;
 pub mod skim;
 pub mod sse;
 mod strict;
-mod text;
+pub(crate) mod text;
 pub mod tools;
 
 #[cfg(test)]

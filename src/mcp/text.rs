@@ -51,7 +51,7 @@ pub(crate) fn is_lookalike(key: &str, known: &[&str]) -> bool {
 }
 
 /// `key` without case. U+0307 goes because the lower case of U+0130 is `i` followed by it.
-fn folded(key: &str) -> String {
+pub(crate) fn folded(key: &str) -> String {
     key.chars()
         .flat_map(char::to_uppercase)
         .flat_map(char::to_lowercase)

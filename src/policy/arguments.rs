@@ -8,11 +8,11 @@ use jsonschema::{Draft, PatternOptions, Validator};
 use serde_json::{Number, Value};
 
 use super::facts::Facts;
-use super::fold::folded;
 use super::json::Json;
 use super::number::{double, is_exact};
 use super::path::Doubt;
 use crate::document::shown;
+use crate::mcp::text::folded;
 
 /// The most memory that one compiled `pattern` may take, in bytes.
 const PATTERN_SIZE: usize = 1 << 20;

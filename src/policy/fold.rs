@@ -1,5 +1,7 @@
 //! Keys that only case tells apart: servers in Go read `Amount` where a rule says `amount`.
 
+use crate::mcp::text::folded;
+
 /// Whether `key` is not `name` but becomes it where a reader ignores case.
 ///
 /// Go's `encoding/json` folds ASCII case and the letters that Unicode's simple folding takes into
@@ -12,15 +14,6 @@ pub(super) fn is_lookalike(key: &str, name: &str) -> bool {
         return key.eq_ignore_ascii_case(name);
     }
     folded(key) == folded(name)
-}
-
-/// `key` without case. U+0307 goes because the lower case of U+0130 is `i` followed by it.
-pub(super) fn folded(key: &str) -> String {
-    key.chars()
-        .flat_map(char::to_uppercase)
-        .flat_map(char::to_lowercase)
-        .filter(|letter| *letter != '\u{307}')
-        .collect()
 }
 
 #[cfg(test)]
