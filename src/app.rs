@@ -1,14 +1,19 @@
 //! Wiring: settings → bind → run until shutdown → drain.
 
+mod background;
+mod files;
 mod pins;
+mod store;
+mod tls;
 pub mod wrap;
+
+pub use files::{Loaded, load_files};
+pub use tls::upstream_tls;
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use arc_swap::ArcSwap;
@@ -17,18 +22,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::admin::{self, Admin};
-use crate::counters::{FileStore, RedisOptions, Store, StoreError};
-use crate::document::{self, Level};
-use crate::grants::{Grants, GrantsFile};
-use crate::policy::{self, Pins, Policy};
 use crate::proxy::{self, Fallback, Gate, SessionKey, Snapshot, Streams, Upstream};
 use crate::record::{Lines, Metrics, Recorder};
-use crate::settings::{Counters, Files, Secret, Settings};
-
-/// Multiplexed connections to Redis of one replica.
-const STORE_CONNECTIONS: usize = 2;
-/// Under this name replicas share the key that signs session ids.
-const SESSION_SECRET: &str = "session-key";
+use crate::settings::Settings;
 
 /// A gate that listens but does not serve yet.
 pub struct App {
@@ -36,85 +32,6 @@ pub struct App {
     proxy: TcpListener,
     admin: TcpListener,
     looks: Vec<pins::Looks>,
-}
-
-/// The policies, grants and warnings that the settings' files hold.
-pub struct Loaded {
-    pub policies: BTreeMap<String, Arc<Policy>>,
-    pub grants: Grants,
-    /// The accepted tools, by server.
-    pub pins: BTreeMap<String, Pins>,
-    /// Problems that do not stop the gate, rendered.
-    pub warnings: Vec<String>,
-}
-
-/// Reads policies and grants. Every problem in every file is told at once.
-pub fn load_files<'s>(files: &Files, servers: impl Iterator<Item = &'s str>) -> anyhow::Result<Loaded> {
-    let mut problems = Vec::new();
-    let mut warnings = Vec::new();
-    let mut policies = BTreeMap::new();
-    for (name, path) in &files.policies {
-        let shown = path.display().to_string();
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) => {
-                let settings = files.settings.display();
-                problems.push(format!(
-                    "{shown}: cannot read the policy `{name}` that {settings} names: {error}"
-                ));
-                continue;
-            }
-        };
-        match policy::load(name, &shown, &text) {
-            Ok(loaded) => {
-                warnings.extend(
-                    loaded
-                        .warnings
-                        .iter()
-                        .map(|problem| document::render(problem, Level::Warning, Some(&text))),
-                );
-                if loaded.policy.is_shadow() {
-                    warnings.push(format!(
-                        "{shown}: the policy `{name}` is in shadow: it blocks nothing"
-                    ));
-                }
-                policies.insert(name.clone(), Arc::new(loaded.policy));
-            }
-            Err(found) => problems.extend(
-                found
-                    .iter()
-                    .map(|problem| document::render(problem, Level::Error, Some(&text))),
-            ),
-        }
-    }
-    let pins = pins::read_all(files, &mut problems);
-    if !problems.is_empty() {
-        return Err(anyhow!(problems.join("\n")));
-    }
-    let grants = match &files.grants {
-        None => Grants::default(),
-        Some(path) => read_grants(path, servers, &policies)?,
-    };
-    Ok(Loaded {
-        policies,
-        grants,
-        pins,
-        warnings,
-    })
-}
-
-fn read_grants<'s>(
-    path: &Path,
-    servers: impl Iterator<Item = &'s str>,
-    policies: &BTreeMap<String, Arc<Policy>>,
-) -> anyhow::Result<Grants> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        anyhow!(
-            "{}: cannot read the grants: {error}; make the file with `toolgate grant new`",
-            path.display()
-        )
-    })?;
-    Ok(GrantsFile::parse(path, &text)?.resolve(path, servers, policies)?)
 }
 
 impl App {
@@ -159,8 +76,8 @@ impl App {
                 servers,
                 grants: loaded.grants,
             }),
-            store: store(&settings.counters)?,
-            fallback: Fallback::new(expected_replicas(&settings.counters)),
+            store: store::store(&settings.counters)?,
+            fallback: Fallback::new(store::expected_replicas(&settings.counters)),
             recorder: Recorder::new(metrics, lines),
             session_key,
             legacy: Streams::default(),
@@ -195,8 +112,8 @@ impl App {
         } = self;
         let mut helpers = vec![
             tokio::spawn(admin::serve(admin_of(&gate, shutdown.clone()), admin)),
-            tokio::spawn(share_session_key(Arc::clone(&gate))),
-            tokio::spawn(reap_connections(Arc::clone(&gate))),
+            tokio::spawn(background::share_session_key(Arc::clone(&gate))),
+            tokio::spawn(background::reap_connections(Arc::clone(&gate))),
         ];
         helpers.extend(looks.into_iter().map(|looks| tokio::spawn(looks.run())));
         let drain = gate.front.drain;
@@ -219,52 +136,6 @@ async fn listen(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address}: change `{key}` in the settings, or stop what uses the port")
     })
-}
-
-const fn expected_replicas(counters: &Counters) -> u64 {
-    match counters {
-        Counters::Memory | Counters::File { .. } => 1,
-        Counters::Redis {
-            expected_replicas, ..
-        } => *expected_replicas,
-    }
-}
-
-fn store(counters: &Counters) -> anyhow::Result<Store> {
-    match counters {
-        Counters::Memory => Ok(Store::memory()),
-        Counters::File { path, deadline } => Ok(Store::File(FileStore::new(path.clone(), *deadline))),
-        Counters::Redis {
-            url,
-            prefix,
-            deadline,
-            ..
-        } => Ok(Store::redis(RedisOptions {
-            url: url.expose().clone(),
-            prefix: prefix.clone(),
-            deadline: *deadline,
-            connections: STORE_CONNECTIONS,
-            by_slot_group: false,
-        })?),
-    }
-}
-
-/// The system's certificate authorities (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others).
-pub fn upstream_tls(needed: bool) -> Arc<rustls::ClientConfig> {
-    let mut roots = rustls::RootCertStore::empty();
-    if needed {
-        let found = rustls_native_certs::load_native_certs();
-        for error in &found.errors {
-            tracing::warn!(%error, "a certificate authority could not be read");
-        }
-        let (added, ignored) = roots.add_parsable_certificates(found.certs);
-        tracing::debug!(added, ignored, "certificate authorities for upstreams");
-    }
-    let mut config = rustls::ClientConfig::builder()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Arc::new(config)
 }
 
 /// Names this process: host name and four random bytes.
@@ -295,35 +166,6 @@ fn admin_of(gate: &Arc<Gate>, stopping: watch::Receiver<bool>) -> Admin {
                 }
             })
         }),
-    }
-}
-
-/// Agrees with the other replicas on the session key; a process of its own makes its own.
-async fn share_session_key(gate: Arc<Gate>) {
-    let mut candidate = [0; 32];
-    while !gate.session_key.is_known() {
-        let drawn = getrandom::fill(&mut candidate).map_err(|_| StoreError::Randomness);
-        let agreed = match drawn {
-            Ok(()) => gate.store.shared_secret(SESSION_SECRET, candidate).await,
-            Err(error) => Err(error),
-        };
-        match agreed {
-            Ok(key) => gate.session_key.set(Secret::new(key.to_vec())),
-            Err(error) => {
-                tracing::warn!(%error, "no session key yet: new sessions are refused until the store answers");
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
-        }
-    }
-}
-
-async fn reap_connections(gate: Arc<Gate>) {
-    let mut tick = tokio::time::interval(Duration::from_secs(1));
-    loop {
-        tick.tick().await;
-        for upstream in gate.snapshot.load().servers.values() {
-            upstream.reap();
-        }
     }
 }
 

@@ -14,7 +14,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::pins::{self, load_pins};
-use super::{expected_replicas, load_files, replica_name, store, upstream_tls};
+use super::store::{expected_replicas, store};
+use super::{load_files, replica_name, upstream_tls};
 use crate::counters::CallId;
 use crate::grants::{Grant, Grants};
 use crate::policy::{Pins, Policy};

@@ -5,12 +5,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Uri};
+use http::Uri;
 
 use super::environment::environment;
-use super::file::{CountersFile, ServerFile, SettingsFile};
-use super::secret::Secret;
-use super::{Counters, Files, Front, Limits, Server, defaults};
+use super::file::{ServerFile, SettingsFile};
+use super::{Counters, Files, Front, Limits, Server};
 
 /// The prefix of every environment override: `TOOLGATE__SECTION__KEY`.
 const ENV_PREFIX: &str = "TOOLGATE";
@@ -113,7 +112,7 @@ pub(super) fn read(
 
 pub(super) struct Check<'a> {
     path: &'a Path,
-    base: &'a Path,
+    pub(super) base: &'a Path,
     pub(super) env: &'a BTreeMap<String, String>,
     /// The server of `toolgate wrap`.
     pub(super) wrapped: Option<&'a str>,
@@ -177,36 +176,7 @@ impl Check<'_> {
         }
     }
 
-    fn front(&mut self, written: &SettingsFile) -> Front {
-        let public_url = written
-            .public_url
-            .as_deref()
-            .and_then(|text| self.url("public_url", text));
-        let session_key = written.session_key.as_ref().and_then(|source| {
-            match source.read(self.base, &|name| self.env.get(name).cloned()) {
-                Ok(key) => Some(Secret::new(key.expose().clone().into_bytes())),
-                Err(message) => {
-                    self.problem("session_key", message);
-                    None
-                }
-            }
-        });
-        Front {
-            listen: self.address("listen", written.listen.as_deref(), defaults::LISTEN),
-            admin: self.address("admin", written.admin.as_deref(), defaults::ADMIN),
-            public_url,
-            allowed_origins: written.allowed_origins.clone(),
-            allowed_hosts: written
-                .allowed_hosts
-                .iter()
-                .map(|host| host.to_ascii_lowercase())
-                .collect(),
-            session_key,
-            drain: Duration::from_millis(written.drain_ms.unwrap_or(defaults::DRAIN_MS)),
-        }
-    }
-
-    fn address(&mut self, key: &str, text: Option<&str>, default: SocketAddr) -> SocketAddr {
+    pub(super) fn address(&mut self, key: &str, text: Option<&str>, default: SocketAddr) -> SocketAddr {
         let Some(text) = text else { return default };
         let text = text
             .strip_prefix("localhost:")
@@ -220,7 +190,7 @@ impl Check<'_> {
         })
     }
 
-    fn url(&mut self, key: &str, text: &str) -> Option<Uri> {
+    pub(super) fn url(&mut self, key: &str, text: &str) -> Option<Uri> {
         match text.parse::<Uri>() {
             Ok(uri) if is_http(&uri) => Some(uri),
             _ => {
@@ -230,150 +200,11 @@ impl Check<'_> {
         }
     }
 
-    fn counters(&mut self, written: &CountersFile) -> Counters {
-        match (written.store.as_deref(), self.wrapped) {
-            (None | Some("file"), Some(server)) => self.counters_file(written, server),
-            (None, _) if written.url.is_some() => {
-                self.problem("counters.url", "a URL without a store: add `store: redis`");
-                Counters::Memory
-            }
-            (None | Some("memory"), _) => Counters::Memory,
-            (Some("redis"), _) => {
-                let url = written.url.clone().unwrap_or_default();
-                if !url.starts_with("redis://") && !url.starts_with("rediss://") {
-                    self.problem("counters.url", "write redis://HOST:PORT or rediss://HOST:PORT");
-                }
-                let deadline = written.deadline_ms.unwrap_or(defaults::STORE_DEADLINE_MS);
-                if deadline == 0 || deadline > 60_000 {
-                    self.problem("counters.deadline_ms", "must be 1 to 60000 milliseconds");
-                }
-                let prefix = written.prefix.clone().unwrap_or_else(|| "toolgate".to_owned());
-                if prefix.is_empty() || prefix.contains(['{', '}']) {
-                    self.problem("counters.prefix", "must be some letters, without braces");
-                }
-                let expected_replicas = written.expected_replicas.unwrap_or(1);
-                if expected_replicas == 0 {
-                    self.problem("counters.expected_replicas", "must be at least 1");
-                }
-                Counters::Redis {
-                    expected_replicas: expected_replicas.max(1),
-                    url: Secret::new(url),
-                    prefix,
-                    deadline: Duration::from_millis(deadline),
-                }
-            }
-            (Some(other), _) => {
-                let hint = format!("`{other}` is no store here: write memory or redis");
-                self.problem("counters.store", hint);
-                Counters::Memory
-            }
-        }
-    }
-
-    fn limits(&mut self, written: &SettingsFile) -> Limits {
-        let limits = &written.limits;
-        let mut at_least = |key: &str, value: Option<usize>, least: usize, default: usize| {
-            let value = value.unwrap_or(default);
-            if value < least {
-                self.problem(&format!("limits.{key}"), format!("must be at least {least}"));
-            }
-            value.max(least)
-        };
-        Limits {
-            body_bytes: at_least("body_bytes", limits.body_bytes, 1024, 4 << 20),
-            headers: at_least("headers", limits.headers, 16, 100),
-            // hyper refuses a smaller read buffer
-            header_bytes: at_least("header_bytes", limits.header_bytes, 8192, 32_768),
-            connections: at_least("connections", limits.connections, 1, 10_000),
-            connections_per_peer: at_least("connections_per_peer", limits.connections_per_peer, 1, 1_000),
-            line_bytes: at_least("line_bytes", limits.line_bytes, 1024, 16 << 20),
-            max_list_bytes: at_least("max_list_bytes", limits.max_list_bytes, 1024, 8 << 20),
-            header_timeout: self.millis("limits.header_timeout_ms", limits.header_timeout_ms, 5_000),
-            body_timeout: self.millis("limits.body_timeout_ms", limits.body_timeout_ms, 30_000),
-        }
-    }
-
-    fn millis(&mut self, key: &str, value: Option<u64>, default: u64) -> Duration {
+    pub(super) fn millis(&mut self, key: &str, value: Option<u64>, default: u64) -> Duration {
         if value == Some(0) {
             self.problem(key, "must be at least 1 millisecond");
         }
         Duration::from_millis(value.unwrap_or(default).clamp(1, 7 * 24 * 3_600_000))
-    }
-
-    fn server(&mut self, name: &str, written: &ServerFile) -> Option<Server> {
-        let key = |field: &str| format!("servers.{name}.{field}");
-        if !is_server_name(name) {
-            self.problem(
-                &format!("servers.{name}"),
-                "a server's name is part of its URL: use letters, digits, `-` and `_`",
-            );
-        }
-        let pass_host = match written.host.as_deref() {
-            None => false,
-            Some("pass") => true,
-            Some(other) => {
-                self.problem(
-                    &key("host"),
-                    format!("`{other}` is not known: write `pass`, or leave the key out"),
-                );
-                false
-            }
-        };
-        let Some(text) = written.upstream.as_deref() else {
-            self.problem(&key("upstream"), "missing: add `upstream: http://HOST:PORT/mcp`");
-            return None;
-        };
-        let upstream = self.url(&key("upstream"), text)?;
-        let headers = written
-            .headers
-            .iter()
-            .filter_map(|(header, source)| self.header(&key(&format!("headers.{header}")), header, source))
-            .collect();
-        Some(Server {
-            upstream,
-            headers,
-            pass_host,
-            connect_timeout: self.millis(&key("connect_timeout_ms"), written.connect_timeout_ms, 5_000),
-            response_timeout: self.millis(&key("response_timeout_ms"), written.response_timeout_ms, 300_000),
-            idle_timeout: self.millis(&key("idle_timeout_ms"), written.idle_timeout_ms, 3_600_000),
-        })
-    }
-
-    fn header(
-        &mut self,
-        key: &str,
-        name: &str,
-        source: &super::SecretSource,
-    ) -> Option<(HeaderName, Secret<HeaderValue>)> {
-        const OURS: [&str; 6] = [
-            "host",
-            "content-length",
-            "transfer-encoding",
-            "connection",
-            "upgrade",
-            "te",
-        ];
-        let Ok(header) = name.parse::<HeaderName>() else {
-            self.problem(key, "not a header name");
-            return None;
-        };
-        if OURS.contains(&header.as_str()) {
-            self.problem(key, "toolgate writes this header itself: remove it");
-            return None;
-        }
-        let value = match source.read(self.base, &|name| self.env.get(name).cloned()) {
-            Ok(value) => value,
-            Err(message) => {
-                self.problem(key, message);
-                return None;
-            }
-        };
-        let Ok(mut value) = HeaderValue::from_str(value.expose()) else {
-            self.problem(key, "the value has characters that a header cannot carry");
-            return None;
-        };
-        value.set_sensitive(true);
-        Some((header, Secret::new(value)))
     }
 }
 

@@ -1,9 +1,13 @@
 //! `toolgate.yaml` and its environment overrides. The only reader of the environment.
 
+mod counters;
 mod environment;
 mod file;
+mod front;
+mod limits;
 mod load;
 mod secret;
+mod server;
 mod wrap;
 
 pub use environment::child_environment;

@@ -1,0 +1,92 @@
+//! The files that the settings name, read as a whole.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::anyhow;
+
+use super::pins;
+use crate::document::{self, Level};
+use crate::grants::{Grants, GrantsFile};
+use crate::policy::{self, Pins, Policy};
+use crate::settings::Files;
+
+/// The policies, grants and warnings that the settings' files hold.
+pub struct Loaded {
+    pub policies: BTreeMap<String, Arc<Policy>>,
+    pub grants: Grants,
+    /// The accepted tools, by server.
+    pub pins: BTreeMap<String, Pins>,
+    /// Problems that do not stop the gate, rendered.
+    pub warnings: Vec<String>,
+}
+
+/// Reads policies and grants. Every problem in every file is told at once.
+pub fn load_files<'s>(files: &Files, servers: impl Iterator<Item = &'s str>) -> anyhow::Result<Loaded> {
+    let mut problems = Vec::new();
+    let mut warnings = Vec::new();
+    let mut policies = BTreeMap::new();
+    for (name, path) in &files.policies {
+        let shown = path.display().to_string();
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) => {
+                let settings = files.settings.display();
+                problems.push(format!(
+                    "{shown}: cannot read the policy `{name}` that {settings} names: {error}"
+                ));
+                continue;
+            }
+        };
+        match policy::load(name, &shown, &text) {
+            Ok(loaded) => {
+                warnings.extend(
+                    loaded
+                        .warnings
+                        .iter()
+                        .map(|problem| document::render(problem, Level::Warning, Some(&text))),
+                );
+                if loaded.policy.is_shadow() {
+                    warnings.push(format!(
+                        "{shown}: the policy `{name}` is in shadow: it blocks nothing"
+                    ));
+                }
+                policies.insert(name.clone(), Arc::new(loaded.policy));
+            }
+            Err(found) => problems.extend(
+                found
+                    .iter()
+                    .map(|problem| document::render(problem, Level::Error, Some(&text))),
+            ),
+        }
+    }
+    let pins = pins::read_all(files, &mut problems);
+    if !problems.is_empty() {
+        return Err(anyhow!(problems.join("\n")));
+    }
+    let grants = match &files.grants {
+        None => Grants::default(),
+        Some(path) => read_grants(path, servers, &policies)?,
+    };
+    Ok(Loaded {
+        policies,
+        grants,
+        pins,
+        warnings,
+    })
+}
+
+fn read_grants<'s>(
+    path: &Path,
+    servers: impl Iterator<Item = &'s str>,
+    policies: &BTreeMap<String, Arc<Policy>>,
+) -> anyhow::Result<Grants> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        anyhow!(
+            "{}: cannot read the grants: {error}; make the file with `toolgate grant new`",
+            path.display()
+        )
+    })?;
+    Ok(GrantsFile::parse(path, &text)?.resolve(path, servers, policies)?)
+}

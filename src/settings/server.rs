@@ -1,0 +1,85 @@
+//! One entry of the section `servers`.
+
+use http::{HeaderName, HeaderValue};
+
+use super::file::ServerFile;
+use super::load::{Check, is_server_name};
+use super::{Secret, SecretSource, Server};
+
+impl Check<'_> {
+    pub(super) fn server(&mut self, name: &str, written: &ServerFile) -> Option<Server> {
+        let key = |field: &str| format!("servers.{name}.{field}");
+        if !is_server_name(name) {
+            self.problem(
+                &format!("servers.{name}"),
+                "a server's name is part of its URL: use letters, digits, `-` and `_`",
+            );
+        }
+        let pass_host = match written.host.as_deref() {
+            None => false,
+            Some("pass") => true,
+            Some(other) => {
+                self.problem(
+                    &key("host"),
+                    format!("`{other}` is not known: write `pass`, or leave the key out"),
+                );
+                false
+            }
+        };
+        let Some(text) = written.upstream.as_deref() else {
+            self.problem(&key("upstream"), "missing: add `upstream: http://HOST:PORT/mcp`");
+            return None;
+        };
+        let upstream = self.url(&key("upstream"), text)?;
+        let headers = written
+            .headers
+            .iter()
+            .filter_map(|(header, source)| self.header(&key(&format!("headers.{header}")), header, source))
+            .collect();
+        Some(Server {
+            upstream,
+            headers,
+            pass_host,
+            connect_timeout: self.millis(&key("connect_timeout_ms"), written.connect_timeout_ms, 5_000),
+            response_timeout: self.millis(&key("response_timeout_ms"), written.response_timeout_ms, 300_000),
+            idle_timeout: self.millis(&key("idle_timeout_ms"), written.idle_timeout_ms, 3_600_000),
+        })
+    }
+
+    fn header(
+        &mut self,
+        key: &str,
+        name: &str,
+        source: &SecretSource,
+    ) -> Option<(HeaderName, Secret<HeaderValue>)> {
+        const OURS: [&str; 6] = [
+            "host",
+            "content-length",
+            "transfer-encoding",
+            "connection",
+            "upgrade",
+            "te",
+        ];
+        let Ok(header) = name.parse::<HeaderName>() else {
+            self.problem(key, "not a header name");
+            return None;
+        };
+        if OURS.contains(&header.as_str()) {
+            self.problem(key, "toolgate writes this header itself: remove it");
+            return None;
+        }
+        let value = match source.read(self.base, &|name| self.env.get(name).cloned()) {
+            Ok(value) => value,
+            Err(message) => {
+                self.problem(key, message);
+                return None;
+            }
+        };
+        let Ok(mut value) = HeaderValue::from_str(value.expose()) else {
+            self.problem(key, "the value has characters that a header cannot carry");
+            return None;
+        };
+        value.set_sensitive(true);
+        Some((header, Secret::new(value)))
+    }
+}
