@@ -67,7 +67,11 @@ impl Receipt {
 
     pub(super) fn charged(&mut self, group: &Group, reply: &Reply) {
         self.groups.push(Stake::of(group));
-        self.at_ms = reply.now;
+        // the answer to a resend comes later than the charge that it tells of
+        self.at_ms = match reply.charged {
+            0 => reply.now,
+            charged => charged.min(reply.now),
+        };
     }
 
     /// The keys of each slot group that was charged.

@@ -226,6 +226,9 @@ impl Ledger {
                     .store_ms
                     .filter(|_| state.is_some_and(|state| state.fit == Fit::Now)),
                 shadow: charge.limit.shadow,
+                scope: charge.limit.scope.as_str(),
+                window: charge.limit.window.into(),
+                scale: charge.limit.scale,
             })
             .collect()
     }

@@ -8,8 +8,8 @@ mod pins;
 mod sample;
 
 pub use decision::{
-    ChargeRecord, DecisionRecord, PolicyRecord, RecordedValues, ShadowRecord, UpstreamRecord, shown_message,
-    shown_name,
+    ChargeRecord, DecisionRecord, PolicyRecord, RecordedValues, ShadowRecord, UpstreamRecord, WindowRecord,
+    shown_message, shown_name,
 };
 pub use lines::Lines;
 pub use metrics::{Metrics, StoreTimer, ToolNames};
