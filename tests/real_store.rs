@@ -132,3 +132,27 @@ async fn a_store_error_is_logged_with_its_outcome() {
         (Some("agent"), Some("start_run"))
     );
 }
+
+#[tokio::test]
+async fn repeated_denials_are_counted_as_remembered_and_tell_when_to_retry() {
+    let (fixture, redis) = (Fixture::start(Era::Current), RedisServer::start());
+    let gate = Setup::new()
+        .server("fixture", &fixture.url)
+        .policy("p", limited("start_run", 1, json!("hour")))
+        .grant("agent", "tg_agent", "fixture", "p")
+        .redis(&redis.url(), 5_000)
+        .start();
+    until_served(&gate).await;
+    for _ in 0..50 {
+        let reply = start_run(&gate).await;
+        assert_eq!(reply.outcome(), "limited");
+        let retry = reply.decision()["retryAfterMs"].as_u64().unwrap();
+        assert!((3_000_000..=3_600_001).contains(&retry), "{retry}");
+    }
+    let (_, metrics) = gate.admin("/metrics").await;
+    let remembered = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("toolgate_store_remembered_total "))
+        .and_then(|count| count.parse::<u64>().ok());
+    assert!(remembered.is_some_and(|count| count >= 1), "{metrics}");
+}

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use self::clock::StoreClock;
 use self::link::{Failure, Link};
 use super::command::{Command, Outcome, Reply};
+use super::memo::{Asked, Memo};
 use super::prepare::Group;
 use super::store::at_times;
 use super::{CallId, StoreError, keys, wire};
@@ -92,6 +93,7 @@ struct Inner {
     deadline: Duration,
     by_slot_group: bool,
     clock: StoreClock,
+    memo: Memo,
     admit: Script,
     refund: Script,
     renew: Script,
@@ -155,6 +157,7 @@ impl RedisStore {
             deadline,
             by_slot_group,
             clock: StoreClock::new(),
+            memo: Memo::new(),
             admit: Script::new(wire::ADMIT),
             refund: Script::new(wire::REFUND),
             renew: Script::new(wire::RENEW),
@@ -262,7 +265,16 @@ impl RedisStore {
         let integers = integers.map_err(|_| StoreError::Protocol("not a list of integers"))?;
         let reply = wire::reply(&integers, command.charges.len())?;
         self.inner.clock.note(sent, reply.now);
+        let answered = Instant::now();
+        self.inner.memo.note(command, &reply, Asked { sent, answered });
         Ok(reply)
+    }
+
+    /// The denial of a call that the store need not be asked about.
+    pub(super) fn remembered(&self, groups: &[Group]) -> Option<Reply> {
+        let charges = groups.iter().flat_map(|group| &group.charges);
+        let charges = charges.map(|prepared| &prepared.charge);
+        self.inner.memo.answer(charges, Instant::now())
     }
 
     pub(super) async fn shared_secret(

@@ -135,7 +135,14 @@ impl Store {
         let mut receipt = Receipt::none(admission.id);
         let mut answers = Answers::new(admission.charges.len());
         let until = self.until();
-        for group in prepare::groups(self.prefix(), admission, self.by_slot_group())? {
+        let groups = prepare::groups(self.prefix(), admission, self.by_slot_group())?;
+        if let (Self::Redis(redis), false) = (self, peek)
+            && let Some(reply) = redis.remembered(&groups)
+        {
+            answers.note_remembered(&groups, &reply);
+            return Ok(answers.verdict(receipt));
+        }
+        for group in groups {
             // Once a group denies, the wider ones are only looked at, for the retry time.
             let peek = peek || answers.denied();
             let reply = match self.run(&group, admission.id, peek, until).await {

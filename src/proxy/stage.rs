@@ -76,7 +76,11 @@ async fn charge(
     let timer = gate.recorder.metrics.store("admit");
     let asked = Instant::now();
     let result = gate.store.admit(&admission).await;
-    timer.end(result.as_ref().err().map(StoreError::code));
+    if matches!(result, Ok(Verdict::Limited { remembered: true, .. })) {
+        gate.recorder.metrics.remembered();
+    } else {
+        timer.end(result.as_ref().err().map(StoreError::code));
+    }
     let denial = match result {
         Ok(Verdict::Admitted { receipt, states }) => {
             ledger.noted(not_held(&admission.charges, &states, &tool));
@@ -88,6 +92,7 @@ async fn charge(
             retry_after_ms,
             at_ms,
             states,
+            ..
         }) => {
             let denial = match admission.charges.get(charge) {
                 Some(charge) => policy::limited(charge, &tool, retry_after_ms),

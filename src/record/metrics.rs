@@ -5,8 +5,8 @@ use std::sync::{PoisonError, RwLock};
 use std::time::Instant;
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 use super::DecisionRecord;
@@ -27,6 +27,7 @@ pub struct Metrics {
     store_seconds: HistogramVec,
     store_errors: IntCounterVec,
     refunds: IntCounterVec,
+    remembered: IntCounter,
     upstream_seconds: HistogramVec,
     in_flight: IntGaugeVec,
     open_connections: IntGauge,
@@ -120,6 +121,13 @@ impl Metrics {
                 "Refunds of calls that never reached the upstream.",
                 &["server", "result"],
             )?,
+            remembered: counter(
+                r,
+                "toolgate_store_remembered_total",
+                "Denials that this replica knew from one of the last second, without asking the store.",
+                &[],
+            )?
+            .with_label_values::<&str>(&[]),
             in_flight: gauge(
                 r,
                 "toolgate_in_flight",
@@ -183,6 +191,11 @@ impl Metrics {
 
     pub fn refund(&self, server: &str, result: &'static str) {
         self.refunds.with_label_values(&[server, result]).inc();
+    }
+
+    /// Counts a denial for which the store was not asked.
+    pub fn remembered(&self) {
+        self.remembered.inc();
     }
 
     pub fn upstream(&self, server: &str, seconds: f64) {
