@@ -58,6 +58,10 @@ containers: ## Lint the Dockerfile and resolve docker-compose.yml
 mutants: test-deps ## Break the Lua scripts on purpose; the suite must turn red each time
 	cargo test --test counters_mutations -- --nocapture
 
+.PHONY: faults
+faults: test-deps ## Run every scene of faults for FAULTS_SECONDS=60; adds rows to docs/guarantees.md
+	cargo test --release --test faults -- --ignored --exact long --nocapture
+
 .PHONY: fuzz
 fuzz: ## Fuzz each target for MINUTES=10 (TARGETS='…'); keeps the corpus, adds to docs/fuzzing.md
 	scripts/fuzz.sh

@@ -56,6 +56,11 @@ install_curl() {
   command -v curl >/dev/null || apt_install "the documents' commands are run with curl" curl ca-certificates
 }
 
+faketime_is_there() { compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null; }
+install_faketime() {
+  faketime_is_there || apt_install "the fault runs set clocks" faketime
+}
+
 # Debian 12 packages Node.js 18, and the conformance suite needs 22; the registry's own `node` package then brings a newer one (a binary in .tools/).
 install_node() {
   node_is_there && return
@@ -107,6 +112,7 @@ install_python_client() { # install_python_client NAME
 }
 
 install_redis
+install_faketime
 install_curl
 install_node
 use_local_node
