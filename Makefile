@@ -62,6 +62,12 @@ mutants: test-deps ## Break the Lua scripts on purpose; the suite must turn red 
 faults: test-deps ## Run every scene of faults for FAULTS_SECONDS=60; adds rows to docs/guarantees.md
 	cargo test --release --test faults -- --ignored --exact long --nocapture
 
+.PHONY: simulate
+SEEDS ?= 100000
+FIRST ?= 0
+simulate: ## Run the store client against a simulated store and wire for SEEDS=100000 from FIRST=0 on
+	echo "$(SEEDS) $(FIRST)" | cargo test --release --lib -- --ignored --exact counters::redis::simulated::many_seeds --nocapture
+
 .PHONY: fuzz
 fuzz: ## Fuzz each target for MINUTES=10 (TARGETS='…'); keeps the corpus, adds to docs/fuzzing.md
 	scripts/fuzz.sh

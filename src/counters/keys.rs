@@ -101,6 +101,11 @@ pub fn secret_key(prefix: &str, name: &str) -> String {
     )
 }
 
+/// The list of resets that no replica has recorded yet: outside every slot group.
+pub fn resets_key(prefix: &str) -> String {
+    format!("{prefix}:{LAYOUT}:resets")
+}
+
 fn fields(limit: &Limit, value: &[&str]) -> Vec<String> {
     let (mode, window) = match limit.window {
         Window::Sliding { ms } => ("sliding", ms.to_string()),

@@ -18,6 +18,7 @@ mod receipt;
 mod redis;
 mod simulation;
 mod store;
+mod usage;
 pub mod wire;
 
 use std::cell::RefCell;
@@ -32,6 +33,7 @@ pub use receipt::Receipt;
 pub use redis::{RedisOptions, RedisStore, StoreSetupError};
 pub use simulation::Simulation;
 pub use store::Store;
+pub use usage::{VALUES_SHOWN, ValueUsage};
 
 use crate::policy::Charge;
 

@@ -7,6 +7,8 @@
 mod after;
 mod clock;
 mod link;
+#[cfg(test)]
+mod simulated;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -298,7 +300,7 @@ impl RedisStore {
     }
 
     /// The store's time at the earliest; asks for it where it is unknown or old.
-    async fn store_now(&self, until: Instant) -> Result<u64, StoreError> {
+    pub(super) async fn store_now(&self, until: Instant) -> Result<u64, StoreError> {
         if let Some(now) = self.inner.clock.now() {
             return Ok(now);
         }
@@ -338,7 +340,7 @@ impl RedisStore {
     }
 
     /// A command that may be sent twice: the second time over another connection.
-    async fn ask(&self, cmd: &Cmd, until: Instant) -> Result<Value, StoreError> {
+    pub(super) async fn ask(&self, cmd: &Cmd, until: Instant) -> Result<Value, StoreError> {
         if let Ok(value) = self.link()?.send(cmd, half_way(until)).await {
             return Ok(value);
         }

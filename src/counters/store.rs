@@ -132,7 +132,7 @@ impl Store {
     }
 
     async fn judge(&self, admission: &Admission, peek: bool) -> Result<Verdict, StoreError> {
-        let mut receipt = Receipt::none(admission.id);
+        let mut receipt = Receipt::none(admission.id, admission.charges.len());
         let mut answers = Answers::new(admission.charges.len());
         let until = self.until();
         let groups = prepare::groups(self.prefix(), admission, self.by_slot_group())?;

@@ -147,6 +147,12 @@ impl Policy {
         self.mode == Mode::Shadow
     }
 
+    /// Every limit of the policy, each with the argument or claim by whose value it counts.
+    pub fn limits(&self) -> impl Iterator<Item = (&Arc<Limit>, Option<&str>)> {
+        let usages = self.usages.iter();
+        usages.map(|usage| (&usage.limit, usage.value.as_ref().map(|path| path.text.as_str())))
+    }
+
     /// The tools that the policy names exactly: a bounded set, fit for metric labels.
     pub fn tool_names(&self) -> impl Iterator<Item = &str> {
         self.tools.exact_names()

@@ -85,6 +85,7 @@ async fn charge(
         Ok(Verdict::Admitted { receipt, states }) => {
             ledger.noted(not_held(&admission.charges, &states, &tool));
             ledger.charges(admission.charges, states, Some(receipt.at_ms()));
+            ledger.charged_at(receipt.times());
             return Ok(Charged::admitted(ledger, receipt, asked));
         }
         Ok(Verdict::Limited {

@@ -5,6 +5,7 @@ mod lines;
 mod metrics;
 mod pending;
 mod pins;
+mod reset;
 mod sample;
 
 pub use decision::{
@@ -15,6 +16,7 @@ pub use lines::Lines;
 pub use metrics::{Metrics, StoreTimer, ToolNames};
 pub use pending::Pending;
 pub use pins::PinMetrics;
+pub use reset::ResetRecord;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +56,20 @@ impl Recorder {
             && (record.grant.is_some() || self.sample.take())
         {
             lines.write(record);
+        }
+    }
+
+    /// Records something that is no decision; a JSON object with an `event`.
+    pub fn event(&self, event: &impl serde::Serialize) {
+        if let Some(lines) = &self.lines {
+            lines.write(event);
+        }
+    }
+
+    /// Waits until every line is written.
+    pub async fn written(&self) {
+        if let Some(lines) = &self.lines {
+            lines.flush().await;
         }
     }
 

@@ -145,8 +145,8 @@ impl Replica {
             Ok(Verdict::Admitted { receipt, .. }) => {
                 counts.admitted += 1;
                 let more = format!(r#","sent_ms":{sent},"got_ms":{}"#, now_ms());
-                for charge in &admission.charges {
-                    self.line(text, admission.id, charge, receipt.at_ms(), &more);
+                for (charge, at_ms) in admission.charges.iter().zip(receipt.times()) {
+                    self.line(text, admission.id, charge, *at_ms, &more);
                 }
             }
             Ok(Verdict::Limited {

@@ -48,6 +48,8 @@ pub(super) struct Link {
     origin: Instant,
     /// Milliseconds from `origin` + 1 to the first of the time-outs in a row; 0: the last call answered.
     silent_since: AtomicU64,
+    #[cfg(test)]
+    pub(super) simulated: Option<super::simulated::Wire>,
 }
 
 impl std::fmt::Debug for Link {
@@ -71,13 +73,14 @@ impl Link {
             manager: ArcSwap::from_pointee(manager),
             origin: Instant::now(),
             silent_since: AtomicU64::new(0),
+            #[cfg(test)]
+            simulated: None,
         })
     }
 
     /// Sends one command once and waits for its answer until `until`.
     pub(super) async fn send(&self, cmd: &Cmd, until: Instant) -> Result<Value, Failure> {
-        let mut manager = ConnectionManager::clone(&self.manager.load());
-        let answer = match timeout_at(until, manager.req_packed_command(cmd)).await {
+        let answer = match timeout_at(until, self.request(cmd)).await {
             Err(_) => {
                 self.note_silence();
                 return Err(Failure {
@@ -96,6 +99,15 @@ impl Link {
             }
             failure(&error)
         })
+    }
+
+    async fn request(&self, cmd: &Cmd) -> Result<Value, RedisError> {
+        #[cfg(test)]
+        if let Some(wire) = &self.simulated {
+            return wire.request(cmd).await;
+        }
+        let mut manager = ConnectionManager::clone(&self.manager.load());
+        manager.req_packed_command(cmd).await
     }
 
     fn note_silence(&self) {
