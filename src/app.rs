@@ -2,12 +2,14 @@
 
 mod background;
 mod files;
+mod issuers;
 mod pins;
 mod store;
 mod tls;
 pub mod wrap;
 
 pub use files::{Loaded, load_files};
+pub use store::store;
 pub use tls::upstream_tls;
 
 use std::collections::BTreeMap;
@@ -22,7 +24,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::admin::{self, Admin};
-use crate::proxy::{self, Fallback, Gate, SessionKey, Snapshot, Streams, Upstream};
+use crate::grants::Grants;
+use crate::proxy::{self, Callers, Fallback, Gate, Resources, SessionKey, Snapshot, Streams, Upstream};
 use crate::record::{Lines, Metrics, Recorder};
 use crate::settings::Settings;
 
@@ -67,6 +70,7 @@ impl App {
         }
         let pinned = pins::pinned(loaded.pins, &metrics);
         let looks = pins::looks(&settings, &pinned, &tls);
+        let callers = callers(&settings, &loaded.grants, proxy.local_addr()?)?;
         let session_key = SessionKey::default();
         if let Some(key) = settings.front.session_key.clone() {
             session_key.set(key);
@@ -81,6 +85,7 @@ impl App {
             recorder: Recorder::new(metrics, lines),
             session_key,
             legacy: Streams::default(),
+            callers,
             pins: pinned,
             front: settings.front,
             limits: settings.limits,
@@ -114,6 +119,9 @@ impl App {
             tokio::spawn(admin::serve(admin_of(&gate, shutdown.clone()), admin)),
             tokio::spawn(background::share_session_key(Arc::clone(&gate))),
             tokio::spawn(background::reap_connections(Arc::clone(&gate))),
+            tokio::spawn(background::read_revoked(Arc::clone(&gate))),
+            tokio::spawn(background::cut_ended(Arc::clone(&gate))),
+            tokio::spawn(background::refresh_keys(Arc::clone(&gate))),
         ];
         helpers.extend(looks.into_iter().map(|looks| tokio::spawn(looks.run())));
         let drain = gate.front.drain;
@@ -129,6 +137,28 @@ impl App {
             helper.abort();
         }
         gate.recorder.flush().await;
+    }
+}
+
+/// What is known of who calls; `proxy`: where the gate listens.
+fn callers(settings: &Settings, grants: &Grants, proxy: SocketAddr) -> anyhow::Result<Callers> {
+    warn_of_open_servers(grants, proxy);
+    let issuers = issuers::issuers(settings)?;
+    let resources = Resources::new(&settings.front, proxy, &settings.servers, issuers.advertised());
+    Ok(Callers::new(issuers, resources))
+}
+
+/// Who reaches the port reaches these servers.
+fn warn_of_open_servers(grants: &Grants, listen: SocketAddr) {
+    for (server, grant) in grants.anonymous() {
+        if !listen.ip().is_loopback() {
+            let grant = grant.id.as_str();
+            tracing::warn!(
+                server,
+                grant,
+                "calls without a token are let in from everywhere, since `anonymous` names a grant for this server and `listen` is no loopback address"
+            );
+        }
     }
 }
 

@@ -336,6 +336,11 @@ impl RedisStore {
             .map_err(|failure| failure.error)
     }
 
+    /// The same within the deadline of one call.
+    pub(super) async fn ask_once_more(&self, cmd: &Cmd) -> Result<Value, StoreError> {
+        self.ask(cmd, Instant::now() + self.inner.deadline).await
+    }
+
     fn link(&self) -> Result<&Link, StoreError> {
         let turn = self.inner.next.fetch_add(1, Ordering::Relaxed);
         let index = turn.checked_rem(self.inner.links.len()).unwrap_or(0);

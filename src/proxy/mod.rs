@@ -6,6 +6,7 @@
 mod accept;
 mod answer;
 mod body;
+mod callers;
 mod exchange;
 mod fallback;
 mod forward;
@@ -15,8 +16,10 @@ mod headers;
 mod held;
 mod ledger;
 mod legacy;
+mod open;
 mod pinned;
 mod ratelimit;
+mod resource;
 mod respond;
 mod route;
 mod session;
@@ -24,14 +27,18 @@ mod stage;
 mod stdio;
 mod stream;
 mod told;
+mod turned_away;
 mod upstream;
 mod weigh;
+mod who;
 mod written;
 
 pub use accept::{Shutdown, accept};
+pub use callers::Callers;
 pub use fallback::Fallback;
 pub use legacy::Streams;
 pub use pinned::Pinned;
+pub use resource::Resources;
 pub use session::SessionKey;
 pub use stdio::{Caller, ServerCommand, Signal, exit_code, signal_code, wrap_command, wrap_upstream};
 pub use upstream::Upstream;
@@ -60,6 +67,7 @@ pub struct Gate {
     pub recorder: Recorder,
     pub session_key: SessionKey,
     pub legacy: Streams,
+    pub callers: Callers,
     /// By server, those with `pin: true`.
     pub pins: BTreeMap<String, Arc<Pinned>>,
     pub front: Front,

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::policy::load;
+use crate::policy::{Claims, load};
 
 const HASH: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 const OTHER: &str = "cb8379ac2098aa165029e3938a51da0bcecfc008fd6795f401178647f96c5b34";
@@ -20,7 +20,15 @@ fn resolved(text: &str) -> Result<Grants, GrantsError> {
         policy("sliding", &limit("sliding")),
         policy("calendar", &limit("calendar")),
     ]);
-    GrantsFile::parse(path, text)?.resolve(path, ["s", "t"], &policies)
+    let anonymous = BTreeMap::from([("t".to_owned(), "nobody".to_owned())]);
+    let open = text.contains("id: nobody");
+    let named = Named {
+        servers: vec!["s", "t"],
+        policies: &policies,
+        issuers: vec!["cluster"],
+        anonymous: if open { &anonymous } else { &BTreeMap::new() },
+    };
+    GrantsFile::parse(path, text)?.resolve(path, &named)
 }
 
 /// One grant with these further keys.
@@ -53,7 +61,7 @@ fn a_grant_is_found_by_its_token_alone_and_carries_what_is_written() {
     assert!(!grant.reaches("s", "2027-01-01T00:00:00Z".parse().unwrap()));
     assert!(!grant.reaches("t", "2026-12-31T23:59:59Z".parse().unwrap()));
     assert_eq!(
-        grant.claims,
+        grant.claims.as_deref().cloned(),
         Claims::read(r#"{"k": {"ns": "ci"}, "team": "data"}"#)
     );
     assert!(grants.of_token(b"abd").is_none());
