@@ -4,6 +4,7 @@
 
 #[path = "support/redis.rs"]
 mod redis_server;
+mod support;
 #[allow(dead_code, reason = "shared with the tests on the wire, which use all of it")]
 mod wire;
 
@@ -21,6 +22,8 @@ mod keys;
 mod mapped;
 #[path = "identity/metadata.rs"]
 mod metadata;
+#[path = "identity/oauth.rs"]
+mod oauth;
 #[path = "identity/signer.rs"]
 mod signer;
 #[path = "identity/standing.rs"]
