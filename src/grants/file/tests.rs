@@ -117,3 +117,97 @@ fn a_hash_may_be_written_in_capitals() {
     assert_eq!(grants.of_token(b"abc").unwrap().id, "a");
     assert_eq!(grants.iter().count(), 2);
 }
+
+#[test]
+fn entries_for_an_issuers_tokens_say_what_does_not_fit() {
+    let jwt = |id: &str, jwt: &str, more: &str| {
+        resolved(&format!(
+            "grants:\n  - {{ id: '{id}', jwt: {jwt}, server: s, policy: open{more} }}\n"
+        ))
+    };
+    assert!(
+        jwt(
+            "u:{sub}",
+            "{ issuer: cluster, claims: { k.io/ns: ci, n: 7, ok: true } }",
+            ""
+        )
+        .is_ok()
+    );
+    for (id, entry, more, wanted) in [
+        (
+            "u",
+            "{ issuer: other }",
+            "",
+            "the settings have no issuer `other`; they have: cluster",
+        ),
+        (
+            "u:{sub",
+            "{ issuer: cluster }",
+            "",
+            "write each claim as `{NAME}`",
+        ),
+        (
+            "u",
+            "{ issuer: cluster, claims: { a: [b] } }",
+            "",
+            "the claim `a` must be a text, a boolean or a whole number",
+        ),
+        (
+            "u",
+            "{ issuer: cluster }",
+            ", claims: { a: b }",
+            "its claims are those of the token",
+        ),
+        ("u", "{ issuer: cluster, claim: { a: b } }", "", "claim"),
+        ("#u", "{ issuer: cluster }", "", "an id does not start with `#`"),
+    ] {
+        let found = problems(jwt(id, entry, more));
+        assert!(found.contains(wanted), "{id} {entry}: {found}");
+    }
+    let both = format!(", token_sha256: {HASH}");
+    let found = problems(jwt("u", "{ issuer: cluster }", &both));
+    assert!(found.contains("has none of its own"), "{found}");
+}
+
+#[test]
+fn a_grant_has_some_way_to_be_acted_as() {
+    let none = |more: &str| resolved(&format!("grants:\n  - {{ id: a, server: s{more} }}\n"));
+    let found = problems(none(""));
+    assert!(
+        found.contains("nobody can act as this grant: add `token_sha256`"),
+        "{found}"
+    );
+    // shut on purpose
+    assert!(none(", tokens_sha256: []").is_ok());
+    let open = |server: &str| resolved(&format!("grants:\n  - {{ id: nobody, server: {server} }}\n"));
+    let grants = open("[s, t]").unwrap();
+    assert_eq!(
+        grants.anonymous().map(|(server, _)| server).collect::<Vec<_>>(),
+        ["t"]
+    );
+    let found = problems(open("s"));
+    assert!(found.contains("names `nobody` for the server `t`"), "{found}");
+}
+
+#[test]
+fn of_several_tokens_each_finds_the_grant_and_none_stands_twice() {
+    let tokens = |tokens: &str| {
+        resolved(&format!(
+            "grants:\n  - {{ id: a, tokens_sha256: {tokens}, server: s }}\n"
+        ))
+    };
+    let grants = tokens(&format!("[{HASH}, {OTHER}]")).unwrap();
+    assert_eq!(
+        (
+            grants.of_token(b"abc").unwrap().id.as_str(),
+            grants.iter().count()
+        ),
+        ("a", 1)
+    );
+    let found = problems(tokens(&format!("[{HASH}, {HASH}, beef]")));
+    assert!(found.contains("the token is that of grants[0]"), "{found}");
+    assert!(
+        found.contains("`tokens_sha256` must be 64 hexadecimal digits"),
+        "{found}"
+    );
+}
