@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::admin::{self, Admin};
-use crate::proxy::{self, Fallback, Gate, SessionKey, Snapshot, Streams, Upstream};
+use crate::proxy::{self, Changes, Fallback, Gate, SessionKey, Snapshot, Streams, Upstream};
 use crate::record::{Lines, Metrics, Recorder};
 use crate::settings::Settings;
 
@@ -65,7 +65,8 @@ impl App {
                 }
             }
         }
-        let pinned = pins::pinned(loaded.pins, &metrics);
+        let changes = Arc::new(Changes::default());
+        let pinned = pins::pinned(loaded.pins, &metrics, &changes);
         let looks = pins::looks(&settings, &pinned, &tls);
         let session_key = SessionKey::default();
         if let Some(key) = settings.front.session_key.clone() {
@@ -81,6 +82,7 @@ impl App {
             recorder: Recorder::new(metrics, lines),
             session_key,
             legacy: Streams::default(),
+            changes,
             pins: pinned,
             front: settings.front,
             limits: settings.limits,
