@@ -58,6 +58,10 @@ containers: ## Lint the Dockerfile and resolve docker-compose.yml
 mutants: test-deps ## Break the Lua scripts on purpose; the suite must turn red each time
 	cargo test --test counters_mutations -- --nocapture
 
+.PHONY: reloads
+reloads: test-deps ## Reload policies 1 000 times under load: no mix of two versions, no memory left behind
+	cargo test --test operations -- --ignored --nocapture thousand_reloads
+
 .PHONY: fuzz
 fuzz: ## Fuzz each target for MINUTES=10 (TARGETS='…'); keeps the corpus, adds to docs/fuzzing.md
 	scripts/fuzz.sh
