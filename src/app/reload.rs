@@ -168,7 +168,7 @@ fn put_in_force(gate: &Gate, grants: Grants) {
         grants,
     }));
     for server in relisted {
-        gate.changes.tell(&server);
+        gate.tools_changed(&server);
     }
 }
 
