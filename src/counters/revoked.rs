@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use redis::{Cmd, FromRedisValue};
+use redis::FromRedisValue;
 
 use super::{RedisStore, Store, StoreError, keys};
 
@@ -46,9 +46,7 @@ impl Store {
         if name.is_empty() || name.len() > LONGEST {
             return Err(StoreError::Protocol("a name of 1 to 1024 bytes is wanted"));
         }
-        let mut cmd = redis::cmd(command);
-        cmd.arg(redis.revoked_key()).arg(name);
-        let changed = redis.ask_once_more(&cmd).await?;
+        let changed = redis.ask_key(command, &redis.revoked_key(), &[name]).await?;
         let changed = i64::from_redis_value(changed).map_err(|_| StoreError::Protocol("not a count"))?;
         Ok(changed > 0)
     }
@@ -60,9 +58,7 @@ impl RedisStore {
     }
 
     async fn revoked(&self) -> Result<HashSet<String>, StoreError> {
-        let mut cmd = Cmd::new();
-        cmd.arg("SMEMBERS").arg(self.revoked_key());
-        let names = self.ask_once_more(&cmd).await?;
+        let names = self.ask_key("SMEMBERS", &self.revoked_key(), &[]).await?;
         HashSet::from_redis_value(names).map_err(|_| StoreError::Protocol("not a list of names"))
     }
 }

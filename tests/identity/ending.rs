@@ -5,10 +5,11 @@ use serde_json::json;
 use crate::issuer::{Issuer, gate_for};
 use crate::redis_server::RedisServer;
 use crate::signer::{Signer, seconds_from_now};
+use crate::support::gate::Setup as Served;
 use crate::wire::client::{Client, Req, call, request};
 use crate::wire::gate::{Gate, Setup, open};
 use crate::wire::upstream::{Latch, Step, Upstream, chunk, stream_head};
-use crate::wire::{CI, OTHER, until};
+use crate::wire::{CI, OTHER, until, within};
 
 fn address(redis: &RedisServer) -> std::net::SocketAddr {
     ([127, 0, 0, 1], redis.port).into()
@@ -87,31 +88,18 @@ async fn a_revoked_grant_is_refused_by_every_replica_and_its_streams_end() {
     let code = toolgate_revoke(&first, &["ci"]);
     assert!(code.contains("`ci` is revoked"), "{code}");
     assert!(revoked.rest().await.is_empty());
+    let is_refused = async |gate: &Gate| gate.ask(&call("run").token(CI)).await.status == 401;
     for gate in [&first, &second] {
-        loop {
-            let answer = gate.ask(&call("run").token(CI)).await;
-            if answer.status == 401 {
-                break;
-            }
-            assert!(answer.ran());
-        }
+        within(async { while !is_refused(gate).await {} }).await;
         assert!(gate.ask(&call("run").token(OTHER)).await.ran());
     }
-    // one that starts later knows at once
+    // one that starts later reads the list at once
     let third = setup().before(upstream.addr).await;
-    loop {
-        if third.ask(&call("run").token(CI)).await.status == 401 {
-            break;
-        }
-    }
+    within(async { while !is_refused(&third).await {} }).await;
     assert_eq!(upstream.aborted(), 1);
     other.send(b"").await;
     assert!(toolgate_revoke(&first, &["--undo", "ci"]).contains("no longer revoked"));
-    loop {
-        if first.ask(&call("run").token(CI)).await.ran() {
-            break;
-        }
-    }
+    within(async { while is_refused(&first).await {} }).await;
 }
 
 /// `toolgate grant revoke` on the gate's own settings.
@@ -136,10 +124,10 @@ async fn a_subject_or_a_whole_entry_can_be_revoked() {
     let status = async |sub: &str| gate.ask(&call("run").token(&token(sub))).await.status;
     assert_eq!((status("ann").await, status("bob").await), (200, 200));
     toolgate_revoke(&gate, &["u:bob"]);
-    while status("bob").await != 401 {}
+    within(async { while status("bob").await != 401 {} }).await;
     assert_eq!(status("ann").await, 200);
     toolgate_revoke(&gate, &["u:{sub}"]);
-    while status("ann").await != 401 {}
+    within(async { while status("ann").await != 401 {} }).await;
 }
 
 #[tokio::test]
@@ -154,10 +142,45 @@ async fn the_last_list_stays_in_force_while_the_store_is_down() {
     let mut redis = RedisServer::start();
     let (gate, _upstream) = open(Setup::default().redis(address(&redis), 5_000)).await;
     toolgate_revoke(&gate, &["ci"]);
-    while gate.ask(&call("run").token(CI)).await.status != 401 {}
+    let refused = async || gate.ask(&call("run").token(CI)).await.status == 401;
+    within(async { while !refused().await {} }).await;
     redis.kill();
     for _ in 0..3 {
-        assert_eq!(gate.ask(&call("run").token(CI)).await.status, 401);
+        assert!(refused().await);
         assert!(gate.ask(&call("run").token(OTHER)).await.ran());
     }
+}
+
+#[tokio::test]
+async fn an_open_stream_ends_when_a_reload_takes_its_grant_away_and_others_stay() {
+    let upstream = Upstream::start().await;
+    let policy = json!({ "version": "1", "default": "allow" });
+    let served = |grants: &[&str]| {
+        let setup = Served::new()
+            .server("s", &format!("http://{}/mcp", upstream.addr))
+            .policy("p", policy.clone());
+        grants
+            .iter()
+            .fold(setup, |setup, id| setup.grant(id, &format!("tok-{id}"), "s", "p"))
+    };
+    let gate = served(&["stays", "goes"]).start();
+    let stream_of = async |token: &str| {
+        upstream.next(stream());
+        let mut client = Client::connect(gate.proxy.parse().unwrap()).await;
+        let request = request("GET", "")
+            .token(token)
+            .header("Accept", "text/event-stream");
+        client.send(&request.bytes()).await;
+        assert_eq!(client.head().await.status, 200);
+        client.chunks_until("notifications/message").await;
+        client
+    };
+    let mut goes = stream_of("tok-goes").await;
+    let mut stays = stream_of("tok-stays").await;
+    let new = std::fs::read_to_string(served(&["stays"]).write().path().join("grants.yaml")).unwrap();
+    gate.folder.write("grants.yaml", &new);
+    assert!(goes.rest().await.is_empty());
+    until(|| upstream.aborted() == 1).await;
+    stays.send(b"").await;
+    assert_eq!(upstream.aborted(), 1);
 }
