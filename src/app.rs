@@ -2,6 +2,7 @@
 
 mod background;
 mod files;
+mod otlp;
 mod pins;
 mod reload;
 mod store;
@@ -26,7 +27,7 @@ use tokio::sync::watch::{Receiver, channel};
 
 use crate::admin::{self, Admin};
 use crate::proxy::{self, Fallback, Gate, SessionKey, Snapshot, Streams, Upstream};
-use crate::record::{Lines, Metrics, Recorder};
+use crate::record::{Lines, Metrics, Recorder, Spans};
 use crate::settings::Settings;
 
 /// A gate that listens but does not serve yet.
@@ -36,6 +37,7 @@ pub struct App {
     admin: TcpListener,
     looks: Vec<pins::Looks>,
     reload: Option<Reload>,
+    exporter: Option<otlp::Exporter>,
 }
 
 impl App {
@@ -59,7 +61,7 @@ impl App {
                     settings.files.settings.display()
                 )
             })?;
-            metrics.in_flight(name).set(0);
+            metrics.serves(name);
             servers.insert(name.clone(), Arc::new(upstream));
         }
         metrics.tools().written(reload::tool_names(&loaded.grants));
@@ -70,6 +72,15 @@ impl App {
         if let Some(key) = settings.front.session_key.clone() {
             session_key.set(key);
         }
+        let replica = replica_name()?;
+        let (spans, exporter) = match &settings.tracing {
+            None => (None, None),
+            Some(tracing) => {
+                let (spans, ended) = Spans::new(metrics.spans(), tracing.sample);
+                let exporter = otlp::Exporter::new(tracing, ended, metrics.spans().clone(), &replica)?;
+                (Some(spans), Some(exporter))
+            }
+        };
         let gate = Arc::new(Gate {
             snapshot: ArcSwap::from_pointee(Snapshot {
                 servers,
@@ -77,13 +88,13 @@ impl App {
             }),
             store: store::store(&settings.counters)?,
             fallback: Fallback::new(store::expected_replicas(&settings.counters)),
-            recorder: Recorder::new(metrics, lines),
+            recorder: Recorder::new(metrics, lines).tracing(spans),
             session_key,
             legacy: Streams::default(),
             pins: pinned,
             front: settings.front,
             limits: settings.limits,
-            replica: replica_name()?,
+            replica,
         });
         Ok(Self {
             gate,
@@ -91,6 +102,7 @@ impl App {
             admin,
             looks,
             reload: None,
+            exporter,
         })
     }
 
@@ -117,7 +129,10 @@ impl App {
             admin,
             looks,
             reload,
+            exporter,
         } = self;
+        let (ended, ending) = channel(false);
+        let exporting = exporter.map(|exporter| tokio::spawn(exporter.run(ending)));
         let mut helpers = vec![
             tokio::spawn(admin::serve(admin_of(&gate, shutdown.clone()), admin)),
             tokio::spawn(background::share_session_key(Arc::clone(&gate))),
@@ -138,6 +153,11 @@ impl App {
             helper.abort();
         }
         gate.recorder.flush().await;
+        ended.send_replace(true);
+        if let Some(exporting) = exporting {
+            // it has bounds of its own; an error means that it ended before
+            drop(exporting.await);
+        }
     }
 }
 

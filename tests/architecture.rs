@@ -23,7 +23,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("replay", "counters mcp policy"),
     ("settings", "document"),
     ("grants", "policy settings"),
-    ("record", "policy"),
+    ("record", "mcp policy"),
     ("proxy", "counters grants mcp policy record settings"),
     ("admin", "record"),
     // Asks a server what tools it has, over the upstream connections of the proxy.

@@ -76,7 +76,7 @@ pub async fn run(wrap: Wrap) -> anyhow::Result<u8> {
         .map(|looks| tokio::spawn(looks.run()))
         .collect();
     let metrics = Arc::clone(&gate.recorder.metrics);
-    metrics.in_flight(&wrap.server).set(0);
+    metrics.serves(&wrap.server);
     for policy in &policies {
         metrics.tools().learn(&wrap.server, policy.tool_names());
     }

@@ -15,6 +15,7 @@ pub mod sse;
 mod strict;
 pub(crate) mod text;
 pub mod tools;
+pub mod trace;
 
 #[cfg(test)]
 mod ways_round_tests;

@@ -9,12 +9,13 @@ use http::{Method, Request, Response, request};
 use http_body_util::{BodyExt, Collected};
 use hyper::body::Incoming;
 use jiff::Timestamp;
+use tracing::{Instrument, Span};
 
 use super::answer::{self, Asked, Carries};
 use super::body::{self, BodyError, GateBody};
 use super::exchange::Exchange;
 use super::forward::{forward, unreachable};
-use super::headers::{self, MCP_METHOD, MCP_NAME, PROTOCOL_VERSION, SESSION_ID};
+use super::headers::{self, MCP_METHOD, MCP_NAME, PROTOCOL_VERSION, SESSION_ID, TRACEPARENT};
 use super::ledger::Ledger;
 use super::legacy::{Endpoint, NoStream};
 use super::respond::{Addressed, Refusal, accepted, preflight, refuse};
@@ -24,9 +25,11 @@ use super::weigh::{Denied, Stopped, UNREAD, answerable, method_of, weigh};
 use super::{Gate, Snapshot, Upstream, front, ratelimit};
 use crate::counters::CallId;
 use crate::grants::Grant;
-use crate::mcp::envelope::{self, Fault, Unreadable};
+use crate::mcp::envelope::{self, Envelope, Fault, Unreadable};
 use crate::mcp::headers::{MISMATCH_CODE, agree};
+use crate::mcp::trace::TraceContext;
 use crate::policy::Outcome;
+use crate::record::Trace;
 
 type Answer = Response<GateBody>;
 
@@ -230,12 +233,36 @@ impl Known<'_> {
             message: &message,
             pins: self.gate.pinned(&self.upstream.name),
         };
-        self.decide(&exchange, &body, started).await
+        let trace = self.trace(&message);
+        let span = trace.as_ref().map_or_else(Span::none, |trace| {
+            tracing::info_span!("message", trace_id = trace.trace_id(), span_id = trace.span_id())
+        });
+        self.decide(&exchange, &body, started, trace)
+            .instrument(span)
+            .await
     }
 
-    async fn decide(&self, exchange: &Exchange<'_>, body: &Bytes, started: Instant) -> Answer {
+    /// Where the message stands in a trace: what its body says comes before what the header says (SEP-414).
+    fn trace(&self, message: &Envelope<'_>) -> Option<Trace> {
+        let header = self.headers.get(TRACEPARENT);
+        let header = header
+            .and_then(|value| value.to_str().ok())
+            .and_then(TraceContext::read);
+        Trace::begin(self.gate.recorder.spans(), message.trace_context(), header)
+    }
+
+    async fn decide(
+        &self,
+        exchange: &Exchange<'_>,
+        body: &Bytes,
+        started: Instant,
+        trace: Option<Trace>,
+    ) -> Answer {
         let message = exchange.message;
-        let weighed = match weigh(exchange, self.ledger(method_of(exchange))) {
+        let traceparent = trace.as_ref().and_then(Trace::to_upstream);
+        let mut ledger = self.ledger(method_of(exchange));
+        ledger.trace(trace);
+        let weighed = match weigh(exchange, ledger) {
             Ok(weighed) => weighed,
             Err(Stopped::Unreadable(ledger, unreadable)) => return unreadable_in(*ledger, &unreadable),
             Err(Stopped::Denied(refused)) => return denied(exchange, *refused),
@@ -248,7 +275,10 @@ impl Known<'_> {
         match weighed.charge().await {
             Ok(charged) => {
                 self.gate.recorder.metrics.judged(started.elapsed().as_secs_f64());
-                let headers = headers::to_upstream(self.headers, self.session);
+                let mut headers = headers::to_upstream(self.headers, self.session);
+                if let Some(ours) = traceparent.and_then(|text| HeaderValue::try_from(text).ok()) {
+                    headers.insert(TRACEPARENT, ours);
+                }
                 let target = self.endpoint.map(|endpoint| &endpoint.target);
                 let request = self.upstream.request(Method::POST, target, headers, body.clone());
                 let carries = match self.endpoint {

@@ -20,6 +20,9 @@ pub(super) struct SettingsFile {
     pub(super) allowed_hosts: Vec<String>,
     pub(super) session_key: Option<SecretSource>,
     pub(super) drain_ms: Option<u64>,
+    pub(super) log: Option<String>,
+    #[serde(default)]
+    pub(super) tracing: TracingFile,
     #[serde(default)]
     pub(super) counters: CountersFile,
     #[serde(default)]
@@ -49,6 +52,15 @@ pub(super) struct CountersFile {
     pub(super) prefix: Option<String>,
     pub(super) deadline_ms: Option<u64>,
     pub(super) expected_replicas: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TracingFile {
+    pub(super) otlp: Option<String>,
+    #[serde(default)]
+    pub(super) headers: BTreeMap<String, SecretSource>,
+    pub(super) sample: Option<f64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

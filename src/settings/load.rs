@@ -9,7 +9,7 @@ use http::Uri;
 
 use super::environment::environment;
 use super::file::{ServerFile, SettingsFile};
-use super::{Counters, Files, Front, Limits, Server};
+use super::{Counters, Files, Front, Limits, LogForm, Server, Tracing};
 
 /// The prefix of every environment override: `TOOLGATE__SECTION__KEY`.
 const ENV_PREFIX: &str = "TOOLGATE";
@@ -22,6 +22,10 @@ pub struct Settings {
     pub counters: Counters,
     pub limits: Limits,
     pub servers: BTreeMap<String, Server>,
+    /// None: spans are not exported.
+    pub tracing: Option<Tracing>,
+    /// None: text on a terminal, JSON elsewhere.
+    pub log: Option<LogForm>,
     pub files: Files,
 }
 
@@ -167,6 +171,8 @@ impl Check<'_> {
             counters: self.counters(&written.counters),
             limits: self.limits(written),
             servers,
+            tracing: self.tracing(&written.tracing),
+            log: self.log(written),
             files: Files {
                 settings: self.path.to_owned(),
                 policies,
