@@ -4,6 +4,8 @@ mod background;
 mod files;
 mod otlp;
 mod pins;
+mod probes;
+mod reached;
 mod reload;
 mod store;
 mod tls;
@@ -25,8 +27,8 @@ use data_encoding::HEXLOWER;
 use tokio::net::TcpListener;
 use tokio::sync::watch::{Receiver, channel};
 
-use crate::admin::{self, Admin};
-use crate::proxy::{self, Fallback, Gate, SessionKey, Snapshot, Streams, Upstream};
+use crate::admin;
+use crate::proxy::{self, Changes, Fallback, Gate, Leaving, SessionKey, Snapshot, Streams, Upstream};
 use crate::record::{Lines, Metrics, Recorder, Spans};
 use crate::settings::Settings;
 
@@ -38,6 +40,7 @@ pub struct App {
     looks: Vec<pins::Looks>,
     reload: Option<Reload>,
     exporter: Option<otlp::Exporter>,
+    around: Vec<reached::Around>,
 }
 
 impl App {
@@ -66,12 +69,14 @@ impl App {
         }
         metrics.tools().written(reload::tool_names(&loaded.grants));
         metrics.reload().started(reload::now());
-        let pinned = pins::pinned(loaded.pins, &metrics);
+        let changes = Arc::new(Changes::default());
+        let pinned = pins::pinned(loaded.pins, &metrics, &changes);
         let looks = pins::looks(&settings, &pinned, &tls);
         let session_key = SessionKey::default();
         if let Some(key) = settings.front.session_key.clone() {
             session_key.set(key);
         }
+        let around = around(&settings, &tls);
         let replica = replica_name()?;
         let (spans, exporter) = match &settings.tracing {
             None => (None, None),
@@ -91,6 +96,8 @@ impl App {
             recorder: Recorder::new(metrics, lines).tracing(spans),
             session_key,
             legacy: Streams::default(),
+            leaving: Leaving::default(),
+            changes,
             pins: pinned,
             front: settings.front,
             limits: settings.limits,
@@ -103,6 +110,7 @@ impl App {
             looks,
             reload: None,
             exporter,
+            around,
         })
     }
 
@@ -130,15 +138,20 @@ impl App {
             looks,
             reload,
             exporter,
+            around,
         } = self;
         let (ended, ending) = channel(false);
         let exporting = exporter.map(|exporter| tokio::spawn(exporter.run(ending)));
         let mut helpers = vec![
-            tokio::spawn(admin::serve(admin_of(&gate, shutdown.clone()), admin)),
+            tokio::spawn(admin::serve(probes::admin(&gate, shutdown.clone()), admin)),
             tokio::spawn(background::share_session_key(Arc::clone(&gate))),
             tokio::spawn(background::reap_connections(Arc::clone(&gate))),
         ];
         helpers.extend(looks.into_iter().map(|looks| tokio::spawn(looks.run())));
+        for around in around {
+            let metrics = Arc::clone(&gate.recorder.metrics);
+            helpers.push(tokio::spawn(around.run(metrics)));
+        }
         helpers.extend(reload.map(|reload| tokio::spawn(reload.run(Arc::clone(&gate)))));
         let drain = gate.front.drain;
         let cut = proxy::accept(Arc::clone(&gate), proxy, shutdown, drain).await;
@@ -161,6 +174,19 @@ impl App {
     }
 }
 
+/// What is asked around the gate, where that is wanted.
+fn around(settings: &Settings, tls: &Arc<rustls::ClientConfig>) -> Vec<reached::Around> {
+    let own = reached::own_address();
+    let servers = settings.servers.iter().filter(|_| settings.front.probe_upstreams);
+    let around = servers.map(|(name, server)| reached::Around {
+        name: name.clone(),
+        server: server.clone(),
+        tls: Arc::clone(tls),
+        own,
+    });
+    around.collect()
+}
+
 async fn listen(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address}: change `{key}` in the settings, or stop what uses the port")
@@ -179,23 +205,6 @@ fn replica_name() -> anyhow::Result<String> {
         host.trim()
     };
     Ok(format!("{host}-{}", HEXLOWER.encode(&bytes)))
-}
-
-fn admin_of(gate: &Arc<Gate>, stopping: Receiver<bool>) -> Admin {
-    let probed = Arc::clone(gate);
-    Admin {
-        metrics: Arc::clone(&gate.recorder.metrics),
-        stopping,
-        store: Arc::new(move || {
-            let gate = Arc::clone(&probed);
-            Box::pin(async move {
-                match gate.store.ping().await {
-                    Ok(()) => "up",
-                    Err(_) => "down",
-                }
-            })
-        }),
-    }
 }
 
 /// Becomes true at SIGTERM or SIGINT.

@@ -168,7 +168,7 @@ fn put_in_force(gate: &Gate, grants: Grants) {
         grants,
     }));
     for server in relisted {
-        tracing::debug!(server, "grants of this server have other policies now");
+        gate.tools_changed(&server);
     }
 }
 

@@ -9,10 +9,11 @@ use http::{Method, Request, Response, request};
 use http_body_util::{BodyExt, Collected};
 use hyper::body::Incoming;
 use jiff::Timestamp;
-use tracing::{Instrument, Span};
+use tracing::Instrument;
 
 use super::answer::{self, Asked, Carries};
 use super::body::{self, BodyError, GateBody};
+use super::changed::Tells;
 use super::exchange::Exchange;
 use super::forward::{forward, unreachable};
 use super::headers::{self, MCP_METHOD, MCP_NAME, PROTOCOL_VERSION, SESSION_ID, TRACEPARENT};
@@ -21,13 +22,14 @@ use super::legacy::{Endpoint, NoStream};
 use super::respond::{Addressed, Refusal, accepted, preflight, refuse};
 use super::route::{Route, route};
 use super::stage::Charged;
+use super::traced::traced;
 use super::weigh::{Denied, Stopped, UNREAD, answerable, method_of, weigh};
 use super::{Gate, Snapshot, Upstream, front, ratelimit};
 use crate::counters::CallId;
 use crate::grants::Grant;
-use crate::mcp::envelope::{self, Envelope, Fault, Unreadable};
+use crate::mcp::envelope::{self, Fault, Unreadable};
 use crate::mcp::headers::{MISMATCH_CODE, agree};
-use crate::mcp::trace::TraceContext;
+use crate::mcp::subscription::LISTEN;
 use crate::policy::Outcome;
 use crate::record::Trace;
 
@@ -233,22 +235,10 @@ impl Known<'_> {
             message: &message,
             pins: self.gate.pinned(&self.upstream.name),
         };
-        let trace = self.trace(&message);
-        let span = trace.as_ref().map_or_else(Span::none, |trace| {
-            tracing::info_span!("message", trace_id = trace.trace_id(), span_id = trace.span_id())
-        });
+        let (trace, span) = traced(self.gate, self.headers, &message);
         self.decide(&exchange, &body, started, trace)
             .instrument(span)
             .await
-    }
-
-    /// Where the message stands in a trace: what its body says comes before what the header says (SEP-414).
-    fn trace(&self, message: &Envelope<'_>) -> Option<Trace> {
-        let header = self.headers.get(TRACEPARENT);
-        let header = header
-            .and_then(|value| value.to_str().ok())
-            .and_then(TraceContext::read);
-        Trace::begin(self.gate.recorder.spans(), message.trace_context(), header)
     }
 
     async fn decide(
@@ -286,7 +276,11 @@ impl Known<'_> {
                     Some(_) => Carries::Perhaps,
                     None => answer::carries(message),
                 };
-                let asked = self.asked(exchange.modern, carries);
+                let listens = answerable(message).filter(|_| message.method.as_deref() == Some(LISTEN));
+                let asked = Asked {
+                    tells: listens.map_or(Tells::No, Tells::Subscribed),
+                    ..self.asked(exchange.modern, carries)
+                };
                 forward(&asked, connection, charged, request, answerable(message)).await
             }
             Err(refused) => denied(exchange, *refused),
@@ -310,6 +304,11 @@ impl Known<'_> {
         };
         let asked = Asked {
             opens_stream: is_get,
+            tells: match self.session {
+                _ if !is_get => Tells::No,
+                Some(_) => Tells::Always,
+                None => Tells::FromFirstEvent,
+            },
             ..self.asked(false, carries)
         };
         forward(&asked, connection, Charged::free(ledger), request, None).await
@@ -324,6 +323,7 @@ impl Known<'_> {
             carries,
             opens_stream: false,
             endpoint: self.endpoint,
+            tells: Tells::No,
         }
     }
 

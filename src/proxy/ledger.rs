@@ -12,8 +12,8 @@ use crate::counters::{CallId, ChargeState, Fit};
 use crate::grants::Grant;
 use crate::policy::{Charge, Denial, Outcome, Recorded};
 use crate::record::{
-    ChargeRecord, DecisionRecord, Operation, Pending, PolicyRecord, RecordedValues, ShadowRecord,
-    Trace, UpstreamRecord, shown_message, shown_name,
+    ChargeRecord, DecisionRecord, Operation, Pending, PolicyRecord, RecordedValues, ShadowRecord, Trace,
+    UpstreamRecord, shown_message, shown_name,
 };
 
 /// The facts of one message. Dropped unfinished, it records that the client left.

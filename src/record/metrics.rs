@@ -24,6 +24,7 @@ pub struct Metrics {
     upstream_seconds: HistogramVec,
     in_flight: IntGaugeVec,
     open_streams: IntGaugeVec,
+    reached_around: IntGaugeVec,
     open_connections: IntGauge,
     judge_seconds: Histogram,
     limits: LimitMetrics,
@@ -133,6 +134,12 @@ impl Metrics {
                 "Event streams that are open.",
                 &["server"],
             )?,
+            reached_around: gauge(
+                r,
+                "toolgate_upstream_reached_around",
+                "1: the upstream answers whoever reaches it, `by` leaving out the credential or by this machine's own address.",
+                &["server", "by"],
+            )?,
             open_connections: open_connections(r)?,
             limits: LimitMetrics::new(r)?,
             operations: Operations::new(r)?,
@@ -204,6 +211,12 @@ impl Metrics {
     /// The gauge of a server's open event streams.
     pub fn open_streams(&self, server: &str) -> IntGauge {
         self.open_streams.with_label_values(&[server])
+    }
+
+    /// Whether the upstream answered around the gate.
+    pub fn reached_around(&self, server: &str, by: &'static str, answered: bool) {
+        let gauge = self.reached_around.with_label_values(&[server, by]);
+        gauge.set(i64::from(answered));
     }
 
     /// Shows a server's metrics from the start, so that their first increase is seen.

@@ -20,6 +20,8 @@ pub(super) struct SettingsFile {
     pub(super) allowed_hosts: Vec<String>,
     pub(super) session_key: Option<SecretSource>,
     pub(super) drain_ms: Option<u64>,
+    pub(super) drain_delay_ms: Option<u64>,
+    pub(super) probe_upstreams: Option<bool>,
     pub(super) log: Option<String>,
     #[serde(default)]
     pub(super) tracing: TracingFile,
@@ -49,6 +51,13 @@ impl SettingsFile {
 pub(super) struct CountersFile {
     pub(super) store: Option<String>,
     pub(super) url: Option<String>,
+    pub(super) sentinel: Option<SentinelFile>,
+    #[serde(default, deserialize_with = "list")]
+    pub(super) cluster: Vec<String>,
+    pub(super) username: Option<String>,
+    pub(super) password: Option<SecretSource>,
+    #[serde(default)]
+    pub(super) tls: StoreTlsFile,
     pub(super) prefix: Option<String>,
     pub(super) deadline_ms: Option<u64>,
     pub(super) expected_replicas: Option<u64>,
@@ -61,6 +70,22 @@ pub(super) struct TracingFile {
     #[serde(default)]
     pub(super) headers: BTreeMap<String, SecretSource>,
     pub(super) sample: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SentinelFile {
+    pub(super) master: String,
+    #[serde(deserialize_with = "list")]
+    pub(super) urls: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StoreTlsFile {
+    pub(super) ca: Option<PathBuf>,
+    pub(super) cert: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]

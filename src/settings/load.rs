@@ -68,6 +68,7 @@ pub fn for_one_server(
         listen: Some(listen.to_string()),
         admin: Some(admin.to_string()),
         drain_ms: Some(1_000),
+        probe_upstreams: Some(false),
         servers: BTreeMap::from([(name.to_owned(), server)]),
         ..SettingsFile::default()
     };

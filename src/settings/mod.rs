@@ -29,14 +29,46 @@ pub enum Counters {
     /// This process only.
     Memory,
     /// The gates of one user before one server: `toolgate wrap` alone.
-    File { path: PathBuf, deadline: Duration },
-    Redis {
-        url: Secret<String>,
-        prefix: String,
+    File {
+        path: PathBuf,
         deadline: Duration,
-        /// Replicas that share a limit counted with `on_store_error: local`; at least 1.
-        expected_replicas: u64,
     },
+    Redis(Box<Redis>),
+}
+
+/// Counters in Redis.
+#[derive(Debug, Clone)]
+pub struct Redis {
+    pub place: Place,
+    /// In place of what stands in the URLs.
+    pub username: Option<String>,
+    pub password: Option<Secret<String>>,
+    pub tls: StoreTls,
+    pub prefix: String,
+    pub deadline: Duration,
+    /// Replicas that share a limit counted with `on_store_error: local`; at least 1.
+    pub expected_replicas: u64,
+}
+
+/// Which Redis.
+#[derive(Debug, Clone)]
+pub enum Place {
+    Single(Secret<String>),
+    /// The sentinels, and their name of the primary.
+    Sentinel {
+        master: String,
+        urls: Vec<Secret<String>>,
+    },
+    /// Some nodes of a cluster.
+    Cluster(Vec<Secret<String>>),
+}
+
+/// PEM texts for a store over TLS.
+#[derive(Debug, Clone, Default)]
+pub struct StoreTls {
+    pub ca: Option<Vec<u8>>,
+    /// The client's certificates and their key.
+    pub client: Option<(Vec<u8>, Secret<Vec<u8>>)>,
 }
 
 /// Bounds on what one client may send or hold. All are inclusive.
@@ -109,7 +141,12 @@ pub struct Front {
     pub allowed_origins: Vec<String>,
     pub allowed_hosts: Vec<String>,
     pub session_key: Option<Secret<Vec<u8>>>,
+    /// After SIGTERM: how long connections are still taken.
+    pub drain_delay: Duration,
+    /// Then: how long open requests may go on.
     pub drain: Duration,
+    /// Ask at the start whether upstreams can be reached around the gate.
+    pub probe_upstreams: bool,
 }
 
 impl Server {
