@@ -29,7 +29,7 @@ use tokio::sync::watch::{Receiver, channel};
 
 use crate::admin;
 use crate::proxy::{self, Changes, Fallback, Gate, Leaving, SessionKey, Snapshot, Streams, Upstream};
-use crate::record::{Lines, Metrics, Recorder, Spans};
+use crate::record::{Lines, Metrics, Recorder};
 use crate::settings::Settings;
 
 /// A gate that listens but does not serve yet.
@@ -56,17 +56,7 @@ impl App {
                 .values()
                 .any(|server| server.upstream.scheme_str() == Some("https")),
         );
-        let mut servers = BTreeMap::new();
-        for (name, server) in &settings.servers {
-            let upstream = Upstream::new(name, server, &tls).map_err(|error| {
-                anyhow!(
-                    "{}: `servers.{name}.upstream`: {error}",
-                    settings.files.settings.display()
-                )
-            })?;
-            metrics.serves(name);
-            servers.insert(name.clone(), Arc::new(upstream));
-        }
+        let servers = upstreams(&settings, &tls, &metrics)?;
         metrics.tools().written(reload::tool_names(&loaded.grants));
         metrics.reload().started(reload::now());
         let changes = Arc::new(Changes::default());
@@ -78,14 +68,7 @@ impl App {
         }
         let around = around(&settings, &tls);
         let replica = replica_name()?;
-        let (spans, exporter) = match &settings.tracing {
-            None => (None, None),
-            Some(tracing) => {
-                let (spans, ended) = Spans::new(metrics.spans(), tracing.sample);
-                let exporter = otlp::Exporter::new(tracing, ended, metrics.spans().clone(), &replica)?;
-                (Some(spans), Some(exporter))
-            }
-        };
+        let (spans, exporter) = otlp::exporting(settings.tracing.as_ref(), metrics.spans(), &replica)?;
         let gate = Arc::new(Gate {
             snapshot: ArcSwap::from_pointee(Snapshot {
                 servers,
@@ -172,6 +155,25 @@ impl App {
             drop(exporting.await);
         }
     }
+}
+
+fn upstreams(
+    settings: &Settings,
+    tls: &Arc<rustls::ClientConfig>,
+    metrics: &Metrics,
+) -> anyhow::Result<BTreeMap<String, Arc<Upstream>>> {
+    let mut servers = BTreeMap::new();
+    for (name, server) in &settings.servers {
+        let upstream = Upstream::new(name, server, tls).map_err(|error| {
+            anyhow!(
+                "{}: `servers.{name}.upstream`: {error}",
+                settings.files.settings.display()
+            )
+        })?;
+        metrics.serves(name);
+        servers.insert(name.clone(), Arc::new(upstream));
+    }
+    Ok(servers)
 }
 
 /// What is asked around the gate, where that is wanted.

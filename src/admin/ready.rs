@@ -11,15 +11,17 @@ use serde_json::{Value, json};
 
 use super::{Admin, text};
 
-type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+/// What comes later.
+pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+/// Asks the upstream of the server of this name; `None`: there is no such server.
+pub type ServerProbe = Arc<dyn Fn(&str) -> Option<Later<Answers>> + Send + Sync>;
 
 /// What the gate is asked for `/readyz`. Each answer comes within a bound.
 #[derive(Clone)]
 pub struct Probes {
     /// How the store is, in one word.
     pub store: Arc<dyn Fn() -> Later<&'static str> + Send + Sync>,
-    /// Asks the upstream of this server; `None`: there is no such server.
-    pub server: Arc<dyn Fn(&str) -> Option<Later<Answers>> + Send + Sync>,
+    pub server: ServerProbe,
     /// The names of the servers.
     pub servers: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// Whether policies and grants in force are those in the files.

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::tls::upstream_tls;
 use crate::proxy::Upstream;
-use crate::record::{Span, SpanKind, SpanMetrics};
+use crate::record::{Span, SpanKind, SpanMetrics, Spans};
 use crate::settings::{Server, Tracing};
 
 /// Spans sent at once.
@@ -38,10 +38,27 @@ pub(super) struct Exporter {
     failing: bool,
 }
 
+/// Where spans go and who takes them on, where that is wanted.
+///
+/// # Errors
+/// Where the URL's host cannot be a TLS server name.
+pub(super) fn exporting(
+    tracing: Option<&Tracing>,
+    metrics: &SpanMetrics,
+    replica: &str,
+) -> anyhow::Result<(Option<Spans>, Option<Exporter>)> {
+    let Some(tracing) = tracing else {
+        return Ok((None, None));
+    };
+    let (spans, ended) = Spans::new(metrics, tracing.sample);
+    let exporter = Exporter::new(tracing, ended, metrics.clone(), replica)?;
+    Ok((Some(spans), Some(exporter)))
+}
+
 impl Exporter {
     /// # Errors
     /// Where the URL's host cannot be a TLS server name.
-    pub(super) fn new(
+    fn new(
         tracing: &Tracing,
         spans: mpsc::Receiver<Span>,
         metrics: SpanMetrics,

@@ -89,6 +89,16 @@ fn open_connections(registry: &Registry) -> prometheus::Result<IntGauge> {
     Ok(gauge)
 }
 
+fn reached_around(registry: &Registry) -> prometheus::Result<IntGaugeVec> {
+    let help = "1: the upstream answers whoever reaches it, `by` leaving out the credential or by this machine's own address.";
+    gauge(
+        registry,
+        "toolgate_upstream_reached_around",
+        help,
+        &["server", "by"],
+    )
+}
+
 impl Metrics {
     /// Fails only where a name is registered twice, which a test excludes.
     pub fn new(version: &str) -> prometheus::Result<Self> {
@@ -134,12 +144,7 @@ impl Metrics {
                 "Event streams that are open.",
                 &["server"],
             )?,
-            reached_around: gauge(
-                r,
-                "toolgate_upstream_reached_around",
-                "1: the upstream answers whoever reaches it, `by` leaving out the credential or by this machine's own address.",
-                &["server", "by"],
-            )?,
+            reached_around: reached_around(r)?,
             open_connections: open_connections(r)?,
             limits: LimitMetrics::new(r)?,
             operations: Operations::new(r)?,

@@ -41,7 +41,8 @@ impl Stream {
 
     /// The names of the tools that the server lists.
     async fn list(&mut self, id: u64) -> Vec<String> {
-        self.post(&json!({ "jsonrpc": "2.0", "id": id, "method": "tools/list" })).await;
+        self.post(&json!({ "jsonrpc": "2.0", "id": id, "method": "tools/list" }))
+            .await;
         loop {
             self.until("data:").await;
             let data = self.until("\n").await;
@@ -50,7 +51,9 @@ impl Stream {
             };
             if message["id"] == id {
                 let tools = message["result"]["tools"].as_array().unwrap().iter();
-                return tools.map(|tool| tool["name"].as_str().unwrap().to_owned()).collect();
+                return tools
+                    .map(|tool| tool["name"].as_str().unwrap().to_owned())
+                    .collect();
             }
         }
     }
@@ -81,13 +84,25 @@ async fn a_list_on_a_stream_that_was_open_before_shows_the_new_policy() {
         "capabilities": {}, "clientInfo": { "name": "toolgate-test", "version": "1" } } });
     stream.post(&hello).await;
     stream.until("serverInfo").await;
-    stream.post(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" })).await;
+    stream
+        .post(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }))
+        .await;
     let before = stream.list(1).await;
-    assert!(before.iter().any(|tool| tool == "echo") && before.len() > 2, "{before:?}");
+    assert!(
+        before.iter().any(|tool| tool == "echo") && before.len() > 2,
+        "{before:?}"
+    );
 
-    replace(&gate.folder, "policies/p.json", r#"{"version":"1","default":"allow","hide":["echo"]}"#);
+    replace(
+        &gate.folder,
+        "policies/p.json",
+        r#"{"version":"1","default":"allow","hide":["echo"]}"#,
+    );
     hang_up(&gate);
     stream.until("notifications/tools/list_changed").await;
     let after = stream.list(2).await;
-    assert!(!after.iter().any(|tool| tool == "echo") && after.len() + 1 == before.len(), "{after:?}");
+    assert!(
+        !after.iter().any(|tool| tool == "echo") && after.len() + 1 == before.len(),
+        "{after:?}"
+    );
 }
