@@ -16,8 +16,9 @@ fn fields(text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for start in starts.find_iter(text) {
         let arguments = top_level(&text[start.end()..]);
-        // behind the message come the values that stand in it
-        let parts = arguments.split(',').map(str::trim);
+        // a span begins with its name; behind a line's message come the values that stand in it
+        let name = usize::from(start.as_str().contains("span"));
+        let parts = arguments.split(',').map(str::trim).skip(name);
         let fields = parts.take_while(|part| !part.starts_with('"'));
         let fields = fields.filter_map(|part| field.captures(part));
         found.extend(fields.map(|hit| hit[1].to_owned()));
