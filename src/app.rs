@@ -3,7 +3,10 @@
 mod background;
 mod files;
 mod issuers;
+mod otlp;
 mod pins;
+mod probes;
+mod reached;
 mod reload;
 mod store;
 mod tls;
@@ -26,10 +29,10 @@ use data_encoding::HEXLOWER;
 use tokio::net::TcpListener;
 use tokio::sync::watch::{Receiver, channel};
 
-use crate::admin::{self, Admin};
+use crate::admin;
 use crate::grants::Grants;
 use crate::proxy::{
-    self, Callers, Changes, Fallback, Gate, Resources, SessionKey, Snapshot, Streams, Upstream,
+    self, Callers, Changes, Fallback, Gate, Leaving, Resources, SessionKey, Snapshot, Streams, Upstream,
 };
 use crate::record::{Lines, Metrics, Recorder};
 use crate::settings::Settings;
@@ -41,6 +44,8 @@ pub struct App {
     admin: TcpListener,
     looks: Vec<pins::Looks>,
     reload: Option<Reload>,
+    exporter: Option<otlp::Exporter>,
+    around: Vec<reached::Around>,
 }
 
 impl App {
@@ -56,17 +61,7 @@ impl App {
                 .values()
                 .any(|server| server.upstream.scheme_str() == Some("https")),
         );
-        let mut servers = BTreeMap::new();
-        for (name, server) in &settings.servers {
-            let upstream = Upstream::new(name, server, &tls).map_err(|error| {
-                anyhow!(
-                    "{}: `servers.{name}.upstream`: {error}",
-                    settings.files.settings.display()
-                )
-            })?;
-            metrics.in_flight(name).set(0);
-            servers.insert(name.clone(), Arc::new(upstream));
-        }
+        let servers = upstreams(&settings, &tls, &metrics)?;
         metrics.tools().written(reload::tool_names(&loaded.grants));
         metrics.reload().started(reload::now());
         let changes = Arc::new(Changes::default());
@@ -77,6 +72,9 @@ impl App {
         if let Some(key) = settings.front.session_key.clone() {
             session_key.set(key);
         }
+        let around = around(&settings, &tls);
+        let replica = replica_name()?;
+        let (spans, exporter) = otlp::exporting(settings.tracing.as_ref(), metrics.spans(), &replica)?;
         let gate = Arc::new(Gate {
             snapshot: ArcSwap::from_pointee(Snapshot {
                 servers,
@@ -84,15 +82,16 @@ impl App {
             }),
             store: store::store(&settings.counters)?,
             fallback: Fallback::new(store::expected_replicas(&settings.counters)),
-            recorder: Recorder::new(metrics, lines),
+            recorder: Recorder::new(metrics, lines).tracing(spans),
             session_key,
             legacy: Streams::default(),
             callers,
+            leaving: Leaving::default(),
             changes,
             pins: pinned,
             front: settings.front,
             limits: settings.limits,
-            replica: replica_name()?,
+            replica,
         });
         Ok(Self {
             gate,
@@ -100,6 +99,8 @@ impl App {
             admin,
             looks,
             reload: None,
+            exporter,
+            around,
         })
     }
 
@@ -126,9 +127,13 @@ impl App {
             admin,
             looks,
             reload,
+            exporter,
+            around,
         } = self;
+        let (ended, ending) = channel(false);
+        let exporting = exporter.map(|exporter| tokio::spawn(exporter.run(ending)));
         let mut helpers = vec![
-            tokio::spawn(admin::serve(admin_of(&gate, shutdown.clone()), admin)),
+            tokio::spawn(admin::serve(probes::admin(&gate, shutdown.clone()), admin)),
             tokio::spawn(background::share_session_key(Arc::clone(&gate))),
             tokio::spawn(background::reap_connections(Arc::clone(&gate))),
             tokio::spawn(background::read_revoked(Arc::clone(&gate))),
@@ -136,6 +141,10 @@ impl App {
             tokio::spawn(background::refresh_keys(Arc::clone(&gate))),
         ];
         helpers.extend(looks.into_iter().map(|looks| tokio::spawn(looks.run())));
+        for around in around {
+            let metrics = Arc::clone(&gate.recorder.metrics);
+            helpers.push(tokio::spawn(around.run(metrics)));
+        }
         helpers.extend(reload.map(|reload| tokio::spawn(reload.run(Arc::clone(&gate)))));
         let drain = gate.front.drain;
         let cut = proxy::accept(Arc::clone(&gate), proxy, shutdown, drain).await;
@@ -150,6 +159,11 @@ impl App {
             helper.abort();
         }
         gate.recorder.flush().await;
+        ended.send_replace(true);
+        if let Some(exporting) = exporting {
+            // it has bounds of its own; an error means that it ended before
+            drop(exporting.await);
+        }
     }
 }
 
@@ -175,6 +189,38 @@ fn warn_of_open_servers(grants: &Grants, listen: SocketAddr) {
     }
 }
 
+fn upstreams(
+    settings: &Settings,
+    tls: &Arc<rustls::ClientConfig>,
+    metrics: &Metrics,
+) -> anyhow::Result<BTreeMap<String, Arc<Upstream>>> {
+    let mut servers = BTreeMap::new();
+    for (name, server) in &settings.servers {
+        let upstream = Upstream::new(name, server, tls).map_err(|error| {
+            anyhow!(
+                "{}: `servers.{name}.upstream`: {error}",
+                settings.files.settings.display()
+            )
+        })?;
+        metrics.serves(name);
+        servers.insert(name.clone(), Arc::new(upstream));
+    }
+    Ok(servers)
+}
+
+/// What is asked around the gate, where that is wanted.
+fn around(settings: &Settings, tls: &Arc<rustls::ClientConfig>) -> Vec<reached::Around> {
+    let own = reached::own_address();
+    let servers = settings.servers.iter().filter(|_| settings.front.probe_upstreams);
+    let around = servers.map(|(name, server)| reached::Around {
+        name: name.clone(),
+        server: server.clone(),
+        tls: Arc::clone(tls),
+        own,
+    });
+    around.collect()
+}
+
 async fn listen(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address}: change `{key}` in the settings, or stop what uses the port")
@@ -193,23 +239,6 @@ fn replica_name() -> anyhow::Result<String> {
         host.trim()
     };
     Ok(format!("{host}-{}", HEXLOWER.encode(&bytes)))
-}
-
-fn admin_of(gate: &Arc<Gate>, stopping: Receiver<bool>) -> Admin {
-    let probed = Arc::clone(gate);
-    Admin {
-        metrics: Arc::clone(&gate.recorder.metrics),
-        stopping,
-        store: Arc::new(move || {
-            let gate = Arc::clone(&probed);
-            Box::pin(async move {
-                match gate.store.ping().await {
-                    Ok(()) => "up",
-                    Err(_) => "down",
-                }
-            })
-        }),
-    }
 }
 
 /// Becomes true at SIGTERM or SIGINT.

@@ -24,7 +24,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("settings", "document"),
     ("grants", "policy settings"),
     ("issuers", "policy settings"),
-    ("record", "policy"),
+    ("record", "mcp policy"),
     ("proxy", "counters grants issuers mcp policy record settings"),
     ("admin", "record"),
     // Asks a server what tools it has, over the upstream connections of the proxy.

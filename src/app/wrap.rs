@@ -20,7 +20,7 @@ use crate::counters::CallId;
 use crate::grants::{Grant, Grants};
 use crate::policy::{Pins, Policy};
 use crate::proxy::{
-    self, Caller, Callers, Changes, Fallback, Gate, SessionKey, Signal, Snapshot, Streams, Upstream,
+    self, Caller, Callers, Changes, Fallback, Gate, Leaving, SessionKey, Signal, Snapshot, Streams, Upstream,
     exit_code, signal_code, wrap_command, wrap_upstream,
 };
 use crate::record::{Lines, Metrics, Recorder};
@@ -76,7 +76,7 @@ pub async fn run(wrap: Wrap) -> anyhow::Result<u8> {
         .map(|looks| tokio::spawn(looks.run()))
         .collect();
     let metrics = Arc::clone(&gate.recorder.metrics);
-    metrics.in_flight(&wrap.server).set(0);
+    metrics.serves(&wrap.server);
     for policy in &policies {
         metrics.tools().learn(&wrap.server, policy.tool_names());
     }
@@ -182,6 +182,7 @@ fn gate(settings: Settings, pins: BTreeMap<String, Pins>, lines: Lines) -> anyho
         session_key: SessionKey::default(),
         legacy: Streams::default(),
         callers: Callers::default(),
+        leaving: Leaving::default(),
         changes,
         front: settings.front,
         limits: settings.limits,

@@ -24,6 +24,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use crate::settings::LogForm;
+
 /// A gate for the tool calls of AI agents: policies and exact shared limits in front of MCP servers.
 #[derive(Debug, Parser)]
 #[command(name = "toolgate", version, arg_required_else_help = true, after_help = EXAMPLES)]
@@ -160,17 +162,21 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
-/// Logs to stderr: for people on a terminal, JSON lines elsewhere.
-fn start_logging(default: &str) {
+/// Logs to stderr: `form`, or else for people on a terminal and JSON lines elsewhere. `RUST_LOG` sets the levels.
+fn start_logging(default: &str, form: Option<LogForm>) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
     let terminal = std::io::stderr().is_terminal();
-    let started = if terminal {
-        builder.with_target(false).try_init()
-    } else {
-        builder.json().flatten_event(true).try_init()
+    let form = form.unwrap_or(if terminal { LogForm::Text } else { LogForm::Json });
+    let started = match form {
+        LogForm::Text => builder.with_target(false).with_ansi(terminal).try_init(),
+        LogForm::Json => builder
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .try_init(),
     };
     // a second start in one process (tests) keeps the first
     drop(started);

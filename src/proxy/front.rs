@@ -111,7 +111,9 @@ mod tests {
             allowed_origins: origins.iter().map(|o| (*o).to_owned()).collect(),
             allowed_hosts: hosts.iter().map(|h| (*h).to_owned()).collect(),
             session_key: None,
+            drain_delay: Duration::ZERO,
             drain: Duration::ZERO,
+            probe_upstreams: false,
         }
     }
 

@@ -15,6 +15,7 @@ mod front;
 mod handle;
 mod headers;
 mod held;
+mod leaving;
 mod ledger;
 mod legacy;
 mod open;
@@ -28,6 +29,7 @@ mod stage;
 mod stdio;
 mod stream;
 mod told;
+mod traced;
 mod turned_away;
 mod upstream;
 mod weigh;
@@ -38,6 +40,7 @@ pub use accept::{Shutdown, accept};
 pub use callers::Callers;
 pub use changed::Changes;
 pub use fallback::Fallback;
+pub use leaving::Leaving;
 pub use legacy::Streams;
 pub use pinned::Pinned;
 pub use resource::Resources;
@@ -70,6 +73,7 @@ pub struct Gate {
     pub session_key: SessionKey,
     pub legacy: Streams,
     pub callers: Callers,
+    pub leaving: Leaving,
     /// Shared with those who see what changes.
     pub changes: Arc<Changes>,
     /// By server, those with `pin: true`.

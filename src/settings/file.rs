@@ -25,6 +25,11 @@ pub(super) struct SettingsFile {
     #[serde(default)]
     pub(super) anonymous: BTreeMap<String, String>,
     pub(super) drain_ms: Option<u64>,
+    pub(super) drain_delay_ms: Option<u64>,
+    pub(super) probe_upstreams: Option<bool>,
+    pub(super) log: Option<String>,
+    #[serde(default)]
+    pub(super) tracing: TracingFile,
     #[serde(default)]
     pub(super) counters: CountersFile,
     #[serde(default)]
@@ -61,6 +66,15 @@ pub(super) struct CountersFile {
     pub(super) prefix: Option<String>,
     pub(super) deadline_ms: Option<u64>,
     pub(super) expected_replicas: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TracingFile {
+    pub(super) otlp: Option<String>,
+    #[serde(default)]
+    pub(super) headers: BTreeMap<String, SecretSource>,
+    pub(super) sample: Option<f64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

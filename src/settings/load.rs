@@ -9,7 +9,7 @@ use http::Uri;
 
 use super::environment::environment;
 use super::file::{ServerFile, SettingsFile};
-use super::{Counters, Files, Front, Issuer, Limits, Server};
+use super::{Counters, Files, Front, Issuer, Limits, LogForm, Server, Tracing};
 
 /// The prefix of every environment override: `TOOLGATE__SECTION__KEY`.
 const ENV_PREFIX: &str = "TOOLGATE";
@@ -23,6 +23,10 @@ pub struct Settings {
     pub limits: Limits,
     pub servers: BTreeMap<String, Server>,
     pub issuers: BTreeMap<String, Issuer>,
+    /// None: spans are not exported.
+    pub tracing: Option<Tracing>,
+    /// None: text on a terminal, JSON elsewhere.
+    pub log: Option<LogForm>,
     pub files: Files,
 }
 
@@ -65,6 +69,7 @@ pub fn for_one_server(
         listen: Some(listen.to_string()),
         admin: Some(admin.to_string()),
         drain_ms: Some(1_000),
+        probe_upstreams: Some(false),
         servers: BTreeMap::from([(name.to_owned(), server)]),
         ..SettingsFile::default()
     };
@@ -170,6 +175,8 @@ impl Check<'_> {
             counters: self.counters(&written.counters),
             limits: self.limits(written),
             servers,
+            tracing: self.tracing(&written.tracing),
+            log: self.log(written),
             files: Files {
                 issuers: issuers.keys().cloned().collect(),
                 anonymous: self.anonymous(written),

@@ -9,6 +9,7 @@ mod limits;
 mod load;
 mod secret;
 mod server;
+mod tracing;
 mod wrap;
 mod written;
 
@@ -109,6 +110,25 @@ pub struct Server {
     pub scopes: Vec<String>,
 }
 
+/// Where spans are exported to.
+#[derive(Debug, Clone)]
+pub struct Tracing {
+    /// OTLP over HTTP, in JSON.
+    pub otlp: http::Uri,
+    pub headers: Vec<(http::HeaderName, Secret<http::HeaderValue>)>,
+    /// Which part of the traces that begin here is exported, 0 to 1.
+    pub sample: f64,
+}
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogForm {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
 /// What a fresh `toolgate.yaml` leaves out gets these.
 pub mod defaults {
     use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -129,7 +149,33 @@ pub struct Front {
     pub allowed_origins: Vec<String>,
     pub allowed_hosts: Vec<String>,
     pub session_key: Option<Secret<Vec<u8>>>,
+    /// After SIGTERM: how long connections are still taken.
+    pub drain_delay: Duration,
+    /// Then: how long open requests may go on.
     pub drain: Duration,
+    /// Ask at the start whether upstreams can be reached around the gate.
+    pub probe_upstreams: bool,
+}
+
+impl Server {
+    /// A server at this URL that gets `within` for each step.
+    pub const fn at(
+        url: http::Uri,
+        headers: Vec<(http::HeaderName, Secret<http::HeaderValue>)>,
+        within: Duration,
+    ) -> Self {
+        Self {
+            upstream: url,
+            headers,
+            pass_host: false,
+            forward: false,
+            resource: None,
+            scopes: Vec::new(),
+            connect_timeout: within,
+            response_timeout: within,
+            idle_timeout: within,
+        }
+    }
 }
 
 /// The files that the settings name, as absolute or settings-relative paths already resolved.

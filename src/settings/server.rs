@@ -53,7 +53,7 @@ impl Check<'_> {
         })
     }
 
-    fn header(
+    pub(super) fn header(
         &mut self,
         key: &str,
         name: &str,

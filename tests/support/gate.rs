@@ -139,6 +139,8 @@ impl Setup {
         let mut settings = json!({
             "listen": "127.0.0.1:0", "admin": "127.0.0.1:0",
             "servers": self.servers, "policies": paths, "grants": "grants.yaml",
+            // tests count what reaches their servers
+            "probe_upstreams": false,
         });
         if let Some(counters) = &self.counters {
             settings["counters"] = counters.clone();
@@ -256,6 +258,11 @@ impl Gate {
     /// Kills the replica as a crash would.
     pub fn kill(&mut self) {
         self.child.kill();
+    }
+
+    /// Waits for its end.
+    pub fn wait_end(&mut self, bound: Duration) -> ExitStatus {
+        self.child.wait_end(bound)
     }
 
     /// Asks it to end (SIGTERM) and waits for that.

@@ -239,6 +239,7 @@ fn with_defaults(settings: &str) -> String {
         ("listen:", "listen: 127.0.0.1:0\n"),
         ("admin:", "admin: 127.0.0.1:0\n"),
         ("drain_ms:", "drain_ms: 3000\n"),
+        ("probe_upstreams:", "probe_upstreams: false\n"),
     ] {
         if !settings.lines().any(|line| line.starts_with(key)) {
             out.push_str(default);
