@@ -1,6 +1,6 @@
 //! Wiring of `toolgate wrap`: one client on stdin and stdout, one grant, one server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -20,8 +20,8 @@ use crate::counters::CallId;
 use crate::grants::{Grant, Grants};
 use crate::policy::{Pins, Policy};
 use crate::proxy::{
-    self, Caller, Fallback, Gate, SessionKey, Signal, Snapshot, Streams, Upstream, exit_code, signal_code,
-    wrap_command, wrap_upstream,
+    self, Caller, Callers, Changes, Fallback, Gate, Leaving, SessionKey, Signal, Snapshot, Streams, Upstream,
+    exit_code, signal_code, wrap_command, wrap_upstream,
 };
 use crate::record::{Lines, Metrics, Recorder};
 use crate::settings::{Files, Settings};
@@ -76,7 +76,7 @@ pub async fn run(wrap: Wrap) -> anyhow::Result<u8> {
         .map(|looks| tokio::spawn(looks.run()))
         .collect();
     let metrics = Arc::clone(&gate.recorder.metrics);
-    metrics.in_flight(&wrap.server).set(0);
+    metrics.serves(&wrap.server);
     for policy in &policies {
         metrics.tools().learn(&wrap.server, policy.tool_names());
     }
@@ -86,8 +86,7 @@ pub async fn run(wrap: Wrap) -> anyhow::Result<u8> {
             id: GRANT.to_owned(),
             servers: vec![wrap.server.clone()],
             policies,
-            expires: None,
-            claims: None,
+            ..Grant::default()
         }),
         server: wrap.server,
         session: CallId::random()?.to_string(),
@@ -130,6 +129,8 @@ fn policies(wrap: &Wrap) -> anyhow::Result<Vec<Arc<Policy>>> {
         policies: named.collect::<BTreeMap<_, _>>(),
         grants: None,
         pins: BTreeMap::new(),
+        issuers: BTreeSet::new(),
+        anonymous: BTreeMap::new(),
     };
     if files.policies.len() < wrap.policies.len() {
         return Err(anyhow!(
@@ -168,6 +169,7 @@ fn open_record(path: &Path) -> anyhow::Result<std::fs::File> {
 
 fn gate(settings: Settings, pins: BTreeMap<String, Pins>, lines: Lines) -> anyhow::Result<Arc<Gate>> {
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"))?);
+    let changes = Arc::new(Changes::default());
     Ok(Arc::new(Gate {
         snapshot: ArcSwap::from_pointee(Snapshot {
             servers: BTreeMap::new(),
@@ -175,10 +177,13 @@ fn gate(settings: Settings, pins: BTreeMap<String, Pins>, lines: Lines) -> anyho
         }),
         store: store(&settings.counters)?,
         fallback: Fallback::new(expected_replicas(&settings.counters)),
-        pins: pins::pinned(pins, &metrics),
+        pins: pins::pinned(pins, &metrics, &changes),
         recorder: Recorder::new(metrics, Some(lines)),
         session_key: SessionKey::default(),
         legacy: Streams::default(),
+        callers: Callers::default(),
+        leaving: Leaving::default(),
+        changes,
         front: settings.front,
         limits: settings.limits,
         replica: replica_name()?,

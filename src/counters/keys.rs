@@ -101,9 +101,9 @@ pub fn secret_key(prefix: &str, name: &str) -> String {
     )
 }
 
-/// The list of resets that no replica has recorded yet: outside every slot group.
-pub fn resets_key(prefix: &str) -> String {
-    format!("{prefix}:{LAYOUT}:resets")
+/// The name under which the replicas share a list: outside every slot group.
+pub fn list_key(prefix: &str, name: &str) -> String {
+    format!("{prefix}:{LAYOUT}:list:{name}")
 }
 
 fn fields(limit: &Limit, value: &[&str]) -> Vec<String> {

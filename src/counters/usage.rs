@@ -13,8 +13,10 @@ use crate::policy::Charge;
 pub const VALUES_SHOWN: usize = 100;
 /// Most resets that wait to be recorded; beyond them no more are made.
 const RESETS_WAITING: u64 = 1_000;
-/// Resets that a replica takes at once.
-const RESETS_AT_ONCE: usize = 16;
+/// The last of the resets that a replica takes at once, counted from 0.
+const RESETS_AT_ONCE: &str = "15";
+/// The list of resets that no replica has written down yet.
+const RESETS: &str = "resets";
 
 /// One value of a scope that callers choose, and where its counter stands.
 #[derive(Clone, Debug)]
@@ -64,11 +66,10 @@ impl Store {
         let Self::Redis(redis) = self else {
             return Err(StoreError::Unavailable("counters of one process end with it"));
         };
-        let until = Instant::now() + redis.deadline();
-        redis.leave_reset(record, until).await?;
+        redis.leave_reset(record).await?;
         let mut gone = 0_u64;
         for charge in charges {
-            gone = gone.saturating_add(redis.unlink(charge, until).await?);
+            gone = gone.saturating_add(redis.unlink(charge).await?);
         }
         Ok(gone)
     }
@@ -79,7 +80,10 @@ impl Store {
     /// Any [`StoreError`].
     pub async fn resets(&self) -> Result<Vec<String>, StoreError> {
         match self {
-            Self::Redis(redis) => redis.resets(Instant::now() + redis.deadline()).await,
+            Self::Redis(redis) => {
+                let key = keys::list_key(redis.prefix(), RESETS);
+                read(redis.ask_key("LRANGE", &key, &["0", RESETS_AT_ONCE]).await?)
+            }
             Self::Memory(_) | Self::File(_) => Ok(Vec::new()),
         }
     }
@@ -91,12 +95,8 @@ impl Store {
     pub async fn reset_recorded(&self, record: &str) -> Result<(), StoreError> {
         match self {
             Self::Redis(redis) => {
-                let mut cmd = redis::cmd("LREM");
-                cmd.arg(keys::resets_key(redis.prefix())).arg(1).arg(record);
-                redis
-                    .ask(&cmd, Instant::now() + redis.deadline())
-                    .await
-                    .map(|_| ())
+                let key = keys::list_key(redis.prefix(), RESETS);
+                redis.ask_key("LREM", &key, &["1", record]).await.map(|_| ())
             }
             Self::Memory(_) | Self::File(_) => Ok(()),
         }
@@ -109,8 +109,14 @@ impl RedisStore {
         let Some((_, index)) = bound else {
             return Ok(Vec::new());
         };
+        // looked at for the store's time
+        let groups = prepare::groups(self.prefix(), &admission(charge)?, false)?;
+        let Some(group) = groups.first() else {
+            return Ok(Vec::new());
+        };
+        let now = self.run(group, CallId::random()?, true, until).await?.now;
         let mut found = Vec::new();
-        for value in self.live(&index, until).await? {
+        for value in self.live(&index, now).await? {
             let mut groups = prepare::groups(self.prefix(), &admission(charge)?, false)?;
             let Some(prepared) = groups.first_mut().and_then(|group| group.charges.first_mut()) else {
                 continue;
@@ -129,46 +135,34 @@ impl RedisStore {
     }
 
     /// The ends of the keys that an index lists and that are live.
-    async fn live(&self, index: &str, until: Instant) -> Result<Vec<String>, StoreError> {
-        let now = self.store_now(until).await?;
-        let mut cmd = redis::cmd("ZRANGEBYSCORE");
-        cmd.arg(index).arg(format!("({now}")).arg("+inf");
-        cmd.arg("LIMIT").arg(0).arg(VALUES_SHOWN);
-        read(self.ask(&cmd, until).await?)
+    async fn live(&self, index: &str, now: u64) -> Result<Vec<String>, StoreError> {
+        let after = format!("({now}");
+        let most = VALUES_SHOWN.to_string();
+        let range = [after.as_str(), "+inf", "LIMIT", "0", &most];
+        read(self.ask_key("ZRANGEBYSCORE", index, &range).await?)
     }
 
-    async fn unlink(&self, charge: &Charge, until: Instant) -> Result<u64, StoreError> {
+    async fn unlink(&self, charge: &Charge) -> Result<u64, StoreError> {
         let Names { key, bound } = keys::names(self.prefix(), charge);
-        let mut doomed = vec![key.clone()];
+        let mut doomed = Vec::new();
         if let Some((overflow, index)) = bound {
-            let mut all = redis::cmd("ZRANGE");
-            all.arg(&index).arg(0).arg(-1);
-            let values: Vec<String> = read(self.ask(&all, until).await?)?;
+            let values: Vec<String> = read(self.ask_key("ZRANGE", &index, &["0", "-1"]).await?)?;
             doomed.extend(values.iter().map(|value| beside(&key, value)));
             doomed.extend([overflow, index]);
         }
-        read(self.ask(redis::cmd("UNLINK").arg(&doomed), until).await?)
+        let doomed: Vec<&str> = doomed.iter().map(String::as_str).collect();
+        read(self.ask_key("UNLINK", &key, &doomed).await?)
     }
 
-    async fn leave_reset(&self, record: &str, until: Instant) -> Result<(), StoreError> {
-        let key = keys::resets_key(self.prefix());
-        let waiting: u64 = read(self.ask(redis::cmd("LLEN").arg(&key), until).await?)?;
+    async fn leave_reset(&self, record: &str) -> Result<(), StoreError> {
+        let key = keys::list_key(self.prefix(), RESETS);
+        let waiting: u64 = read(self.ask_key("LLEN", &key, &[]).await?)?;
         if waiting >= RESETS_WAITING {
             return Err(StoreError::Unavailable(
                 "too many resets wait to be recorded: is a replica running?",
             ));
         }
-        let mut cmd = redis::cmd("RPUSH");
-        cmd.arg(&key).arg(record);
-        self.ask(&cmd, until).await.map(|_| ())
-    }
-
-    async fn resets(&self, until: Instant) -> Result<Vec<String>, StoreError> {
-        let mut cmd = redis::cmd("LRANGE");
-        cmd.arg(keys::resets_key(self.prefix()))
-            .arg(0)
-            .arg(RESETS_AT_ONCE - 1);
-        read(self.ask(&cmd, until).await?)
+        self.ask_key("RPUSH", &key, &[record]).await.map(|_| ())
     }
 }
 

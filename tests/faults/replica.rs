@@ -62,12 +62,10 @@ fn replica() {
 }
 
 async fn drive(orders: Orders) {
-    let store = Store::redis(RedisOptions {
-        url: orders.url.clone(),
-        prefix: "faults".into(),
+    let store = Store::redis(&RedisOptions {
         deadline: Duration::from_millis(orders.deadline_ms),
-        connections: 2,
         by_slot_group: orders.by_slot_group,
+        ..RedisOptions::single(orders.url.as_str(), "faults")
     });
     let replica = Arc::new(Replica {
         store: store.unwrap(),

@@ -84,17 +84,14 @@ async fn played(seed: u64, plant: Plant) -> Result<BTreeMap<&'static str, u64>, 
 
 impl World {
     fn store(&self, wire: &Wire) -> Store {
-        let mut store = RedisStore::new(RedisOptions {
-            url: "redis://127.0.0.1:1/".into(),
-            prefix: "s".into(),
+        let store = RedisStore::new(&RedisOptions {
             deadline: DEADLINE,
-            connections: 2,
             by_slot_group: self.by_slot_group,
+            ..RedisOptions::single("redis://127.0.0.1:1/", "s")
         })
         .unwrap();
-        let inner = Arc::get_mut(&mut store.inner).unwrap();
-        for link in &mut inner.links {
-            link.simulated = Some(wire.clone());
+        for node in store.inner.route.nodes() {
+            node.simulate(wire);
         }
         Store::Redis(store)
     }

@@ -97,6 +97,7 @@ impl Server {
                 let text = |number: u64| Value::BulkString(number.to_string().into_bytes());
                 Ok(Value::Array(vec![text(now / 1_000), text(now % 1_000 * 1_000)]))
             }
+            b"PING" => Ok(Value::SimpleString("PONG".into())),
             b"SCRIPT" => {
                 let sha = redis::Script::new(str::from_utf8(&words[2]).unwrap());
                 self.known.push(sha.get_hash().to_owned());
