@@ -11,6 +11,7 @@ use super::operations::Operations;
 use super::pins::PinMetrics;
 use super::process::ProcessMetrics;
 use super::reload::ReloadMetrics;
+use super::series::{Series, all};
 use super::spans::SpanMetrics;
 use super::store::{StoreMetrics, StoreTimer};
 use super::tools::{NONE, ToolNames};
@@ -168,6 +169,12 @@ impl Metrics {
             tracing::error!(%error, "metrics could not be encoded");
         }
         out
+    }
+
+    /// The same as plain values.
+    pub fn series(&self) -> Vec<Series> {
+        self.process.read();
+        all(&self.registry)
     }
 
     pub(super) fn decision(&self, record: &DecisionRecord<'_>) {

@@ -157,6 +157,24 @@ pub struct Front {
     pub probe_upstreams: bool,
 }
 
+#[cfg(test)]
+impl Front {
+    /// A listener with nothing else set.
+    pub fn at(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            admin: SocketAddr::from(([127, 0, 0, 1], 0)),
+            public_url: None,
+            allowed_origins: Vec::new(),
+            allowed_hosts: Vec::new(),
+            session_key: None,
+            drain: Duration::ZERO,
+            drain_delay: Duration::ZERO,
+            probe_upstreams: false,
+        }
+    }
+}
+
 impl Server {
     /// A server at this URL that gets `within` for each step.
     pub const fn at(
