@@ -2,6 +2,7 @@
 
 mod background;
 mod files;
+mod issuers;
 mod otlp;
 mod pins;
 mod probes;
@@ -14,6 +15,7 @@ pub mod wrap;
 
 pub use files::{Loaded, load_files};
 pub use reload::Reload;
+pub use store::store;
 pub use tls::upstream_tls;
 
 use std::collections::BTreeMap;
@@ -28,7 +30,10 @@ use tokio::net::TcpListener;
 use tokio::sync::watch::{Receiver, channel};
 
 use crate::admin;
-use crate::proxy::{self, Changes, Fallback, Gate, Leaving, SessionKey, Snapshot, Streams, Upstream};
+use crate::grants::Grants;
+use crate::proxy::{
+    self, Callers, Changes, Fallback, Gate, Leaving, Resources, SessionKey, Snapshot, Streams, Upstream,
+};
 use crate::record::{Lines, Metrics, Recorder};
 use crate::settings::Settings;
 
@@ -62,6 +67,7 @@ impl App {
         let changes = Arc::new(Changes::default());
         let pinned = pins::pinned(loaded.pins, &metrics, &changes);
         let looks = pins::looks(&settings, &pinned, &tls);
+        let callers = callers(&settings, &loaded.grants, proxy.local_addr()?)?;
         let session_key = SessionKey::default();
         if let Some(key) = settings.front.session_key.clone() {
             session_key.set(key);
@@ -79,6 +85,7 @@ impl App {
             recorder: Recorder::new(metrics, lines).tracing(spans),
             session_key,
             legacy: Streams::default(),
+            callers,
             leaving: Leaving::default(),
             changes,
             pins: pinned,
@@ -129,6 +136,9 @@ impl App {
             tokio::spawn(admin::serve(probes::admin(&gate, shutdown.clone()), admin)),
             tokio::spawn(background::share_session_key(Arc::clone(&gate))),
             tokio::spawn(background::reap_connections(Arc::clone(&gate))),
+            tokio::spawn(background::read_revoked(Arc::clone(&gate))),
+            tokio::spawn(background::cut_ended(Arc::clone(&gate))),
+            tokio::spawn(background::refresh_keys(Arc::clone(&gate))),
         ];
         helpers.extend(looks.into_iter().map(|looks| tokio::spawn(looks.run())));
         for around in around {
@@ -153,6 +163,28 @@ impl App {
         if let Some(exporting) = exporting {
             // it has bounds of its own; an error means that it ended before
             drop(exporting.await);
+        }
+    }
+}
+
+/// What is known of who calls; `proxy`: where the gate listens.
+fn callers(settings: &Settings, grants: &Grants, proxy: SocketAddr) -> anyhow::Result<Callers> {
+    warn_of_open_servers(grants, proxy);
+    let issuers = issuers::issuers(settings)?;
+    let resources = Resources::new(&settings.front, proxy, &settings.servers, issuers.advertised());
+    Ok(Callers::new(issuers, resources))
+}
+
+/// Who reaches the port reaches these servers.
+fn warn_of_open_servers(grants: &Grants, listen: SocketAddr) {
+    for (server, grant) in grants.anonymous() {
+        if !listen.ip().is_loopback() {
+            let grant = grant.id.as_str();
+            tracing::warn!(
+                server,
+                grant,
+                "calls without a token are let in from everywhere, since `anonymous` names a grant for this server and `listen` is no loopback address"
+            );
         }
     }
 }

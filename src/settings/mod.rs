@@ -4,6 +4,7 @@ mod counters;
 mod environment;
 mod file;
 mod front;
+mod issuers;
 mod limits;
 mod load;
 mod secret;
@@ -13,12 +14,13 @@ mod wrap;
 mod written;
 
 pub use environment::child_environment;
+pub use issuers::{Algorithm, Issuer, KeySource, is_loopback, trusted_url};
 pub use load::{Settings, SettingsError, for_one_server, load, load_with};
 pub use secret::{Secret, SecretSource, secret_from_env};
 pub use wrap::{Wrapped, for_wrap, for_wrap_with};
 pub use written::Written;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -100,6 +102,12 @@ pub struct Server {
     pub response_timeout: Duration,
     /// Between two pieces of an answer.
     pub idle_timeout: Duration,
+    /// Pass the client's token on, where the server's own resource identifier is its audience.
+    pub forward: bool,
+    /// The resource identifier (RFC 8707); `None`: the URL that clients use.
+    pub resource: Option<String>,
+    /// OAuth scopes that clients are told to ask for.
+    pub scopes: Vec<String>,
 }
 
 /// Where spans are exported to.
@@ -160,6 +168,9 @@ impl Server {
             upstream: url,
             headers,
             pass_host: false,
+            forward: false,
+            resource: None,
+            scopes: Vec::new(),
             connect_timeout: within,
             response_timeout: within,
             idle_timeout: within,
@@ -175,6 +186,10 @@ pub struct Files {
     pub grants: Option<PathBuf>,
     /// By server, the accepted definitions of its tools; of those with `pin: true`.
     pub pins: BTreeMap<String, PathBuf>,
+    /// Names of the issuers that grants may refer to.
+    pub issuers: BTreeSet<String>,
+    /// By server, the id of the grant that calls without a token act as.
+    pub anonymous: BTreeMap<String, String>,
 }
 
 /// Where a server's pins are, beside the settings.
