@@ -150,6 +150,8 @@ mod tests {
             allowed_origins: Vec::new(),
             allowed_hosts: Vec::new(),
             session_key: None,
+            drain_delay: Duration::ZERO,
+            probe_upstreams: false,
             drain: Duration::ZERO,
         };
         let server = Server {
