@@ -33,13 +33,13 @@ fn options(redis: &Redis) -> RedisOptions {
         },
         Place::Cluster(urls) => counters::Place::Cluster(exposed(urls)),
     };
-    let client = redis.tls.client.as_ref();
+    let (ca, client) = (redis.tls.ca.as_ref(), redis.tls.client.as_ref());
     RedisOptions {
         username: redis.username.clone(),
         password: redis.password.as_ref().map(|password| password.expose().clone()),
         tls: RedisTls {
-            ca: redis.tls.ca.clone(),
-            client: client.map(|(cert, key)| (cert.clone(), key.expose().clone())),
+            ca: ca.map(|ca| ca.expose().clone()),
+            client: client.map(|client| client.expose().clone()),
         },
         deadline: redis.deadline,
         connections: STORE_CONNECTIONS,

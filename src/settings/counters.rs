@@ -134,8 +134,10 @@ impl Check<'_> {
         if written.cert.is_some() != written.key.is_some() {
             self.problem("counters.tls", "a client needs both: `cert` and `key`");
         }
-        let client = cert.zip(key).map(|(cert, key)| (cert, Secret::new(key)));
-        StoreTls { ca, client }
+        StoreTls {
+            ca: ca.map(Secret::new),
+            client: cert.zip(key).map(Secret::new),
+        }
     }
 
     fn pem(&mut self, key: &str, path: &Path) -> Option<Vec<u8>> {

@@ -63,9 +63,9 @@ pub enum Place {
 /// PEM texts for a store over TLS.
 #[derive(Debug, Clone, Default)]
 pub struct StoreTls {
-    pub ca: Option<Vec<u8>>,
+    pub ca: Option<Secret<Vec<u8>>>,
     /// The client's certificates and their key.
-    pub client: Option<(Vec<u8>, Secret<Vec<u8>>)>,
+    pub client: Option<Secret<(Vec<u8>, Vec<u8>)>>,
 }
 
 /// Bounds on what one client may send or hold. All are inclusive.

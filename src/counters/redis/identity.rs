@@ -44,11 +44,6 @@ impl Identity {
             is_replica: field("role") == "slave",
         }
     }
-
-    /// Whether the server told who it is.
-    pub(super) fn is_known(&self) -> bool {
-        !self.run_id.is_empty()
-    }
 }
 
 #[cfg(test)]
@@ -65,7 +60,6 @@ mod tests {
             ("aa", "bb")
         );
         assert_eq!(identity.followed, "cc");
-        assert!(identity.is_replica && identity.is_known());
-        assert!(!Identity::read("").is_known());
+        assert!(identity.is_replica && !Identity::read("").is_replica);
     }
 }
