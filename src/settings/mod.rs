@@ -9,11 +9,13 @@ mod load;
 mod secret;
 mod server;
 mod wrap;
+mod written;
 
 pub use environment::child_environment;
 pub use load::{Settings, SettingsError, for_one_server, load, load_with};
 pub use secret::{Secret, SecretSource, secret_from_env};
 pub use wrap::{Wrapped, for_wrap, for_wrap_with};
+pub use written::Written;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
