@@ -7,6 +7,10 @@ mod acl;
 mod charges;
 #[path = "places/cluster.rs"]
 mod cluster;
+#[path = "places/failover.rs"]
+mod failover;
+#[path = "places/health.rs"]
+mod health;
 #[path = "support/redis_cluster.rs"]
 mod redis_cluster;
 #[path = "support/redis_sentinel.rs"]

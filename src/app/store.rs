@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 
-use crate::counters::{self, FileStore, RedisOptions, RedisTls, Store};
+use crate::counters::{self, AfterFailover, FileStore, RedisOptions, RedisTls, Store};
 use crate::settings::{Counters, Place, Redis, Secret};
 
 /// Multiplexed connections of one replica to each node of Redis.
@@ -43,6 +43,12 @@ fn options(redis: &Redis) -> RedisOptions {
         },
         deadline: redis.deadline,
         connections: STORE_CONNECTIONS,
+        after_failover: if redis.quarantine {
+            AfterFailover::Quarantine
+        } else {
+            AfterFailover::Continue
+        },
+        quarantine_max: redis.quarantine_max,
         ..RedisOptions::new(place, &redis.prefix)
     }
 }

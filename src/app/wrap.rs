@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::background;
 use super::pins::{self, load_pins};
 use super::store::{expected_replicas, store};
 use super::{load_files, replica_name, upstream_tls};
@@ -71,10 +72,12 @@ pub async fn run(wrap: Wrap) -> anyhow::Result<u8> {
     let tls = upstream_tls(servers.any(|server| server.upstream.scheme_str() == Some("https")));
     let upstream = upstream(&asked, &tls)?;
     let gate = gate(wrap.settings, pins, lines.context("the record cannot start")?)?;
-    let looks: Vec<_> = pins::looks(&asked, &gate.pins, &tls)
-        .into_iter()
-        .map(|looks| tokio::spawn(looks.run()))
-        .collect();
+    let mut helpers = vec![
+        tokio::spawn(background::watch_store(Arc::clone(&gate))),
+        tokio::spawn(background::tell_store(Arc::clone(&gate))),
+    ];
+    let looks = pins::looks(&asked, &gate.pins, &tls).into_iter();
+    helpers.extend(looks.map(|looks| tokio::spawn(looks.run())));
     let metrics = Arc::clone(&gate.recorder.metrics);
     metrics.in_flight(&wrap.server).set(0);
     for policy in &policies {
@@ -93,7 +96,7 @@ pub async fn run(wrap: Wrap) -> anyhow::Result<u8> {
         session: CallId::random()?.to_string(),
     };
     let ended = serve(caller, wrap.far, upstream).await;
-    looks.iter().for_each(JoinHandle::abort);
+    helpers.iter().for_each(JoinHandle::abort);
     gate.recorder.flush().await;
     ended
 }

@@ -16,6 +16,7 @@ mod headers;
 mod held;
 mod ledger;
 mod legacy;
+mod owed;
 mod pinned;
 mod ratelimit;
 mod respond;

@@ -10,6 +10,7 @@ use prometheus::{
 use super::DecisionRecord;
 use super::pins::PinMetrics;
 use super::reload::ReloadMetrics;
+use super::store::StoreMetrics;
 use super::tools::{NONE, ToolNames};
 
 /// Everything that `/metrics` shows.
@@ -26,6 +27,7 @@ pub struct Metrics {
     judge_seconds: Histogram,
     pins: PinMetrics,
     reload: ReloadMetrics,
+    store_state: StoreMetrics,
     tools: ToolNames,
 }
 
@@ -133,6 +135,7 @@ impl Metrics {
             .with_label_values::<&str>(&[]),
             pins: PinMetrics::new(r)?,
             reload: ReloadMetrics::new(r)?,
+            store_state: StoreMetrics::new(r)?,
             store_seconds: histogram(r, store, &STORE_BUCKETS, &["operation"])?,
             upstream_seconds: histogram(r, upstream, &UPSTREAM_BUCKETS, &["server"])?,
             judge_seconds: histogram(r, judge, &JUDGE_BUCKETS, &[])?.with_label_values::<&str>(&[]),
@@ -202,6 +205,10 @@ impl Metrics {
 
     pub const fn reload(&self) -> &ReloadMetrics {
         &self.reload
+    }
+
+    pub const fn store_state(&self) -> &StoreMetrics {
+        &self.store_state
     }
 
     pub const fn open_connections(&self) -> &IntGauge {

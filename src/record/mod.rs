@@ -7,6 +7,7 @@ mod pending;
 mod pins;
 mod reload;
 mod sample;
+mod store;
 mod tools;
 
 pub use decision::{

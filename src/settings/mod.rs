@@ -47,6 +47,10 @@ pub struct Redis {
     pub deadline: Duration,
     /// Replicas that share a limit counted with `on_store_error: local`; at least 1.
     pub expected_replicas: u64,
+    /// Whether limits wait for a window to pass after another server took the store's place.
+    pub quarantine: bool,
+    /// Longer windows do not wait.
+    pub quarantine_max: Duration,
 }
 
 /// Which Redis.
@@ -108,6 +112,7 @@ pub mod defaults {
     pub const LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080));
     pub const ADMIN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9090));
     pub const STORE_DEADLINE_MS: u64 = 100;
+    pub const QUARANTINE_MAX: std::time::Duration = std::time::Duration::from_secs(60);
     pub const FILE_DEADLINE_MS: u64 = 1_000;
     pub const DRAIN_MS: u64 = 10_000;
 }

@@ -8,6 +8,7 @@ use redis::ConnectionAddr;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::failover::Failover;
 use super::failure::{Failure, Redirect};
 use super::guide::{Found, Guide};
 use super::link::Meet;
@@ -37,7 +38,7 @@ enum State {
 
 struct Shared {
     door: Door,
-    meet: Meet,
+    failover: Arc<Failover>,
     connections: usize,
     deadline: Duration,
     /// Whether there are other nodes to go to.
@@ -83,11 +84,11 @@ impl Topology {
 
 impl Route {
     /// Does not connect; looks for the nodes in a task of its own, which ends with the route.
-    pub(super) fn new(options: &RedisOptions, meet: Meet) -> Result<Self, StoreSetupError> {
+    pub(super) fn new(options: &RedisOptions, failover: Arc<Failover>) -> Result<Self, StoreSetupError> {
         let (door, addresses) = Door::new(options)?;
         let shared = Arc::new(Shared {
             door,
-            meet,
+            failover,
             connections: options.connections,
             deadline: options.deadline,
             follows: matches!(options.place, Place::Cluster(_)),
@@ -181,7 +182,9 @@ impl Shared {
             return Ok(Arc::clone(node));
         }
         let client = self.door.client(address)?;
-        let node = Node::new(name.clone(), &client, &self.meet, self.connections, self.deadline);
+        let (failover, called) = (Arc::clone(&self.failover), name.clone());
+        let meet: Meet = Arc::new(move |identity| failover.met(&called, identity, Instant::now()));
+        let node = Node::new(name.clone(), &client, &meet, self.connections, self.deadline);
         let node = Arc::new(node);
         nodes.insert(name, Arc::clone(&node));
         Ok(node)
@@ -205,6 +208,9 @@ impl Shared {
         // the connections of nodes that keep nothing any more are closed
         let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
         nodes.retain(|_, node| ranges.iter().any(|(_, _, used)| Arc::ptr_eq(used, node)));
+        for (first, last, node) in &ranges {
+            self.failover.keeps(&node.address, (*first, *last));
+        }
         Ok(Topology { ranges })
     }
 }
