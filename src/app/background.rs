@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::counters::{StoreError, StoreWarning};
-use crate::proxy::{Fallback, Gate};
+use jiff::Timestamp;
+
+use crate::counters::StoreError;
+use crate::proxy::Gate;
 use crate::settings::Secret;
 
 /// Under this name replicas share the key that signs session ids.
@@ -39,54 +41,46 @@ pub(super) async fn reap_connections(gate: Arc<Gate>) {
     }
 }
 
-/// Between two looks whether the store is still the same server, and still answers.
-const WATCH: Duration = Duration::from_millis(500);
-/// Of so many of these one also asks how the store is set up.
-const INSPECT_EVERY: u32 = 20;
+/// How often the list of revoked grants is read; a replica knows of a new one within twice this time.
+const REVOKED_EVERY: Duration = Duration::from_secs(1);
+/// How often open answers are looked at.
+const ENDED_EVERY: Duration = Duration::from_millis(500);
 
-/// Between two tries to tell the store what it does not know.
-const TELL: Duration = Duration::from_millis(100);
-
-/// Follows how the store stands: into the metrics, and with warnings where it is set up in a way that may break limits.
-pub(super) async fn watch_store(gate: Arc<Gate>) {
-    let mut tick = tokio::time::interval(WATCH);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut round = 0_u32;
+/// Reads which grants are revoked. While the store does not answer, those that are known stay so.
+pub(super) async fn read_revoked(gate: Arc<Gate>) {
+    let mut tick = tokio::time::interval(REVOKED_EVERY);
+    let mut failed = false;
     loop {
         tick.tick().await;
-        if round.checked_rem(INSPECT_EVERY) == Some(0) {
-            gate.store.inspect(longest_window(&gate)).await;
-        } else {
-            gate.store.meet().await;
-        }
-        round = round.wrapping_add(1);
-        let health = gate.store.health();
-        let metrics = gate.recorder.metrics.store_state();
-        metrics.owes(gate.fallback.owes());
-        metrics.stands(health.not_asked, health.failovers, health.quarantined);
-        for warning in StoreWarning::ALL {
-            metrics.warns(warning.code(), health.warnings.contains(&warning));
+        match gate.store.revoked().await {
+            Ok(names) => {
+                gate.callers.block(names);
+                failed = false;
+            }
+            Err(error) if !failed => {
+                tracing::warn!(%error, "the list of revoked grants cannot be read: the last one stays in force");
+                failed = true;
+            }
+            Err(_) => {}
         }
     }
 }
 
-/// Tells the store of calls that were admitted without it, soon after it is back.
-pub(super) async fn tell_store(gate: Arc<Gate>) {
-    let mut tick = tokio::time::interval(TELL);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+/// Cuts open answers whose grant has ended.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "grants and tokens expire by the wall clock"
+)]
+pub(super) async fn cut_ended(gate: Arc<Gate>) {
+    let mut tick = tokio::time::interval(ENDED_EVERY);
     loop {
         tick.tick().await;
-        Fallback::tell(&gate).await;
+        gate.callers
+            .cut_ended(&gate.snapshot.load_full(), Timestamp::now());
     }
 }
 
-fn longest_window(gate: &Gate) -> Duration {
-    let snapshot = gate.snapshot.load();
-    let policies = snapshot.grants.iter().flat_map(|grant| &grant.policies);
-    Duration::from_millis(
-        policies
-            .map(|policy| policy.longest_window_ms())
-            .max()
-            .unwrap_or(0),
-    )
+/// Keeps the keys of issuers fresh.
+pub(super) async fn refresh_keys(gate: Arc<Gate>) {
+    gate.callers.issuers.refresh().await;
 }

@@ -1,6 +1,6 @@
 //! Wiring of `toolgate wrap`: one client on stdin and stdout, one grant, one server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -13,16 +13,16 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::background;
 use super::pins::{self, load_pins};
 use super::store::{expected_replicas, store};
+use super::store_state;
 use super::{load_files, replica_name, upstream_tls};
 use crate::counters::CallId;
 use crate::grants::{Grant, Grants};
 use crate::policy::{Pins, Policy};
 use crate::proxy::{
-    self, Caller, Changes, Fallback, Gate, SessionKey, Signal, Snapshot, Streams, Upstream, exit_code,
-    signal_code, wrap_command, wrap_upstream,
+    self, Caller, Callers, Changes, Fallback, Gate, Leaving, SessionKey, Signal, Snapshot, Streams, Upstream,
+    exit_code, signal_code, wrap_command, wrap_upstream,
 };
 use crate::record::{Lines, Metrics, Recorder};
 use crate::settings::{Files, Settings};
@@ -73,13 +73,13 @@ pub async fn run(wrap: Wrap) -> anyhow::Result<u8> {
     let upstream = upstream(&asked, &tls)?;
     let gate = gate(wrap.settings, pins, lines.context("the record cannot start")?)?;
     let mut helpers = vec![
-        tokio::spawn(background::watch_store(Arc::clone(&gate))),
-        tokio::spawn(background::tell_store(Arc::clone(&gate))),
+        tokio::spawn(store_state::watch_store(Arc::clone(&gate))),
+        tokio::spawn(store_state::tell_store(Arc::clone(&gate))),
     ];
     let looks = pins::looks(&asked, &gate.pins, &tls).into_iter();
     helpers.extend(looks.map(|looks| tokio::spawn(looks.run())));
     let metrics = Arc::clone(&gate.recorder.metrics);
-    metrics.in_flight(&wrap.server).set(0);
+    metrics.serves(&wrap.server);
     for policy in &policies {
         metrics.tools().learn(&wrap.server, policy.tool_names());
     }
@@ -89,8 +89,7 @@ pub async fn run(wrap: Wrap) -> anyhow::Result<u8> {
             id: GRANT.to_owned(),
             servers: vec![wrap.server.clone()],
             policies,
-            expires: None,
-            claims: None,
+            ..Grant::default()
         }),
         server: wrap.server,
         session: CallId::random()?.to_string(),
@@ -133,6 +132,8 @@ fn policies(wrap: &Wrap) -> anyhow::Result<Vec<Arc<Policy>>> {
         policies: named.collect::<BTreeMap<_, _>>(),
         grants: None,
         pins: BTreeMap::new(),
+        issuers: BTreeSet::new(),
+        anonymous: BTreeMap::new(),
     };
     if files.policies.len() < wrap.policies.len() {
         return Err(anyhow!(
@@ -183,6 +184,8 @@ fn gate(settings: Settings, pins: BTreeMap<String, Pins>, lines: Lines) -> anyho
         recorder: Recorder::new(metrics, Some(lines)),
         session_key: SessionKey::default(),
         legacy: Streams::default(),
+        callers: Callers::default(),
+        leaving: Leaving::default(),
         changes,
         front: settings.front,
         limits: settings.limits,

@@ -56,6 +56,9 @@ async fn the_documented_user_may_do_everything_that_is_needed() {
     assert!(store.refund(&receipt).await.unwrap());
     assert_eq!(admit(&store, &charges).await, Ok(vec![8, 8]));
     store.ping().await.unwrap();
+    assert!(store.revoke("somebody").await.unwrap());
+    assert_eq!(store.revoked().await.unwrap().len(), 1);
+    assert!(store.unrevoke("somebody").await.unwrap());
     assert_eq!(store.shared_secret("cookie", [1; 32]).await.unwrap(), [1; 32]);
 }
 

@@ -132,7 +132,10 @@ async fn a_place_among_calls_in_flight_is_not_given_twice_and_not_lost_for_longe
     server.restart();
     let renewed = async || store.renew(&receipt).await;
     // the call learns that its place is gone, and is cut
-    assert_eq!(until("the server is back", renewed, Result::is_ok).await, Ok(false));
+    assert_eq!(
+        until("the server is back", renewed, Result::is_ok).await,
+        Ok(false)
+    );
     let again = async || store.admit(&call(&[place()])).await.is_ok();
     until("the place is given again", again, |admitted| *admitted).await;
     assert!(asked.elapsed() >= LEASE, "the first call may still have run");
