@@ -9,6 +9,7 @@ mod probes;
 mod reached;
 mod reload;
 mod store;
+mod store_state;
 mod tls;
 mod watch;
 pub mod wrap;
@@ -139,6 +140,8 @@ impl App {
             tokio::spawn(background::read_revoked(Arc::clone(&gate))),
             tokio::spawn(background::cut_ended(Arc::clone(&gate))),
             tokio::spawn(background::refresh_keys(Arc::clone(&gate))),
+            tokio::spawn(store_state::watch_store(Arc::clone(&gate))),
+            tokio::spawn(store_state::tell_store(Arc::clone(&gate))),
         ];
         helpers.extend(looks.into_iter().map(|looks| tokio::spawn(looks.run())));
         for around in around {

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use super::pins::{self, load_pins};
 use super::store::{expected_replicas, store};
+use super::store_state;
 use super::{load_files, replica_name, upstream_tls};
 use crate::counters::CallId;
 use crate::grants::{Grant, Grants};
@@ -71,10 +72,12 @@ pub async fn run(wrap: Wrap) -> anyhow::Result<u8> {
     let tls = upstream_tls(servers.any(|server| server.upstream.scheme_str() == Some("https")));
     let upstream = upstream(&asked, &tls)?;
     let gate = gate(wrap.settings, pins, lines.context("the record cannot start")?)?;
-    let looks: Vec<_> = pins::looks(&asked, &gate.pins, &tls)
-        .into_iter()
-        .map(|looks| tokio::spawn(looks.run()))
-        .collect();
+    let mut helpers = vec![
+        tokio::spawn(store_state::watch_store(Arc::clone(&gate))),
+        tokio::spawn(store_state::tell_store(Arc::clone(&gate))),
+    ];
+    let looks = pins::looks(&asked, &gate.pins, &tls).into_iter();
+    helpers.extend(looks.map(|looks| tokio::spawn(looks.run())));
     let metrics = Arc::clone(&gate.recorder.metrics);
     metrics.serves(&wrap.server);
     for policy in &policies {
@@ -92,7 +95,7 @@ pub async fn run(wrap: Wrap) -> anyhow::Result<u8> {
         session: CallId::random()?.to_string(),
     };
     let ended = serve(caller, wrap.far, upstream).await;
-    looks.iter().for_each(JoinHandle::abort);
+    helpers.iter().for_each(JoinHandle::abort);
     gate.recorder.flush().await;
     ended
 }

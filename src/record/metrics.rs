@@ -14,6 +14,7 @@ use super::reload::ReloadMetrics;
 use super::series::{Series, all};
 use super::spans::SpanMetrics;
 use super::store::{StoreMetrics, StoreTimer};
+use super::store_state::StoreState;
 use super::tools::{NONE, ToolNames};
 
 /// Everything that `/metrics` shows.
@@ -35,6 +36,7 @@ pub struct Metrics {
     reload: ReloadMetrics,
     spans: SpanMetrics,
     store: StoreMetrics,
+    store_state: StoreState,
     tools: ToolNames,
 }
 
@@ -154,6 +156,7 @@ impl Metrics {
             reload: ReloadMetrics::new(r)?,
             spans: SpanMetrics::new(r)?,
             store: StoreMetrics::new(r)?,
+            store_state: StoreState::new(r)?,
             upstream_seconds: histogram(r, upstream, &UPSTREAM_BUCKETS, &["server"])?,
             judge_seconds: histogram(r, judge, &JUDGE_BUCKETS, &[])?.with_label_values::<&str>(&[]),
             tools: ToolNames::default(),
@@ -246,6 +249,10 @@ impl Metrics {
 
     pub const fn reload(&self) -> &ReloadMetrics {
         &self.reload
+    }
+
+    pub const fn store_state(&self) -> &StoreState {
+        &self.store_state
     }
 
     pub const fn spans(&self) -> &SpanMetrics {

@@ -13,6 +13,7 @@ mod sample;
 mod series;
 mod spans;
 mod store;
+mod store_state;
 mod tools;
 mod trace;
 

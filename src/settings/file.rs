@@ -64,6 +64,8 @@ pub(super) struct CountersFile {
     #[serde(default)]
     pub(super) tls: StoreTlsFile,
     pub(super) prefix: Option<String>,
+    pub(super) after_failover: Option<String>,
+    pub(super) failover_quarantine_max: Option<String>,
     pub(super) deadline_ms: Option<u64>,
     pub(super) expected_replicas: Option<u64>,
 }

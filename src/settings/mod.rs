@@ -50,6 +50,10 @@ pub struct Redis {
     pub deadline: Duration,
     /// Replicas that share a limit counted with `on_store_error: local`; at least 1.
     pub expected_replicas: u64,
+    /// Whether limits wait for a window to pass after another server took the store's place.
+    pub quarantine: bool,
+    /// Longer windows do not wait.
+    pub quarantine_max: Duration,
 }
 
 /// Which Redis.
@@ -68,9 +72,9 @@ pub enum Place {
 /// PEM texts for a store over TLS.
 #[derive(Debug, Clone, Default)]
 pub struct StoreTls {
-    pub ca: Option<Vec<u8>>,
+    pub ca: Option<Secret<Vec<u8>>>,
     /// The client's certificates and their key.
-    pub client: Option<(Vec<u8>, Secret<Vec<u8>>)>,
+    pub client: Option<Secret<(Vec<u8>, Vec<u8>)>>,
 }
 
 /// Bounds on what one client may send or hold. All are inclusive.
@@ -136,6 +140,7 @@ pub mod defaults {
     pub const LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080));
     pub const ADMIN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9090));
     pub const STORE_DEADLINE_MS: u64 = 100;
+    pub const QUARANTINE_MAX: std::time::Duration = std::time::Duration::from_secs(60);
     pub const FILE_DEADLINE_MS: u64 = 1_000;
     pub const DRAIN_MS: u64 = 10_000;
 }
