@@ -1,5 +1,6 @@
 //! Wiring: settings → bind → run until shutdown → drain.
 
+mod audit;
 mod background;
 mod files;
 mod pins;
@@ -7,6 +8,7 @@ mod store;
 mod tls;
 pub mod wrap;
 
+pub use audit::{KeptHead, audit_lines, journal, reopen_at_hangup};
 pub use files::{Loaded, load_files};
 pub use tls::upstream_tls;
 
@@ -32,6 +34,7 @@ pub struct App {
     proxy: TcpListener,
     admin: TcpListener,
     looks: Vec<pins::Looks>,
+    heads: Option<audit::Heads>,
 }
 
 impl App {
@@ -86,11 +89,13 @@ impl App {
             limits: settings.limits,
             replica: replica_name()?,
         });
+        let heads = audit::Heads::new(&settings.counters, &gate.recorder, &gate.replica)?;
         Ok(Self {
             gate,
             proxy,
             admin,
             looks,
+            heads,
         })
     }
 
@@ -109,12 +114,15 @@ impl App {
             proxy,
             admin,
             looks,
+            heads,
         } = self;
         let mut helpers = vec![
             tokio::spawn(admin::serve(admin_of(&gate, shutdown.clone()), admin)),
             tokio::spawn(background::share_session_key(Arc::clone(&gate))),
             tokio::spawn(background::reap_connections(Arc::clone(&gate))),
         ];
+        let last = heads.clone();
+        helpers.extend(heads.map(|heads| tokio::spawn(heads.run())));
         helpers.extend(looks.into_iter().map(|looks| tokio::spawn(looks.run())));
         let drain = gate.front.drain;
         let cut = proxy::accept(Arc::clone(&gate), proxy, shutdown, drain).await;
@@ -129,6 +137,9 @@ impl App {
             helper.abort();
         }
         gate.recorder.flush().await;
+        if let Some(mut heads) = last {
+            heads.keep().await;
+        }
     }
 }
 

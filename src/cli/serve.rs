@@ -6,7 +6,6 @@ use std::path::Path;
 use anyhow::Context;
 
 use crate::app::{self, App};
-use crate::record::Lines;
 use crate::settings::{self, Counters};
 
 /// Runs until SIGTERM or SIGINT.
@@ -29,7 +28,8 @@ pub fn run(config: &Path, out: &mut dyn Write) -> anyhow::Result<u8> {
     super::runtime()
         .context("the runtime cannot start")?
         .block_on(async {
-            let lines = Lines::to(std::io::stdout()).context("the record cannot start")?;
+            let lines = app::audit_lines(&settings.audit, &settings.counters)?;
+            app::reopen_at_hangup(lines.clone())?;
             let app = App::bind(settings, loaded, Some(lines)).await?;
             app::announce(out, &app)?;
             let stop = app::signals()?;

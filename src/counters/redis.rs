@@ -6,7 +6,10 @@
 
 mod after;
 mod clock;
+mod journal;
 mod link;
+
+pub use journal::{Journal, StreamLine};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

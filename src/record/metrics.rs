@@ -10,6 +10,7 @@ use prometheus::{
 };
 
 use super::DecisionRecord;
+use super::audit_metrics::AuditMetrics;
 use super::pins::PinMetrics;
 
 /// Tool label of a name that neither a policy nor the server's own list knows.
@@ -32,6 +33,7 @@ pub struct Metrics {
     open_connections: IntGauge,
     judge_seconds: Histogram,
     pins: PinMetrics,
+    audit: AuditMetrics,
     tools: ToolNames,
 }
 
@@ -77,15 +79,20 @@ fn histogram(
     Ok(metric)
 }
 
+fn show_version(registry: &Registry, version: &str) -> prometheus::Result<()> {
+    let about = "1, labelled with the version.";
+    gauge(registry, "toolgate_build_info", about, &["version"])?
+        .with_label_values(&[version])
+        .set(1);
+    Ok(())
+}
+
 impl Metrics {
     /// Fails only where a name is registered twice, which a test excludes.
     pub fn new(version: &str) -> prometheus::Result<Self> {
         let registry = Registry::new();
         let r = &registry;
-        let about = "1, labelled with the version.";
-        gauge(r, "toolgate_build_info", about, &["version"])?
-            .with_label_values(&[version])
-            .set(1);
+        show_version(r, version)?;
         let store = ("toolgate_store_seconds", "Time that the store took to answer.");
         let upstream = (
             "toolgate_upstream_seconds",
@@ -134,6 +141,7 @@ impl Metrics {
             )?
             .with_label_values::<&str>(&[]),
             pins: PinMetrics::new(r)?,
+            audit: AuditMetrics::new(r)?,
             store_seconds: histogram(r, store, &STORE_BUCKETS, &["operation"])?,
             upstream_seconds: histogram(r, upstream, &UPSTREAM_BUCKETS, &["server"])?,
             judge_seconds: histogram(r, judge, &JUDGE_BUCKETS, &[])?.with_label_values::<&str>(&[]),
@@ -144,6 +152,7 @@ impl Metrics {
 
     /// The exposition in Prometheus' text format.
     pub fn text(&self) -> Vec<u8> {
+        self.audit.look();
         let mut out = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut out) {
             tracing::error!(%error, "metrics could not be encoded");
@@ -198,6 +207,10 @@ impl Metrics {
     /// The gauge of a server's requests in flight.
     pub fn in_flight(&self, server: &str) -> IntGauge {
         self.in_flight.with_label_values(&[server])
+    }
+
+    pub(super) const fn audit(&self) -> &AuditMetrics {
+        &self.audit
     }
 
     pub const fn pins(&self) -> &PinMetrics {
@@ -270,7 +283,7 @@ impl ToolNames {
         }
     }
 
-    fn knows(&self, server: &str, tool: &str) -> bool {
+    pub(super) fn knows(&self, server: &str, tool: &str) -> bool {
         let all = self.by_server.read().unwrap_or_else(PoisonError::into_inner);
         all.get(server).is_some_and(|known| known.contains(tool))
     }

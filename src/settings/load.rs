@@ -9,7 +9,7 @@ use http::Uri;
 
 use super::environment::environment;
 use super::file::{ServerFile, SettingsFile};
-use super::{Counters, Files, Front, Limits, Server};
+use super::{Audit, Counters, Files, Front, Limits, Server};
 
 /// The prefix of every environment override: `TOOLGATE__SECTION__KEY`.
 const ENV_PREFIX: &str = "TOOLGATE";
@@ -21,6 +21,7 @@ pub struct Settings {
     pub front: Front,
     pub counters: Counters,
     pub limits: Limits,
+    pub audit: Audit,
     pub servers: BTreeMap<String, Server>,
     pub files: Files,
 }
@@ -162,9 +163,11 @@ impl Check<'_> {
         let policies = policies
             .map(|(name, path)| (name.clone(), self.base.join(path)))
             .collect();
+        let counters = self.counters(&written.counters);
         Settings {
             front: self.front(written),
-            counters: self.counters(&written.counters),
+            audit: self.audit(&written.audit, &counters),
+            counters,
             limits: self.limits(written),
             servers,
             files: Files {
