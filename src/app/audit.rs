@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::store;
 use crate::audit::Head;
 use crate::counters::{Journal, RedisOptions};
 use crate::record::{Batch, FileOptions, FileSink, Lines, OnError, Overflow, Recorder, Sink};
@@ -78,17 +79,15 @@ fn file(audit: &Audit, path: PathBuf) -> anyhow::Result<FileSink> {
 /// # Errors
 /// Settings with which no connection can be tried.
 pub fn journal(counters: &Counters) -> anyhow::Result<Option<Journal>> {
-    let Counters::Redis { url, prefix, .. } = counters else {
+    let Counters::Redis(redis) = counters else {
         return Ok(None);
     };
     let options = RedisOptions {
-        url: url.expose().clone(),
-        prefix: prefix.clone(),
         deadline: DEADLINE,
         connections: 1,
-        by_slot_group: false,
+        ..store::options(redis)
     };
-    Ok(Some(Journal::new(options)?))
+    Ok(Some(Journal::new(&options)?))
 }
 
 /// Opens files anew at each SIGHUP.

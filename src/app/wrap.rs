@@ -18,8 +18,8 @@ use crate::counters::CallId;
 use crate::grants::{Grant, Grants};
 use crate::policy::{Pins, Policy};
 use crate::proxy::{
-    self, Caller, Fallback, Gate, SessionKey, Signal, Snapshot, Streams, Upstream, exit_code, signal_code,
-    wrap_command, wrap_upstream,
+    self, Caller, Changes, Fallback, Gate, SessionKey, Signal, Snapshot, Streams, Upstream, exit_code,
+    signal_code, wrap_command, wrap_upstream,
 };
 use crate::record::{FileOptions, FileSink, Lines, Metrics, OnError, Overflow, Recorder};
 use crate::settings::{Files, Settings};
@@ -172,6 +172,7 @@ fn record_in(path: &Path) -> std::io::Result<Lines> {
 
 fn gate(settings: Settings, pins: BTreeMap<String, Pins>, lines: Lines) -> anyhow::Result<Arc<Gate>> {
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"))?);
+    let changes = Arc::new(Changes::default());
     Ok(Arc::new(Gate {
         snapshot: ArcSwap::from_pointee(Snapshot {
             servers: BTreeMap::new(),
@@ -179,10 +180,11 @@ fn gate(settings: Settings, pins: BTreeMap<String, Pins>, lines: Lines) -> anyho
         }),
         store: store(&settings.counters)?,
         fallback: Fallback::new(expected_replicas(&settings.counters)),
-        pins: pins::pinned(pins, &metrics),
+        pins: pins::pinned(pins, &metrics, &changes),
         recorder: Recorder::new(metrics, Some(lines)),
         session_key: SessionKey::default(),
         legacy: Streams::default(),
+        changes,
         front: settings.front,
         limits: settings.limits,
         replica: replica_name()?,

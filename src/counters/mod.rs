@@ -28,7 +28,7 @@ pub use command::Fit;
 pub use file::FileStore;
 pub use memory::MemoryStore;
 pub use receipt::Receipt;
-pub use redis::{Journal, RedisOptions, RedisStore, StoreSetupError, StreamLine};
+pub use redis::{Journal, Place, RedisOptions, RedisStore, RedisTls, StoreSetupError, StreamLine};
 pub use simulation::Simulation;
 pub use store::Store;
 

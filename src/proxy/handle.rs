@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use super::answer::{self, Asked, Carries};
 use super::body::{self, BodyError, GateBody};
+use super::changed::Tells;
 use super::exchange::Exchange;
 use super::forward::{forward, unreachable};
 use super::headers::{self, MCP_METHOD, MCP_NAME, PROTOCOL_VERSION, SESSION_ID};
@@ -26,6 +27,7 @@ use crate::counters::CallId;
 use crate::grants::Grant;
 use crate::mcp::envelope::{self, Fault, Unreadable};
 use crate::mcp::headers::{MISMATCH_CODE, agree};
+use crate::mcp::subscription::LISTEN;
 use crate::policy::Outcome;
 
 type Answer = Response<GateBody>;
@@ -256,7 +258,11 @@ impl Known<'_> {
                     Some(_) => Carries::Perhaps,
                     None => answer::carries(message),
                 };
-                let asked = self.asked(exchange.modern, carries);
+                let listens = answerable(message).filter(|_| message.method.as_deref() == Some(LISTEN));
+                let asked = Asked {
+                    tells: listens.map_or(Tells::No, Tells::Subscribed),
+                    ..self.asked(exchange.modern, carries)
+                };
                 forward(&asked, connection, charged, request, answerable(message)).await
             }
             Err(refused) => denied(exchange, *refused),
@@ -280,6 +286,11 @@ impl Known<'_> {
         };
         let asked = Asked {
             opens_stream: is_get,
+            tells: match self.session {
+                _ if !is_get => Tells::No,
+                Some(_) => Tells::Always,
+                None => Tells::FromFirstEvent,
+            },
             ..self.asked(false, carries)
         };
         forward(&asked, connection, Charged::free(ledger), request, None).await
@@ -294,6 +305,7 @@ impl Known<'_> {
             carries,
             opens_stream: false,
             endpoint: self.endpoint,
+            tells: Tells::No,
         }
     }
 

@@ -9,8 +9,10 @@ mod lines;
 mod metrics;
 mod pending;
 mod pins;
+mod reload;
 mod sample;
 mod sink;
+mod tools;
 
 pub use channel::Overflow;
 pub use decision::{
@@ -19,10 +21,12 @@ pub use decision::{
 };
 pub use file::{FileOptions, FileSink};
 pub use lines::{Lines, OnError};
-pub use metrics::{Metrics, StoreTimer, ToolNames};
+pub use metrics::{Metrics, StoreTimer};
 pub use pending::Pending;
 pub use pins::PinMetrics;
+pub use reload::ReloadMetrics;
 pub use sink::{Batch, Sink};
+pub use tools::ToolNames;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -50,7 +50,7 @@ impl Check<'_> {
     }
 
     fn stream(&mut self, stream: &AuditStream, counters: &Counters) {
-        if !matches!(counters, Counters::Redis { .. }) {
+        if !matches!(counters, Counters::Redis(_)) {
             self.problem(
                 "audit.redis_stream",
                 "the stream is kept where the counters are: set `counters.store: redis`",

@@ -1,10 +1,12 @@
 //! Audit lines in a stream that all replicas share, and the heads of their chains. Not counters: it lives where
 //! the counters live, over connections of its own.
 
+use std::sync::Arc;
+
 use redis::{Cmd, FromRedisValue, Value};
 use tokio::time::Instant;
 
-use super::{RedisOptions, RedisStore, Script, StoreSetupError};
+use super::{RedisOptions, RedisStore, Script, StoreSetupError, slot};
 use crate::counters::{StoreError, keys};
 
 const APPEND: &str = include_str!("../../../lua/append.lua");
@@ -15,7 +17,7 @@ const REMEMBERED: u32 = 7 * 86_400;
 #[derive(Clone, Debug)]
 pub struct Journal {
     store: RedisStore,
-    append: std::sync::Arc<Script>,
+    append: Arc<Script>,
 }
 
 /// One line of a stream.
@@ -31,10 +33,10 @@ impl Journal {
     ///
     /// # Errors
     /// As for the store itself.
-    pub fn new(options: RedisOptions) -> Result<Self, StoreSetupError> {
+    pub fn new(options: &RedisOptions) -> Result<Self, StoreSetupError> {
         Ok(Self {
             store: RedisStore::new(options)?,
-            append: std::sync::Arc::new(Script::new(APPEND)),
+            append: Arc::new(Script::new(APPEND)),
         })
     }
 
@@ -78,8 +80,8 @@ impl Journal {
         };
         let key = keys::stream_key(self.store.prefix(), stream);
         let mut range = redis::cmd("XRANGE");
-        range.arg(key).arg(from).arg("+").arg("COUNT").arg(count);
-        self.lines(&range).await
+        range.arg(&key).arg(from).arg("+").arg("COUNT").arg(count);
+        self.lines(&key, &range).await
     }
 
     /// The last `count` lines, oldest first.
@@ -89,8 +91,8 @@ impl Journal {
     pub async fn last(&self, stream: &str, count: usize) -> Result<Vec<StreamLine>, StoreError> {
         let key = keys::stream_key(self.store.prefix(), stream);
         let mut range = redis::cmd("XREVRANGE");
-        range.arg(key).arg("+").arg("-").arg("COUNT").arg(count);
-        let mut lines = self.lines(&range).await?;
+        range.arg(&key).arg("+").arg("-").arg("COUNT").arg(count);
+        let mut lines = self.lines(&key, &range).await?;
         lines.reverse();
         Ok(lines)
     }
@@ -101,8 +103,9 @@ impl Journal {
     /// Any [`StoreError`].
     pub async fn keep_head(&self, chain: &str, head: &str) -> Result<(), StoreError> {
         let mut set = redis::cmd("HSET");
-        set.arg(keys::heads_key(self.store.prefix())).arg(chain).arg(head);
-        self.store.ask(&set, self.until()).await.map(|_| ())
+        let key = keys::heads_key(self.store.prefix());
+        set.arg(&key).arg(chain).arg(head);
+        self.ask(&key, &set).await.map(|_| ())
     }
 
     /// Forgets the heads of chains.
@@ -111,8 +114,9 @@ impl Journal {
     /// Any [`StoreError`].
     pub async fn forget_heads(&self, chains: &[String]) -> Result<(), StoreError> {
         let mut delete = redis::cmd("HDEL");
-        delete.arg(keys::heads_key(self.store.prefix())).arg(chains);
-        self.store.ask(&delete, self.until()).await.map(|_| ())
+        let key = keys::heads_key(self.store.prefix());
+        delete.arg(&key).arg(chains);
+        self.ask(&key, &delete).await.map(|_| ())
     }
 
     /// Every chain and its head.
@@ -121,14 +125,15 @@ impl Journal {
     /// Any [`StoreError`].
     pub async fn heads(&self) -> Result<Vec<(String, String)>, StoreError> {
         let mut all = redis::cmd("HGETALL");
-        all.arg(keys::heads_key(self.store.prefix()));
-        let value = self.store.ask(&all, self.until()).await?;
+        let key = keys::heads_key(self.store.prefix());
+        all.arg(&key);
+        let value = self.ask(&key, &all).await?;
         Vec::<(String, String)>::from_redis_value(value)
             .map_err(|_| StoreError::Protocol("heads of another form"))
     }
 
-    async fn lines(&self, range: &Cmd) -> Result<Vec<StreamLine>, StoreError> {
-        let value = self.store.ask(range, self.until()).await?;
+    async fn lines(&self, key: &str, range: &Cmd) -> Result<Vec<StreamLine>, StoreError> {
+        let value = self.ask(key, range).await?;
         let Value::Array(entries) = value else {
             return Err(StoreError::Protocol("a stream of another form"));
         };
@@ -141,6 +146,10 @@ impl Journal {
         lines
             .collect::<Option<_>>()
             .ok_or(StoreError::Protocol("a stream of another form"))
+    }
+
+    async fn ask(&self, key: &str, cmd: &Cmd) -> Result<Value, StoreError> {
+        self.store.ask(slot::of(key), cmd, self.until()).await
     }
 
     fn until(&self) -> Instant {
