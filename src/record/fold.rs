@@ -17,6 +17,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const HELD: Duration = Duration::from_millis(800);
 /// Most kinds of denials in one second; beyond them each is a line.
 const KINDS: usize = 10_000;
+/// Lines in one second for denials of one kind that differ in what else a record shows.
+const WAYS: usize = 16;
 /// Stands for tools that neither a policy nor the server's list knows.
 const OTHER: &str = "(other)";
 
@@ -40,7 +42,7 @@ struct Kind {
 struct Seen {
     since: Instant,
     count: u32,
-    folded: Option<Folded>,
+    folded: Vec<Folded>,
 }
 
 /// The line that stands for several.
@@ -53,6 +55,7 @@ struct Folded {
     last: String,
     /// A digest of what else a record tells of a call.
     rest: u64,
+    /// It stands for calls that differ in that, and shows none of it.
     mixed: bool,
 }
 
@@ -78,25 +81,16 @@ impl Fold {
         let seen = kinds.entry(kind).or_insert_with(|| Seen {
             since: now,
             count: 0,
-            folded: None,
+            folded: Vec::new(),
         });
-        if now.duration_since(seen.since) >= SECOND && seen.folded.is_none() {
+        if now.duration_since(seen.since) >= SECOND && seen.folded.is_empty() {
             (seen.since, seen.count) = (now, 0);
         }
         seen.count = seen.count.saturating_add(1);
         if seen.count <= ALONE {
             return false;
         }
-        let took = match &mut seen.folded {
-            Some(folded) => {
-                folded.add(record);
-                true
-            }
-            none => {
-                *none = Folded::start(record, tool, now);
-                none.is_some()
-            }
-        };
+        let took = seen.fold(record, tool, now);
         drop(kinds);
         self.folded.fetch_add(u64::from(took), Ordering::Relaxed);
         took
@@ -107,13 +101,8 @@ impl Fold {
         let mut lines = Vec::new();
         self.lock().retain(|_, seen| {
             let over = now.duration_since(seen.since) >= SECOND;
-            let held = seen
-                .folded
-                .as_ref()
-                .is_some_and(|folded| now.duration_since(folded.since) >= HELD);
-            if over || held {
-                lines.extend(seen.folded.take().map(Folded::line));
-            }
+            let due = |folded: &mut Folded| over || now.duration_since(folded.since) >= HELD;
+            lines.extend(seen.folded.extract_if(.., due).map(Folded::line));
             !over
         });
         lines
@@ -122,7 +111,7 @@ impl Fold {
     /// All lines, at the end.
     pub(super) fn rest(&self) -> Vec<Vec<u8>> {
         let mut kinds = self.lock();
-        let folded = kinds.drain().filter_map(|(_, seen)| seen.folded);
+        let folded = kinds.drain().flat_map(|(_, seen)| seen.folded);
         folded.map(Folded::line).collect()
     }
 
@@ -136,13 +125,42 @@ impl Fold {
     }
 }
 
+impl Seen {
+    /// Adds the denial to the line of those that look the same; what looks different in too many ways shares one.
+    /// `false` where it cannot be written as JSON.
+    fn fold(&mut self, record: &DecisionRecord<'_>, tool: Option<&str>, now: Instant) -> bool {
+        let rest = rest_of(record);
+        let crowded = tool == Some(OTHER) || self.folded.len() >= WAYS;
+        let same = |folded: &&mut Folded| !folded.mixed && folded.rest == rest;
+        let found = match self.folded.iter_mut().find(same) {
+            Some(found) => Some(found),
+            None if crowded => self.folded.iter_mut().find(|folded| folded.mixed),
+            None => None,
+        };
+        if let Some(folded) = found {
+            folded.add(record);
+            return true;
+        }
+        let started = Folded::start(record, tool, rest, crowded, now);
+        let took = started.is_some();
+        self.folded.extend(started);
+        took
+    }
+}
+
 impl Folded {
     /// `None` where the record cannot be written as JSON.
-    fn start(record: &DecisionRecord<'_>, tool: Option<&str>, now: Instant) -> Option<Self> {
-        let other = tool == Some(OTHER);
+    fn start(
+        record: &DecisionRecord<'_>,
+        tool: Option<&str>,
+        rest: u64,
+        mixed: bool,
+        now: Instant,
+    ) -> Option<Self> {
         let mut shown = record.clone();
-        if other {
+        if mixed {
             shown.tool = tool;
+            shown.session = None;
             shown.argument_keys = &[];
             shown.recorded = RecordedValues(&[]);
         }
@@ -152,14 +170,13 @@ impl Folded {
             count: 1,
             first: record.time.clone(),
             last: record.time.clone(),
-            rest: rest_of(record),
-            mixed: other,
+            rest,
+            mixed,
         })
     }
 
     fn add(&mut self, record: &DecisionRecord<'_>) {
         self.count = self.count.saturating_add(1);
-        self.mixed |= self.rest != rest_of(record);
         // messages are not recorded in the order in which they came
         if record.time < self.first {
             self.first.clone_from(&record.time);
@@ -178,9 +195,11 @@ impl Folded {
             mixed,
             ..
         } = self;
-        if count > 1 && json.pop().is_some() {
+        if json.pop().is_some() {
             // writing to memory cannot fail
-            let _ = write!(json, r#","count":{count},"first":"{first}","last":"{last}""#);
+            if count > 1 {
+                let _ = write!(json, r#","count":{count},"first":"{first}","last":"{last}""#);
+            }
             if mixed {
                 json.extend_from_slice(br#","mixed":true"#);
             }

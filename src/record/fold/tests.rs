@@ -117,14 +117,28 @@ fn names_that_callers_invent_are_one_kind() {
 }
 
 #[test]
-fn calls_that_differ_in_what_a_record_shows_say_so() {
+fn calls_that_differ_in_what_a_record_shows_have_lines_of_their_own_up_to_a_bound() {
     let (fold, now) = (Fold::default(), Instant::now());
-    let keys = [["a".to_owned()], ["b".to_owned()]];
-    for number in 0..20 {
+    let keys: Vec<[String; 1]> = (0..40).map(|number| [format!("k{number}")]).collect();
+    let mut lines = Vec::new();
+    for number in 0..410 {
         let mut denied = record("a", "t", "denied", "/r");
-        denied.argument_keys = &keys[number % 2];
-        fold.note(&denied, true, now);
+        denied.argument_keys = &keys[number % 40];
+        if !fold.note(&denied, true, now) {
+            lines.push(serde_json::to_vec(&denied).unwrap());
+        }
     }
-    let line: Value = serde_json::from_slice(&fold.rest()[0]).unwrap();
-    assert_eq!((&line["count"], &line["mixed"]), (&10.into(), &true.into()));
+    assert_eq!(lines.len(), 10);
+    lines.extend(fold.rest());
+    assert_eq!(lines.len(), 10 + 16 + 1);
+    let values: Vec<Value> = lines
+        .iter()
+        .map(|line| serde_json::from_slice(line).unwrap())
+        .collect();
+    let mixed: Vec<_> = values.iter().filter(|line| line["mixed"] == true).collect();
+    assert_eq!(
+        (mixed.len(), &mixed[0]["count"], &mixed[0]["argument_keys"]),
+        (1, &240.into(), &serde_json::json!([]))
+    );
+    assert_eq!(counted(&lines).into_values().collect::<Vec<_>>(), [410]);
 }
