@@ -56,13 +56,16 @@ impl FileSink {
     fn turn(&mut self, batch: &Batch) -> io::Result<()> {
         let path = &self.options.path;
         for number in (1..self.options.keep).rev() {
-            let (from, to) = (numbered(path, number), numbered(path, number.saturating_add(1)));
+            let (from, to) = (
+                turned_over(path, number),
+                turned_over(path, number.saturating_add(1)),
+            );
             match std::fs::rename(from, to) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
         }
-        std::fs::rename(path, numbered(path, 1))?;
+        std::fs::rename(path, turned_over(path, 1))?;
         self.take_over(batch)
     }
 
@@ -172,7 +175,8 @@ fn ends_well(path: &Path) -> io::Result<bool> {
     Ok(last == *b"\n")
 }
 
-fn numbered(path: &Path, number: u32) -> PathBuf {
+/// The name of a file that was turned over so many times since: `PATH.1` is the latest.
+pub fn turned_over(path: &Path, number: u32) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(format!(".{number}"));
     PathBuf::from(name)

@@ -19,7 +19,7 @@ pub use decision::{
     ChargeRecord, DecisionRecord, PolicyRecord, RecordedValues, ShadowRecord, UpstreamRecord, shown_message,
     shown_name,
 };
-pub use file::{FileOptions, FileSink};
+pub use file::{FileOptions, FileSink, turned_over};
 pub use lines::{Lines, OnError};
 pub use metrics::{Metrics, StoreTimer};
 pub use pending::Pending;

@@ -135,6 +135,26 @@ fn colours_are_for_a_terminal_alone() {
 }
 
 #[test]
+fn on_a_terminal_the_table_is_drawn_again_and_again() {
+    let (_folder, path) = log();
+    let command = format!("{} audit top {path}", env!("CARGO_BIN_EXE_toolgate"));
+    let mut top = Child::start(
+        "top",
+        Command::new("script").args(["-qec", &command, "/dev/null"]),
+    );
+    // nothing of that log is of the last minute
+    let row =
+        |line: &str| (line.contains("limited") && line.trim_end().ends_with("0          42")).then_some(());
+    top.wait_line("row of the table", PATIENCE, row);
+    let mut heads = 0;
+    top.wait_line("second table", PATIENCE, |line| {
+        heads += usize::from(line.contains("\u{1b}[2J\u{1b}[H"));
+        (heads == 2).then_some(())
+    });
+    top.kill();
+}
+
+#[test]
 fn a_pipe_is_read_to_its_end() {
     let mut text = String::new();
     for minute in 0..50 {

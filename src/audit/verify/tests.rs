@@ -223,6 +223,35 @@ fn a_piece_that_a_crash_left_is_no_tampering_before_the_next_boot_and_is_one_els
 }
 
 #[test]
+fn a_line_that_was_written_anew_with_a_hash_of_its_own_is_found_by_the_next_one() {
+    let mut chain = Chain::new([9; 8]);
+    let mut text = Vec::new();
+    chain.seal(b"{\"n\":1}", 0, &mut text);
+    let mut forger = chain.clone();
+    forger.seal(b"{\"n\":7}", 0, &mut text);
+    chain.seal(b"{\"n\":2}", 0, &mut Vec::new());
+    chain.seal(b"{\"n\":3}", 0, &mut text);
+    let report = verify(&text, HashMap::new());
+    assert_eq!(report.gravity, Some(Gravity::Tampered));
+    assert_eq!(
+        report.findings[0].to_string(),
+        "log:3: line 3 does not follow line 2 as it stands here"
+    );
+    // the last one is found by the chain's head
+    let mut end = Vec::new();
+    chain.clone().seal(b"{\"n\":8}", 0, &mut end);
+    chain.seal(b"{\"n\":4}", 0, &mut Vec::new());
+    let report = verify(&end, HashMap::from([(chain.boot().to_owned(), chain.head())]));
+    assert!(
+        report
+            .findings
+            .iter()
+            .any(|found| found.what.contains("another than the chain's head")),
+        "{report:?}"
+    );
+}
+
+#[test]
 fn a_tail_that_was_cut_off_shows_by_the_head() {
     let (mut lines, heads) = log(&[5]);
     lines.truncate(3);

@@ -1,14 +1,14 @@
 //! A file that grows and is turned over, read as it does.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 
 use crate::cli::lines::LONGEST;
+use crate::record::turned_over;
 
 /// What is read at once, in bytes.
 const CHUNK: usize = 1 << 16;
@@ -117,7 +117,7 @@ impl Follower {
         }
         let mut later = vec![newest];
         for number in 1..NUMBERS {
-            let Ok(file) = File::open(numbered(&self.path, number)) else {
+            let Ok(file) = File::open(turned_over(&self.path, number)) else {
                 // it was moved to a name that is not ours to know
                 later.truncate(1);
                 break;
@@ -135,12 +135,6 @@ impl Follower {
 fn identity(file: &File) -> io::Result<(u64, u64)> {
     let data = file.metadata()?;
     Ok((data.dev(), data.ino()))
-}
-
-fn numbered(path: &Path, number: u32) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(format!(".{number}"));
-    PathBuf::from(name)
 }
 
 #[cfg(test)]
