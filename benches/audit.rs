@@ -174,6 +174,7 @@ fn write(recorder: &Recorder, number: u64) {
         }),
         recorded: RecordedValues(&[]),
         shadow: Vec::new(),
+        trace_id: None,
         degraded: false,
         replica: "gate-7d9f-3c41a0de",
     });

@@ -25,8 +25,9 @@ const ROOMS: &[(&str, &str)] = &[
     ("grants", "policy settings"),
     // The audit log's chain: sealing and finding what was changed.
     ("audit", ""),
-    ("record", "audit policy"),
-    ("proxy", "counters grants mcp policy record settings"),
+    ("issuers", "policy settings"),
+    ("record", "audit mcp policy"),
+    ("proxy", "counters grants issuers mcp policy record settings"),
     ("admin", "record"),
     // Asks a server what tools it has, over the upstream connections of the proxy.
     ("client", "document mcp proxy settings"),
@@ -36,7 +37,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("demo", ""),
     (
         "app",
-        "admin audit client counters document grants mcp policy proxy record settings",
+        "admin audit client counters document grants issuers mcp policy proxy record settings",
     ),
     (
         "cli",

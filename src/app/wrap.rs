@@ -1,6 +1,6 @@
 //! Wiring of `toolgate wrap`: one client on stdin and stdout, one grant, one server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use crate::counters::CallId;
 use crate::grants::{Grant, Grants};
 use crate::policy::{Pins, Policy};
 use crate::proxy::{
-    self, Caller, Changes, Fallback, Gate, SessionKey, Signal, Snapshot, Streams, Upstream, exit_code,
-    signal_code, wrap_command, wrap_upstream,
+    self, Caller, Callers, Changes, Fallback, Gate, Leaving, SessionKey, Signal, Snapshot, Streams, Upstream,
+    exit_code, signal_code, wrap_command, wrap_upstream,
 };
 use crate::record::{FileOptions, FileSink, Lines, Metrics, OnError, Overflow, Recorder};
 use crate::settings::{Files, Settings};
@@ -74,7 +74,7 @@ pub async fn run(wrap: Wrap) -> anyhow::Result<u8> {
         .map(|looks| tokio::spawn(looks.run()))
         .collect();
     let metrics = Arc::clone(&gate.recorder.metrics);
-    metrics.in_flight(&wrap.server).set(0);
+    metrics.serves(&wrap.server);
     for policy in &policies {
         metrics.tools().learn(&wrap.server, policy.tool_names());
     }
@@ -84,8 +84,7 @@ pub async fn run(wrap: Wrap) -> anyhow::Result<u8> {
             id: GRANT.to_owned(),
             servers: vec![wrap.server.clone()],
             policies,
-            expires: None,
-            claims: None,
+            ..Grant::default()
         }),
         server: wrap.server,
         session: CallId::random()?.to_string(),
@@ -128,6 +127,8 @@ fn policies(wrap: &Wrap) -> anyhow::Result<Vec<Arc<Policy>>> {
         policies: named.collect::<BTreeMap<_, _>>(),
         grants: None,
         pins: BTreeMap::new(),
+        issuers: BTreeSet::new(),
+        anonymous: BTreeMap::new(),
     };
     if files.policies.len() < wrap.policies.len() {
         return Err(anyhow!(
@@ -184,6 +185,8 @@ fn gate(settings: Settings, pins: BTreeMap<String, Pins>, lines: Lines) -> anyho
         recorder: Recorder::new(metrics, Some(lines)),
         session_key: SessionKey::default(),
         legacy: Streams::default(),
+        callers: Callers::default(),
+        leaving: Leaving::default(),
         changes,
         front: settings.front,
         limits: settings.limits,

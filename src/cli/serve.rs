@@ -10,7 +10,6 @@ use crate::settings::{Counters, Settings};
 
 /// Runs until SIGTERM or SIGINT.
 pub fn run(config: &Path, out: &mut dyn Write) -> anyhow::Result<u8> {
-    super::start_logging("info");
     super::install_crypto();
     super::runtime()
         .context("the runtime cannot start")?
@@ -19,6 +18,7 @@ pub fn run(config: &Path, out: &mut dyn Write) -> anyhow::Result<u8> {
 
 async fn serve(config: &Path, out: &mut dyn Write) -> anyhow::Result<u8> {
     let (reload, settings, loaded) = Reload::start(config)?;
+    super::start_logging("info", settings.log);
     warn(&settings, &loaded);
     let lines = app::audit_lines(&settings.audit, &settings.counters)?;
     app::reopen_at_hangup(lines.clone())?;

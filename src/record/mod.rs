@@ -5,14 +5,20 @@ mod channel;
 mod decision;
 mod file;
 mod fold;
+mod limits;
 mod lines;
 mod metrics;
+mod operations;
 mod pending;
 mod pins;
+mod process;
 mod reload;
 mod sample;
 mod sink;
+mod spans;
+mod store;
 mod tools;
+mod trace;
 
 pub use channel::Overflow;
 pub use decision::{
@@ -21,12 +27,16 @@ pub use decision::{
 };
 pub use file::{FileOptions, FileSink, turned_over};
 pub use lines::{Lines, OnError};
-pub use metrics::{Metrics, StoreTimer};
+pub use metrics::Metrics;
+pub use operations::Operation;
 pub use pending::Pending;
 pub use pins::PinMetrics;
 pub use reload::ReloadMetrics;
 pub use sink::{Batch, Sink};
+pub use spans::{Span, SpanKind, SpanMetrics, Spans};
+pub use store::StoreTimer;
 pub use tools::ToolNames;
+pub use trace::Trace;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +53,7 @@ const SETTLE: Duration = Duration::from_secs(5);
 pub struct Recorder {
     pub metrics: Arc<Metrics>,
     lines: Option<Lines>,
+    spans: Option<Spans>,
     sample: Arc<Sample>,
     pending: Count,
 }
@@ -56,9 +67,22 @@ impl Recorder {
         Self {
             metrics,
             lines,
+            spans: None,
             sample: Arc::default(),
             pending: Count::default(),
         }
+    }
+
+    /// Spans of calls go there.
+    #[must_use]
+    pub fn tracing(mut self, spans: Option<Spans>) -> Self {
+        self.spans = spans;
+        self
+    }
+
+    /// Where spans go, if anywhere.
+    pub const fn spans(&self) -> Option<&Spans> {
+        self.spans.as_ref()
     }
 
     /// Records one decision. Never blocks on the sinks; see [`Recorder::room`] for back-pressure. All are

@@ -5,20 +5,23 @@ mod counters;
 mod environment;
 mod file;
 mod front;
+mod issuers;
 mod limits;
 mod load;
 mod secret;
 mod server;
+mod tracing;
 mod wrap;
 mod written;
 
 pub use environment::child_environment;
+pub use issuers::{Algorithm, Issuer, KeySource, is_loopback, trusted_url};
 pub use load::{Settings, SettingsError, for_one_server, load, load_with};
 pub use secret::{Secret, SecretSource, secret_from_env};
 pub use wrap::{Wrapped, for_wrap, for_wrap_with};
 pub use written::Written;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -124,6 +127,31 @@ pub struct Server {
     pub response_timeout: Duration,
     /// Between two pieces of an answer.
     pub idle_timeout: Duration,
+    /// Pass the client's token on, where the server's own resource identifier is its audience.
+    pub forward: bool,
+    /// The resource identifier (RFC 8707); `None`: the URL that clients use.
+    pub resource: Option<String>,
+    /// OAuth scopes that clients are told to ask for.
+    pub scopes: Vec<String>,
+}
+
+/// Where spans are exported to.
+#[derive(Debug, Clone)]
+pub struct Tracing {
+    /// OTLP over HTTP, in JSON.
+    pub otlp: http::Uri,
+    pub headers: Vec<(http::HeaderName, Secret<http::HeaderValue>)>,
+    /// Which part of the traces that begin here is exported, 0 to 1.
+    pub sample: f64,
+}
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogForm {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
 }
 
 /// What a fresh `toolgate.yaml` leaves out gets these.
@@ -149,7 +177,33 @@ pub struct Front {
     pub allowed_origins: Vec<String>,
     pub allowed_hosts: Vec<String>,
     pub session_key: Option<Secret<Vec<u8>>>,
+    /// After SIGTERM: how long connections are still taken.
+    pub drain_delay: Duration,
+    /// Then: how long open requests may go on.
     pub drain: Duration,
+    /// Ask at the start whether upstreams can be reached around the gate.
+    pub probe_upstreams: bool,
+}
+
+impl Server {
+    /// A server at this URL that gets `within` for each step.
+    pub const fn at(
+        url: http::Uri,
+        headers: Vec<(http::HeaderName, Secret<http::HeaderValue>)>,
+        within: Duration,
+    ) -> Self {
+        Self {
+            upstream: url,
+            headers,
+            pass_host: false,
+            forward: false,
+            resource: None,
+            scopes: Vec::new(),
+            connect_timeout: within,
+            response_timeout: within,
+            idle_timeout: within,
+        }
+    }
 }
 
 /// The files that the settings name, as absolute or settings-relative paths already resolved.
@@ -160,6 +214,10 @@ pub struct Files {
     pub grants: Option<PathBuf>,
     /// By server, the accepted definitions of its tools; of those with `pin: true`.
     pub pins: BTreeMap<String, PathBuf>,
+    /// Names of the issuers that grants may refer to.
+    pub issuers: BTreeSet<String>,
+    /// By server, the id of the grant that calls without a token act as.
+    pub anonymous: BTreeMap<String, String>,
 }
 
 /// Where a server's pins are, beside the settings.

@@ -121,6 +121,7 @@ fn record<'r>(id: &str, keys: &'r [String]) -> DecisionRecord<'r> {
         upstream: None,
         recorded: RecordedValues(&[]),
         shadow: Vec::new(),
+        trace_id: None,
         degraded: false,
         replica: "r",
     }

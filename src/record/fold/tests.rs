@@ -26,6 +26,7 @@ fn record<'r>(grant: &'r str, tool: &'r str, outcome: &'static str, rule: &'r st
         upstream: None,
         recorded: RecordedValues(&[]),
         shadow: Vec::new(),
+        trace_id: None,
         degraded: false,
         replica: "r",
     }
