@@ -6,6 +6,7 @@ use prometheus::{
 };
 
 use super::DecisionRecord;
+use super::audit_metrics::AuditMetrics;
 use super::limits::LimitMetrics;
 use super::operations::Operations;
 use super::pins::PinMetrics;
@@ -32,6 +33,7 @@ pub struct Metrics {
     limits: LimitMetrics,
     pub(super) operations: Operations,
     pins: PinMetrics,
+    audit: AuditMetrics,
     process: ProcessMetrics,
     reload: ReloadMetrics,
     spans: SpanMetrics,
@@ -152,6 +154,7 @@ impl Metrics {
             limits: LimitMetrics::new(r)?,
             operations: Operations::new(r)?,
             pins: PinMetrics::new(r)?,
+            audit: AuditMetrics::new(r)?,
             process: ProcessMetrics::new(r)?,
             reload: ReloadMetrics::new(r)?,
             spans: SpanMetrics::new(r)?,
@@ -166,6 +169,7 @@ impl Metrics {
 
     /// The exposition in Prometheus' text format.
     pub fn text(&self) -> Vec<u8> {
+        self.audit.look();
         self.process.read();
         let mut out = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut out) {
@@ -221,6 +225,10 @@ impl Metrics {
     /// The gauge of a server's requests in flight.
     pub fn in_flight(&self, server: &str) -> IntGauge {
         self.in_flight.with_label_values(&[server])
+    }
+
+    pub(super) const fn audit(&self) -> &AuditMetrics {
+        &self.audit
     }
 
     /// The gauge of a server's open event streams.
