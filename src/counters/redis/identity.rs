@@ -31,7 +31,7 @@ impl Identity {
         }
     }
 
-    fn read(info: &str) -> Self {
+    pub(super) fn read(info: &str) -> Self {
         let field = |name: &str| {
             let mut lines = info.lines();
             let found = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
