@@ -144,6 +144,8 @@ fn write(recorder: &Recorder, number: u64) {
         time: "2026-01-01T00:00:00.000Z".to_owned(),
         id: format!("{number:016x}"),
         grant: Some("ci-runner"),
+        grant_key: None,
+        label: None,
         server: "coalesce",
         session: Some("1f0c7d2a9b3e4f5a".to_owned()),
         method: "tools/call",

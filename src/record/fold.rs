@@ -33,6 +33,8 @@ pub(super) struct Fold {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Kind {
     grant: String,
+    /// Two grants that are made of claims may look the same.
+    grant_key: Option<String>,
     server: String,
     tool: Option<String>,
     outcome: &'static str,
@@ -69,6 +71,7 @@ impl Fold {
         let tool = record.tool.map(|tool| if known { tool } else { OTHER });
         let kind = Kind {
             grant: grant.to_owned(),
+            grant_key: record.grant_key.map(str::to_owned),
             server: record.server.to_owned(),
             tool: tool.map(str::to_owned),
             outcome: record.outcome,

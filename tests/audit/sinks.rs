@@ -107,6 +107,8 @@ fn record<'r>(id: &str, keys: &'r [String]) -> DecisionRecord<'r> {
         time: "2026-01-01T00:00:00.000Z".to_owned(),
         id: id.to_owned(),
         grant: Some("agent"),
+        grant_key: None,
+        label: None,
         server: "s",
         session: None,
         method: "tools/call",

@@ -12,6 +12,8 @@ fn record<'r>(grant: &'r str, tool: &'r str, outcome: &'static str, rule: &'r st
         time: "2026-01-01T00:00:00.000Z".to_owned(),
         id: "0".to_owned(),
         grant: Some(grant),
+        grant_key: None,
+        label: None,
         server: "s",
         session: None,
         method: "tools/call",
@@ -142,4 +144,25 @@ fn calls_that_differ_in_what_a_record_shows_have_lines_of_their_own_up_to_a_boun
         (1, &240.into(), &serde_json::json!([]))
     );
     assert_eq!(counted(&lines).into_values().collect::<Vec<_>>(), [410]);
+}
+
+#[test]
+fn grants_that_look_the_same_and_are_counted_apart_are_not_mixed() {
+    let (fold, now) = (Fold::default(), Instant::now());
+    for number in 0..60 {
+        let mut denied = record("ci:bob", "t", "denied", "/r");
+        denied.grant_key = Some(["key-one", "key-two"][number % 2]);
+        fold.note(&denied, true, now);
+    }
+    let lines: Vec<Value> = fold
+        .rest()
+        .iter()
+        .map(|line| serde_json::from_slice(line).unwrap())
+        .collect();
+    let mut keys: Vec<_> = lines
+        .iter()
+        .map(|line| (line["grant_key"].as_str(), line["count"].as_u64()))
+        .collect();
+    keys.sort_unstable();
+    assert_eq!(keys, [(Some("key-one"), Some(20)), (Some("key-two"), Some(20))]);
 }
