@@ -156,3 +156,106 @@ async fn repeated_denials_are_counted_as_remembered_and_tell_when_to_retry() {
         .and_then(|count| count.parse::<u64>().ok());
     assert!(remembered.is_some_and(|count| count >= 1), "{metrics}");
 }
+
+/// `toolgate counters …` on the gate's own settings.
+fn counters(gate: &Gate, arguments: &[&str]) -> (i32, String, String) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_toolgate"))
+        .arg("counters")
+        .args(arguments)
+        .arg("--config")
+        .arg(gate.folder.path().join("toolgate.yaml"))
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code().unwrap(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[tokio::test]
+async fn counters_are_listed_from_the_store_and_a_reset_frees_them_and_lands_in_the_record() {
+    let (fixture, redis) = (Fixture::start(Era::Current), RedisServer::start());
+    let policy = json!({ "version": "1", "default": "allow", "tools": {
+        "start_run": { "limits": [ { "counter": "runs", "window": "hour", "max": 2, "scope": "grant" } ] },
+        "echo": { "limits": [ { "counter": "echoes", "window": "hour", "max": 5, "scope": "arg:message" } ] } } });
+    let gate = Setup::new()
+        .server("fixture", &fixture.url)
+        .policy("p", policy)
+        .grant("agent", "tg_agent", "fixture", "p")
+        .redis(&redis.url(), 5_000)
+        .start();
+    until_served(&gate).await;
+    assert_eq!(start_run(&gate).await.outcome(), "executed");
+    assert_eq!(start_run(&gate).await.outcome(), "limited");
+    assert_eq!(echo(&gate).await.outcome(), "executed");
+
+    let list = || {
+        let (code, out, err) = counters(&gate, &["list", "--grant", "agent", "--format", "json"]);
+        assert_eq!(code, 0, "{err}");
+        serde_json::from_str::<serde_json::Value>(&out).unwrap()
+    };
+    let of = |list: &serde_json::Value, counter: &str| {
+        let rows = list.as_array().unwrap();
+        rows.iter()
+            .find(|row| row["counter"] == counter)
+            .cloned()
+            .unwrap_or_default()
+    };
+    let before = list();
+    assert_eq!(
+        (&of(&before, "runs")["used"], &of(&before, "runs")["max"]),
+        (&json!(2), &json!(2))
+    );
+    assert!(of(&before, "runs")["next_free_ms"].as_u64().unwrap() > 3_000_000);
+    let value = of(&before, "echoes");
+    assert_eq!(value["used"], 1);
+    assert_eq!(
+        value["value"].as_str().unwrap().len(),
+        22,
+        "a hash and no value: {value}"
+    );
+
+    let (code, _, err) = counters(&gate, &["reset", "--grant", "agent", "--reason", " "]);
+    assert!(code == 1 && err.contains("--reason"), "{err}");
+    let (code, _, err) = counters(&gate, &["reset", "--grant", "nobody", "--reason", "x"]);
+    assert!(code == 1 && err.contains("no grant `nobody`"), "{err}");
+    let arguments = [
+        "reset",
+        "--grant",
+        "agent",
+        "--counter",
+        "runs",
+        "--reason",
+        "agreed on",
+    ];
+    let (code, out, err) = counters(&gate, &arguments);
+    assert_eq!(code, 0, "{err}");
+    let told: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (&told["grant"], &told["reason"]),
+        (&json!("agent"), &json!("agreed on"))
+    );
+
+    // a denial may be remembered for a second
+    until_served(&gate).await;
+    let after = list();
+    assert_eq!(of(&after, "runs")["used"], 1);
+    assert_eq!(
+        of(&after, "echoes")["used"],
+        1,
+        "another counter was set back too"
+    );
+    until("the reset is in the record", || async {
+        let lines: Vec<serde_json::Value> = gate
+            .stdout()
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect();
+        lines.into_iter().find(|line| {
+            line["event"] == "counters_reset" && line["id"] == told["id"] && line["reason"] == "agreed on"
+        })
+    })
+    .await;
+}

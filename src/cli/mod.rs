@@ -1,20 +1,24 @@
 //! The command line. One file per subcommand; exit codes are part of the contract.
 
 mod against;
+mod audit;
 pub mod check;
 mod check_config;
 mod check_history;
 mod convert;
+mod counters;
 mod demo;
 mod diff;
 mod explain;
 mod grant;
 mod init;
+mod lines;
 mod pin;
 mod replay;
 mod report;
 pub mod schema;
 mod serve;
+mod shown;
 mod wrap;
 
 use std::io::{IsTerminal, Write};
@@ -102,12 +106,18 @@ enum Command {
     /// Reads histories of admissions, or with --decisions what `serve` wrote.
     #[command(after_help = check_history::EXAMPLES)]
     CheckHistory(check_history::Args),
+    /// Look at a grant's counters, or set them back.
+    #[command(subcommand)]
+    Counters(counters::Command),
     /// Accept the tools of a server as they are now, and tell what has changed since.
     ///
     /// Where the settings say `pin: true` for the server, a tool that is new or changed is hidden and denied until it
     /// is accepted. Exit code: 0 all as accepted, 1 something differs, 2 unreadable.
     #[command(after_help = pin::EXAMPLES)]
     Pin(pin::Args),
+    /// Check the audit log for changes, and show it to people.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Make tokens for grants, and revoke grants.
     #[command(subcommand)]
     Grant(grant::Command),
@@ -156,7 +166,9 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
         Command::Explain(options) => explain::run(&options, out),
         Command::Replay(args) => replay::run(&args, out),
         Command::CheckHistory(args) => check_history::run(&args, out),
+        Command::Counters(command) => counters::run(&command, out),
         Command::Pin(args) => pin::run(&args, out),
+        Command::Audit(command) => audit::run(&command, out),
         Command::Grant(command) => grant::run(&command, out),
         Command::ExampleServer { listen } => demo::example_server(listen, out),
         Command::Wrap(arguments) => wrap::run(arguments),

@@ -161,6 +161,7 @@ impl Judge {
         let Self {
             options,
             keys,
+            admitted,
             mut report,
             ..
         } = self;
@@ -168,7 +169,7 @@ impl Judge {
         let mut keys: Vec<(String, Key)> = keys.into_iter().collect();
         keys.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         for (name, mut key) in keys {
-            key.end(&mut |finding| report.add(finding));
+            key.end(&|id| admitted.holds(id), &mut |finding| report.add(finding));
             let demanded = key.denials() > 0 || report.denials == 0;
             if options.tight && demanded {
                 key.reached(&name)
@@ -214,8 +215,8 @@ impl Judge {
             Some(key) => key,
             None => keys.entry(event.key.clone()).or_default(),
         };
-        let known = admitted.holds(event.id);
-        key.take(&event, options.tight, known, &mut |finding| report.add(finding))
+        let known = |id| admitted.holds(id);
+        key.take(&event, options.tight, &known, &mut |finding| report.add(finding))
     }
 }
 

@@ -7,7 +7,11 @@ use super::arguments::Arguments;
 use super::condition::Condition;
 use super::names::Names;
 use super::path::Path;
-use super::types::Limit;
+use super::types::{Limit, Window};
+use super::window::unit_ms;
+
+/// A month of 31 days.
+const LONGEST_MONTH_MS: u64 = 31 * 24 * 3_600_000;
 
 /// A compiled policy. It can only be had through [`super::load`], and nothing after that may find it bad.
 #[derive(Debug)]
@@ -151,6 +155,16 @@ impl Policy {
     pub fn limits(&self) -> impl Iterator<Item = (&Arc<Limit>, Option<&str>)> {
         let usages = self.usages.iter();
         usages.map(|usage| (&usage.limit, usage.value.as_ref().map(|path| path.text.as_str())))
+    }
+
+    /// The longest window of its limits, in ms; calls in flight have none.
+    pub fn longest_window_ms(&self) -> u64 {
+        let windows = self.usages.iter().map(|usage| match usage.limit.window {
+            Window::Sliding { ms } => ms,
+            Window::Calendar(unit) => unit_ms(unit).unwrap_or(LONGEST_MONTH_MS),
+            Window::Lease { .. } => 0,
+        });
+        windows.max().unwrap_or(0)
     }
 
     /// The tools that the policy names exactly: a bounded set, fit for metric labels.

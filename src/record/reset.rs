@@ -16,7 +16,7 @@ pub struct ResetRecord {
     /// Names of the counters that were set back.
     counters: Vec<String>,
     reason: String,
-    /// The user and host of the command.
+    /// The process of the command: its host and a random number.
     by: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     replica: Option<String>,

@@ -48,6 +48,7 @@ struct Window {
 }
 
 type Report<'r> = &'r mut dyn FnMut(Finding);
+type Known<'k> = &'k dyn Fn(u64) -> bool;
 
 impl Key {
     pub(super) const fn denials(&self) -> u64 {
@@ -59,17 +60,17 @@ impl Key {
         self.held.len() + self.lately.len() + self.ids.len().saturating_sub(self.held.len())
     }
 
-    /// Takes the key's next line. `needless`: a denial must have been needed. `known`: the id was admitted lately, so
+    /// Takes the key's next line. `needless`: a denial must have been needed. `known`: whether an id was admitted lately, so
     /// that a refund may be of a charge that has freed meanwhile.
     pub(super) fn take(
         &mut self,
         event: &Event,
         needless: bool,
-        known: bool,
+        known: Known<'_>,
         report: Report<'_>,
     ) -> Result<(), Unusable> {
         if self.early.values().any(|early| early.t_ms < event.t_ms) {
-            self.end(report);
+            self.end(known, report);
         }
         match event.what {
             What::Admission(wanted) => {
@@ -82,14 +83,15 @@ impl Key {
                 self.least_denied = least(self.least_denied, wanted.charge);
                 report_needless(self, event, wanted, needless, report);
             }
-            What::Refund => self.refund(event, known, report),
+            What::Refund => self.refund(event, report),
         }
         Ok(())
     }
 
     /// Refunds that waited for their charge in vain.
-    pub(super) fn end(&mut self, report: Report<'_>) {
+    pub(super) fn end(&mut self, known: Known<'_>, report: Report<'_>) {
         let mut early: Vec<Event> = self.early.drain().map(|(_, event)| event).collect();
+        early.retain(|event| !known(event.id));
         early.sort_unstable_by_key(|event| (event.t_ms, event.id));
         for event in early {
             report(Finding::of(Fault::RefundedUnknown, &event, event.t_ms));
@@ -218,14 +220,13 @@ impl Key {
         }
     }
 
-    fn refund(&mut self, event: &Event, known: bool, report: Report<'_>) {
+    fn refund(&mut self, event: &Event, report: Report<'_>) {
         match self.held.iter_mut().rev().find(|held| held.id == event.id) {
             Some(held) if held.refunded => report(Finding::of(Fault::RefundedTwice, event, event.t_ms)),
             Some(held) => {
                 held.refunded = true;
                 self.sum = self.sum.saturating_sub(held.charge);
             }
-            None if known => {}
             None => {
                 if self.early.insert(event.id, event.clone()).is_some() {
                     report(Finding::of(Fault::RefundedTwice, event, event.t_ms));

@@ -163,6 +163,20 @@ fn a_refund_of_what_is_not_held_or_for_the_second_time_is_found() {
 }
 
 #[test]
+fn a_refund_of_a_call_that_was_charged_step_by_step_makes_room_on_each_key() {
+    let on = |key: &str, id, t_ms, what| event(id, key, t_ms, what);
+    let charged = || What::Admission(wanted(1, 1));
+    let events = [
+        on("own", 1, 0, charged()),
+        on("own", 1, 0, What::Refund),
+        on("shared", 1, 5, charged()),
+        on("shared", 1, 5, What::Refund),
+        on("shared", 2, 9, charged()),
+    ];
+    assert!(judge(&events).holds());
+}
+
+#[test]
 fn a_denial_for_which_there_was_room_is_found_in_a_tight_history_alone() {
     let needless = [
         admitted(1, 0, 1, 2),

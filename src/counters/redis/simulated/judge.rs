@@ -90,7 +90,7 @@ pub(super) fn judge(
             return Err(format!("{id} took {took:?}"));
         }
         if !repeated.contains(id) {
-            once(*id, charges, ended, story, done)?;
+            once(*id, charges, ended, story, done, steps_back)?;
         }
     }
     windows(done, steps_back)?;
@@ -99,7 +99,14 @@ pub(super) fn judge(
 
 /// An admitted call was charged once on each of its counters and refunded when it asked for it; any other stands
 /// nowhere in the end.
-fn once(id: CallId, charges: &[Charge], ended: &Ended, story: &Story, done: &[Done]) -> Result<(), String> {
+fn once(
+    id: CallId,
+    charges: &[Charge],
+    ended: &Ended,
+    story: &Story,
+    done: &[Done],
+    steps_back: bool,
+) -> Result<(), String> {
     let mut made: HashMap<&str, (u64, u64)> = HashMap::new();
     for event in done {
         match event {
@@ -121,8 +128,10 @@ fn once(id: CallId, charges: &[Charge], ended: &Ended, story: &Story, done: &[Do
                 };
                 *charged == 1 && back
             }
-            // what a dead replica meant to undo may stand
-            Ended::Limited { .. } | Ended::Failed(_) => charged == taken_back || story.has_crashed(id),
+            // what a dead replica meant to undo may stand, and what came late to a store whose clock was set back
+            Ended::Limited { .. } | Ended::Failed(_) => {
+                charged == taken_back || story.has_crashed(id) || steps_back
+            }
         };
         if !sound {
             return Err(format!(
