@@ -6,14 +6,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::support::gate::{Gate, Setup, limited};
-use crate::support::http;
 use crate::support::mcp::Caller;
 use crate::support::redis::RedisServer;
 use crate::support::servers::{Era, Fixture};
-use crate::support::wait::{PATIENCE, until};
+use crate::support::wait::{PATIENCE, until, within};
 
 const REPLICAS: usize = 3;
 const CLIENTS: u64 = 6;
@@ -72,13 +73,17 @@ impl Service {
     }
 }
 
+/// Any failure to ask means that the replica has ended, or is about to.
 async fn is_ready(admin: &str) -> bool {
-    // a replica that has ended refuses the connection
-    if tokio::net::TcpStream::connect(admin).await.is_err() {
-        return false;
-    }
-    let request = format!("GET /readyz HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n");
-    http::exchange(admin, request.as_bytes()).await.status == 200
+    let asked = async {
+        let mut stream = TcpStream::connect(admin).await?;
+        let request = format!("GET /readyz HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await?;
+        std::io::Result::Ok(answer.starts_with(b"HTTP/1.1 200 "))
+    };
+    within("the probe", PATIENCE, asked).await.unwrap_or(false)
 }
 
 /// What one client's calls came to: trace and outcome.
