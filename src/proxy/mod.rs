@@ -19,6 +19,7 @@ mod leaving;
 mod ledger;
 mod legacy;
 mod open;
+mod owed;
 mod pinned;
 mod ratelimit;
 mod resource;
