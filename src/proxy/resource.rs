@@ -151,6 +151,8 @@ mod tests {
             allowed_hosts: Vec::new(),
             session_key: None,
             drain: Duration::ZERO,
+            drain_delay: Duration::ZERO,
+            probe_upstreams: false,
         };
         let server = Server {
             upstream: "http://127.0.0.1:1/mcp".parse().unwrap(),
