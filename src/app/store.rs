@@ -27,7 +27,7 @@ pub fn store(counters: &Counters) -> anyhow::Result<Store> {
     }
 }
 
-fn options(redis: &Redis) -> RedisOptions {
+pub(super) fn options(redis: &Redis) -> RedisOptions {
     let exposed = |urls: &[Secret<String>]| urls.iter().map(|url| url.expose().clone()).collect();
     let place = match &redis.place {
         Place::Single(url) => counters::Place::Single(url.expose().clone()),

@@ -30,7 +30,8 @@ pub use file::FileStore;
 pub use memory::MemoryStore;
 pub use receipt::Receipt;
 pub use redis::{
-    AfterFailover, Place, RedisOptions, RedisStore, RedisTls, StoreHealth, StoreSetupError, StoreWarning,
+    AfterFailover, Journal, Place, RedisOptions, RedisStore, RedisTls, StoreHealth, StoreSetupError,
+    StoreWarning, StreamLine,
 };
 pub use simulation::Simulation;
 pub use store::Store;

@@ -13,11 +13,14 @@ mod failure;
 mod guide;
 mod health;
 mod identity;
+mod journal;
 mod link;
 mod node;
 mod options;
 mod route;
 mod slot;
+
+pub use journal::{Journal, StreamLine};
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};

@@ -50,6 +50,12 @@ pub async fn admit(ledger: Ledger, tool: &str, charges: Vec<Charge>) -> Result<C
         return Ok(Charged::free(ledger));
     }
     let gate = Arc::clone(ledger.gate());
+    if gate.recorder.refuses() {
+        return Err(Box::new(NotAdmitted {
+            denial: policy::not_recorded(tool, Some(STORE_RETRY_MS)),
+            ledger: Some(ledger),
+        }));
+    }
     if matches!(gate.store, Store::Memory(_)) {
         // never waits: there is no point at which a hang-up could stop it
         return charge(gate, ledger, tool.to_owned(), charges).await;

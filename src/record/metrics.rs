@@ -6,11 +6,13 @@ use prometheus::{
 };
 
 use super::DecisionRecord;
+use super::audit_metrics::AuditMetrics;
 use super::limits::LimitMetrics;
 use super::operations::Operations;
 use super::pins::PinMetrics;
 use super::process::ProcessMetrics;
 use super::reload::ReloadMetrics;
+use super::series::{Series, all};
 use super::spans::SpanMetrics;
 use super::store::{StoreMetrics, StoreTimer};
 use super::store_state::StoreState;
@@ -31,6 +33,7 @@ pub struct Metrics {
     limits: LimitMetrics,
     pub(super) operations: Operations,
     pins: PinMetrics,
+    audit: AuditMetrics,
     process: ProcessMetrics,
     reload: ReloadMetrics,
     spans: SpanMetrics,
@@ -151,6 +154,7 @@ impl Metrics {
             limits: LimitMetrics::new(r)?,
             operations: Operations::new(r)?,
             pins: PinMetrics::new(r)?,
+            audit: AuditMetrics::new(r)?,
             process: ProcessMetrics::new(r)?,
             reload: ReloadMetrics::new(r)?,
             spans: SpanMetrics::new(r)?,
@@ -165,12 +169,19 @@ impl Metrics {
 
     /// The exposition in Prometheus' text format.
     pub fn text(&self) -> Vec<u8> {
+        self.audit.look();
         self.process.read();
         let mut out = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut out) {
             tracing::error!(%error, "metrics could not be encoded");
         }
         out
+    }
+
+    /// The same as plain values.
+    pub fn series(&self) -> Vec<Series> {
+        self.process.read();
+        all(&self.registry)
     }
 
     pub(super) fn decision(&self, record: &DecisionRecord<'_>) {
@@ -214,6 +225,10 @@ impl Metrics {
     /// The gauge of a server's requests in flight.
     pub fn in_flight(&self, server: &str) -> IntGauge {
         self.in_flight.with_label_values(&[server])
+    }
+
+    pub(super) const fn audit(&self) -> &AuditMetrics {
+        &self.audit
     }
 
     /// The gauge of a server's open event streams.

@@ -35,6 +35,8 @@ pub(super) struct SettingsFile {
     #[serde(default)]
     pub(super) limits: LimitsFile,
     #[serde(default)]
+    pub(super) audit: AuditFile,
+    #[serde(default)]
     pub(super) servers: BTreeMap<String, ServerFile>,
     #[serde(default)]
     pub(super) policies: BTreeMap<String, PathBuf>,
@@ -107,6 +109,19 @@ pub(super) struct LimitsFile {
     pub(super) body_timeout_ms: Option<u64>,
     pub(super) max_list_bytes: Option<usize>,
     pub(super) line_bytes: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AuditFile {
+    pub(super) file: Option<PathBuf>,
+    pub(super) rotate_bytes: Option<u64>,
+    pub(super) keep: Option<u32>,
+    pub(super) stdout: Option<bool>,
+    pub(super) redis_stream: Option<String>,
+    pub(super) redis_lines: Option<u64>,
+    pub(super) overflow: Option<String>,
+    pub(super) on_error: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -223,3 +223,45 @@ fn the_ways_to_reach_a_store_are_read_and_their_secrets_never_shown() {
     let settings = folder.load(&environment).unwrap();
     assert!(matches!(&redis_of(&settings).place, Place::Cluster(urls) if urls.len() == 2));
 }
+
+#[test]
+fn decisions_go_to_stdout_unless_another_place_is_named() {
+    let audit = |section: &str| {
+        Folder::with(&format!("{PLAIN}{section}"))
+            .load(&[])
+            .unwrap()
+            .audit
+    };
+    let plain = audit("");
+    assert!(plain.stdout && plain.file.is_none() && !plain.drops && !plain.goes_on);
+    let file = audit("audit: { file: logs/audit.jsonl, overflow: drop, on_error: continue }\n");
+    assert!(!file.stdout && file.drops && file.goes_on);
+    assert!(file.file.unwrap().ends_with("logs/audit.jsonl"));
+    assert!(audit("audit: { file: a, stdout: true }\n").stdout);
+    let stream = "counters: { store: redis, url: redis://127.0.0.1:1 }\naudit: { redis_stream: log }\n";
+    let stream = audit(stream);
+    assert!(!stream.stdout && stream.redis_stream.unwrap().lines == 100_000);
+}
+
+#[test]
+fn an_audit_log_that_has_no_place_is_refused_with_every_problem() {
+    let folder = Folder::with(&format!(
+        "{PLAIN}audit: {{ redis_stream: 'a b', redis_lines: 0, keep: 0, rotate_bytes: 9, overflow: block, on_error: stop }}\n"
+    ));
+    let said = folder.load(&[]).unwrap_err();
+    for key in ["redis_lines", "keep", "rotate_bytes", "overflow", "on_error"] {
+        assert!(said.contains(&format!("`audit.{key}`:")), "{key}: {said}");
+    }
+    assert_eq!(said.matches("`audit.redis_stream`").count(), 2, "{said}");
+    assert!(
+        said.contains("`block` is no choice: write wait or drop"),
+        "{said}"
+    );
+    let nowhere = Folder::with(&format!("{PLAIN}audit: {{ stdout: false }}\n"));
+    assert!(
+        nowhere
+            .load(&[])
+            .unwrap_err()
+            .contains("`audit.stdout`: no place for decisions is left")
+    );
+}
