@@ -8,7 +8,7 @@ mod tls;
 pub mod wrap;
 
 pub use files::{Loaded, load_files};
-pub use tls::upstream_tls;
+pub use tls::certificate_problems;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -22,15 +22,17 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::admin::{self, Admin};
-use crate::proxy::{self, Fallback, Gate, SessionKey, Snapshot, Streams, Upstream};
+use crate::proxy::{self, BodyMemory, Fallback, Gate, Listening, SessionKey, Snapshot, Streams};
 use crate::record::{Lines, Metrics, Recorder};
 use crate::settings::Settings;
+use crate::tls::ServerTls;
 
 /// A gate that listens but does not serve yet.
 pub struct App {
     gate: Arc<Gate>,
     proxy: TcpListener,
     admin: TcpListener,
+    tls: Option<Arc<ServerTls>>,
     looks: Vec<pins::Looks>,
 }
 
@@ -41,22 +43,12 @@ impl App {
         let proxy = listen("listen", settings.front.listen).await?;
         let admin = listen("admin", settings.front.admin).await?;
         let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"))?);
-        let tls = upstream_tls(
-            settings
-                .servers
-                .values()
-                .any(|server| server.upstream.scheme_str() == Some("https")),
-        );
+        let path = &settings.files.settings;
+        let tls = tls::inbound(path, settings.front.tls.as_ref())?;
         let mut servers = BTreeMap::new();
         for (name, server) in &settings.servers {
-            let upstream = Upstream::new(name, server, &tls).map_err(|error| {
-                anyhow!(
-                    "{}: `servers.{name}.upstream`: {error}",
-                    settings.files.settings.display()
-                )
-            })?;
             metrics.in_flight(name).set(0);
-            servers.insert(name.clone(), Arc::new(upstream));
+            servers.insert(name.clone(), tls::upstream(path, name, server)?);
         }
         for grant in loaded.grants.iter() {
             for server in &grant.servers {
@@ -66,7 +58,7 @@ impl App {
             }
         }
         let pinned = pins::pinned(loaded.pins, &metrics);
-        let looks = pins::looks(&settings, &pinned, &tls);
+        let looks = pins::looks(&settings, &pinned, &servers);
         let session_key = SessionKey::default();
         if let Some(key) = settings.front.session_key.clone() {
             session_key.set(key);
@@ -81,6 +73,8 @@ impl App {
             recorder: Recorder::new(metrics, lines),
             session_key,
             legacy: Streams::default(),
+            listening: Arc::new(Listening::new(&settings.limits)),
+            bodies: BodyMemory::new(settings.limits.body_memory_bytes),
             pins: pinned,
             front: settings.front,
             limits: settings.limits,
@@ -90,6 +84,7 @@ impl App {
             gate,
             proxy,
             admin,
+            tls,
             looks,
         })
     }
@@ -108,16 +103,18 @@ impl App {
             gate,
             proxy,
             admin,
+            tls,
             looks,
         } = self;
         let mut helpers = vec![
             tokio::spawn(admin::serve(admin_of(&gate, shutdown.clone()), admin)),
             tokio::spawn(background::share_session_key(Arc::clone(&gate))),
             tokio::spawn(background::reap_connections(Arc::clone(&gate))),
+            tokio::spawn(tls::follow(Arc::clone(&gate), tls.clone())),
         ];
         helpers.extend(looks.into_iter().map(|looks| tokio::spawn(looks.run())));
         let drain = gate.front.drain;
-        let cut = proxy::accept(Arc::clone(&gate), proxy, shutdown, drain).await;
+        let cut = proxy::accept(Arc::clone(&gate), proxy, tls, shutdown, drain).await;
         if cut > 0 {
             tracing::warn!(
                 connections = cut,

@@ -22,9 +22,11 @@ const ROOMS: &[(&str, &str)] = &[
     ("counters", "policy"),
     ("replay", "counters mcp policy"),
     ("settings", "document"),
+    // Certificates and keys from files, as rustls wants them.
+    ("tls", "settings"),
     ("grants", "policy settings"),
     ("record", "policy"),
-    ("proxy", "counters grants mcp policy record settings"),
+    ("proxy", "counters grants mcp policy record settings tls"),
     ("admin", "record"),
     // Asks a server what tools it has, over the upstream connections of the proxy.
     ("client", "document mcp proxy settings"),
@@ -34,7 +36,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("demo", ""),
     (
         "app",
-        "admin client counters document grants mcp policy proxy record settings",
+        "admin client counters document grants mcp policy proxy record settings tls",
     ),
     (
         "cli",

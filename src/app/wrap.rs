@@ -15,13 +15,13 @@ use tokio::task::JoinHandle;
 
 use super::pins::{self, load_pins};
 use super::store::{expected_replicas, store};
-use super::{load_files, replica_name, upstream_tls};
+use super::{load_files, replica_name, tls};
 use crate::counters::CallId;
 use crate::grants::{Grant, Grants};
 use crate::policy::{Pins, Policy};
 use crate::proxy::{
-    self, Caller, Fallback, Gate, SessionKey, Signal, Snapshot, Streams, Upstream, exit_code, signal_code,
-    wrap_command, wrap_upstream,
+    self, BodyMemory, Caller, Fallback, Gate, Listening, SessionKey, Signal, Snapshot, Streams, Upstream,
+    exit_code, signal_code, wrap_command, wrap_upstream,
 };
 use crate::record::{Lines, Metrics, Recorder};
 use crate::settings::{Files, Settings};
@@ -67,14 +67,20 @@ pub async fn run(wrap: Wrap) -> anyhow::Result<u8> {
         Some(path) => Lines::to(open_record(path)?),
     };
     let asked = wrap.settings.clone();
-    let mut servers = asked.servers.values();
-    let tls = upstream_tls(servers.any(|server| server.upstream.scheme_str() == Some("https")));
-    let upstream = upstream(&asked, &tls)?;
+    let upstream = upstream(&asked)?;
     let gate = gate(wrap.settings, pins, lines.context("the record cannot start")?)?;
-    let looks: Vec<_> = pins::looks(&asked, &gate.pins, &tls)
+    let upstreams = upstream
+        .iter()
+        .map(|upstream| (wrap.server.clone(), Arc::clone(upstream)));
+    let mut helpers: Vec<_> = pins::looks(&asked, &gate.pins, &upstreams.collect())
         .into_iter()
         .map(|looks| tokio::spawn(looks.run()))
         .collect();
+    helpers.extend(
+        upstream
+            .clone()
+            .map(|upstream| tokio::spawn(tls::follow_one(upstream))),
+    );
     let metrics = Arc::clone(&gate.recorder.metrics);
     metrics.in_flight(&wrap.server).set(0);
     for policy in &policies {
@@ -93,7 +99,7 @@ pub async fn run(wrap: Wrap) -> anyhow::Result<u8> {
         session: CallId::random()?.to_string(),
     };
     let ended = serve(caller, wrap.far, upstream).await;
-    looks.iter().for_each(JoinHandle::abort);
+    helpers.iter().for_each(JoinHandle::abort);
     gate.recorder.flush().await;
     ended
 }
@@ -149,12 +155,11 @@ fn name_of(path: &Path) -> String {
     name.to_string_lossy().into_owned()
 }
 
-fn upstream(settings: &Settings, tls: &Arc<rustls::ClientConfig>) -> anyhow::Result<Option<Arc<Upstream>>> {
+fn upstream(settings: &Settings) -> anyhow::Result<Option<Arc<Upstream>>> {
     let Some((name, server)) = settings.servers.iter().next() else {
         return Ok(None);
     };
-    let upstream = Upstream::new(name, server, tls).map_err(|error| anyhow!("--upstream: {error}"))?;
-    Ok(Some(Arc::new(upstream)))
+    Ok(Some(tls::upstream(Path::new("--upstream"), name, server)?))
 }
 
 fn open_record(path: &Path) -> anyhow::Result<std::fs::File> {
@@ -179,6 +184,8 @@ fn gate(settings: Settings, pins: BTreeMap<String, Pins>, lines: Lines) -> anyho
         recorder: Recorder::new(metrics, Some(lines)),
         session_key: SessionKey::default(),
         legacy: Streams::default(),
+        listening: Arc::new(Listening::new(&settings.limits)),
+        bodies: BodyMemory::new(settings.limits.body_memory_bytes),
         front: settings.front,
         limits: settings.limits,
         replica: replica_name()?,

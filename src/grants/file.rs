@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Grant, Grants, TokenHash};
+use super::{CertificateName, Grant, Grants, TokenHash, certificate};
 use crate::policy::{Claims, Policy};
 
 /// What is wrong with the grants: one line a problem, each with file, place and remedy.
@@ -31,7 +31,8 @@ pub struct GrantsFile {
 #[serde(deny_unknown_fields)]
 struct GrantEntry {
     id: String,
-    token_sha256: String,
+    token_sha256: Option<String>,
+    client_certificate: Option<certificate::Written>,
     server: OneOrMany,
     policy: Option<OneOrMany>,
     expires: Option<String>,
@@ -87,8 +88,9 @@ impl GrantsFile {
             policies,
             problems: Vec::new(),
             tokens: HashMap::new(),
+            certificates: HashMap::new(),
         };
-        let mut entries = Vec::new();
+        let mut grants = Grants::default();
         let mut ids = HashMap::new();
         for (index, entry) in self.entries().iter().enumerate() {
             let place = format!("grants[{index}] (`{}`)", entry.id);
@@ -98,10 +100,12 @@ impl GrantsFile {
                     format!("the id stands at grants[{first}] too: give each grant its own"),
                 );
             }
-            entries.extend(check.entry(&place, entry));
+            let token = check.token(&place, entry);
+            let certificate = check.certificate(&place, entry);
+            grants.add(Arc::new(check.grant(&place, entry)), token, certificate);
         }
         if check.problems.is_empty() {
-            Ok(Grants::new(entries))
+            Ok(grants)
         } else {
             Err(GrantsError::Invalid(check.problems))
         }
@@ -114,6 +118,7 @@ struct Check<'a> {
     policies: &'a BTreeMap<String, Arc<Policy>>,
     problems: Vec<String>,
     tokens: HashMap<TokenHash, String>,
+    certificates: HashMap<CertificateName, String>,
 }
 
 impl Check<'_> {
@@ -122,7 +127,7 @@ impl Check<'_> {
             .push(format!("{}: {place}: {message}", self.path.display()));
     }
 
-    fn entry(&mut self, place: &str, entry: &GrantEntry) -> Option<(TokenHash, Arc<Grant>)> {
+    fn grant(&mut self, place: &str, entry: &GrantEntry) -> Grant {
         if entry.id.is_empty() || entry.id.chars().any(|c| c.is_control() || c.is_whitespace()) {
             self.problem(place, "an id must be some characters without blanks");
         }
@@ -151,7 +156,26 @@ impl Check<'_> {
             .claims
             .as_ref()
             .and_then(|claims| self.claims(place, claims));
-        let Some(hash) = TokenHash::from_hex(&entry.token_sha256) else {
+        Grant {
+            id: entry.id.clone(),
+            servers: entry.server.as_slice().to_vec(),
+            policies,
+            expires,
+            claims,
+        }
+    }
+
+    fn token(&mut self, place: &str, entry: &GrantEntry) -> Option<TokenHash> {
+        let Some(text) = &entry.token_sha256 else {
+            if entry.client_certificate.is_none() {
+                self.problem(
+                    place,
+                    "nobody can act as this grant: add `token_sha256` (make it with `toolgate grant new`) or `client_certificate`",
+                );
+            }
+            return None;
+        };
+        let Some(hash) = TokenHash::from_hex(text) else {
             self.problem(
                 place,
                 "`token_sha256` must be 64 hexadecimal digits: make it with `toolgate grant hash`",
@@ -164,17 +188,24 @@ impl Check<'_> {
                 format!("the token is that of {other} too: each grant needs its own"),
             );
         }
-        let servers = entry.server.as_slice().to_vec();
-        Some((
-            hash,
-            Arc::new(Grant {
-                id: entry.id.clone(),
-                servers,
-                policies,
-                expires,
-                claims,
-            }),
-        ))
+        Some(hash)
+    }
+
+    fn certificate(&mut self, place: &str, entry: &GrantEntry) -> Option<CertificateName> {
+        let name = match entry.client_certificate.as_ref()?.name() {
+            Ok(name) => name,
+            Err(message) => {
+                self.problem(place, format!("`client_certificate`: {message}"));
+                return None;
+            }
+        };
+        if let Some(other) = self.certificates.insert(name.clone(), place.to_owned()) {
+            self.problem(
+                place,
+                format!("the certificate is that of {other} too: each grant needs its own"),
+            );
+        }
+        Some(name)
     }
 
     fn policy(&mut self, place: &str, name: &str) -> Option<Arc<Policy>> {

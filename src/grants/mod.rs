@@ -1,8 +1,10 @@
 //! Who calls: grants, found by the hash of the bearer token.
 
+mod certificate;
 mod file;
 mod token;
 
+pub use certificate::{CertificateName, ClientCertificate};
 pub use file::{GrantsError, GrantsFile};
 pub use token::{TokenHash, new_token};
 
@@ -35,15 +37,27 @@ impl Grant {
 /// All grants of one snapshot.
 #[derive(Debug, Default)]
 pub struct Grants {
+    all: Vec<Arc<Grant>>,
     by_token: HashMap<TokenHash, Arc<Grant>>,
+    by_certificate: HashMap<CertificateName, Arc<Grant>>,
 }
 
 impl Grants {
-    /// Builds the table. Tokens are unique; [`GrantsFile`] has checked that.
+    /// Grants with one token each. Tokens are unique; [`GrantsFile`] has checked that.
     pub fn new(entries: impl IntoIterator<Item = (TokenHash, Arc<Grant>)>) -> Self {
-        Self {
-            by_token: entries.into_iter().collect(),
+        let mut grants = Self::default();
+        for (hash, grant) in entries {
+            grants.add(grant, Some(hash), None);
         }
+        grants
+    }
+
+    fn add(&mut self, grant: Arc<Grant>, token: Option<TokenHash>, certificate: Option<CertificateName>) {
+        let token = token.map(|token| (token, Arc::clone(&grant)));
+        self.by_token.extend(token);
+        let certificate = certificate.map(|name| (name, Arc::clone(&grant)));
+        self.by_certificate.extend(certificate);
+        self.all.push(grant);
     }
 
     /// The grant of a bearer token. Only the token's SHA-256 is compared: what a caller can learn from the
@@ -52,7 +66,17 @@ impl Grants {
         self.by_token.get(&TokenHash::of(token))
     }
 
+    /// The grant of a client certificate: that of its URI, or else that of its subject.
+    pub fn of_certificate(&self, certificate: &ClientCertificate) -> Option<&Arc<Grant>> {
+        let uri = certificate.uri().map(|uri| CertificateName::Uri(uri.to_owned()));
+        let by_uri = uri.and_then(|uri| self.by_certificate.get(&uri));
+        by_uri.or_else(|| {
+            let subject = CertificateName::Subject(certificate.subject.clone());
+            self.by_certificate.get(&subject)
+        })
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Grant>> {
-        self.by_token.values()
+        self.all.iter()
     }
 }

@@ -68,7 +68,12 @@ pub fn origin_is_allowed<B>(front: &Front, request: &Request<B>) -> bool {
 /// Whether the origin is the very place that the request was sent to, on this machine. Elsewhere a rebound
 /// name would be origin and host at once, so `public_url` has to say the gate's own.
 fn is_own_loopback<B>(front: &Front, request: &Request<B>, origin: &str) -> bool {
-    let (Some(host), Some(name)) = (headers::host(request), origin.strip_prefix("http://")) else {
+    let scheme = if front.tls.is_some() {
+        "https://"
+    } else {
+        "http://"
+    };
+    let (Some(host), Some(name)) = (headers::host(request), origin.strip_prefix(scheme)) else {
         return false;
     };
     front.listen.ip().is_loopback()
@@ -118,6 +123,8 @@ mod tests {
             public_url: Some("https://gate.example".parse().unwrap()),
             allowed_origins: origins.iter().map(|o| (*o).to_owned()).collect(),
             allowed_hosts: hosts.iter().map(|h| (*h).to_owned()).collect(),
+            tls: None,
+            trusted_proxies: crate::settings::TrustedProxies::default(),
             session_key: None,
             drain: Duration::ZERO,
         }

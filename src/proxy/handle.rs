@@ -17,18 +17,21 @@ use super::forward::{forward, unreachable};
 use super::headers::{self, MCP_METHOD, MCP_NAME, PROTOCOL_VERSION, SESSION_ID};
 use super::ledger::Ledger;
 use super::legacy::{Endpoint, NoStream};
+use super::listening::{Ear, Listening};
 use super::respond::{Addressed, Refusal, accepted, preflight, refuse};
 use super::route::{Route, route};
 use super::stage::Charged;
 use super::weigh::{Denied, Stopped, UNREAD, answerable, method_of, weigh};
-use super::{Gate, Snapshot, Upstream, front, ratelimit};
+use super::{Gate, Snapshot, Upstream, front, peer, ratelimit};
 use crate::counters::CallId;
-use crate::grants::Grant;
+use crate::grants::{ClientCertificate, Grant};
 use crate::mcp::envelope::{self, Fault, Unreadable};
 use crate::mcp::headers::{MISMATCH_CODE, agree};
 use crate::policy::Outcome;
 
 type Answer = Response<GateBody>;
+
+const TOO_MANY_STREAMS: &str = "too many event streams";
 
 /// Answers one request. Dropping the future aborts what was sent; charges and records outlive it.
 pub async fn handle(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
@@ -46,7 +49,7 @@ pub async fn handle(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
 }
 
 async fn judged(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
-    if let Err(reason) = headers::check(&request) {
+    if let Err(reason) = headers::check(&request, gate.limits.headers) {
         return refuse(&Refusal::BadHead(reason));
     }
     if !front::host_is_ours(&gate.front, &request) {
@@ -67,7 +70,8 @@ async fn judged(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
     let Ok(id) = CallId::random() else {
         return refuse(&Refusal::NoRandomness);
     };
-    let Some(grant) = who(&snapshot, server, request.headers()) else {
+    let certificate = peer::certificate(&request);
+    let Some(grant) = who(&snapshot, server, request.headers(), certificate.as_deref()) else {
         Ledger::open(gate, id, server).invalid(Outcome::Unauthenticated, "no known token for this server");
         return refuse(&Refusal::Unauthenticated);
     };
@@ -113,16 +117,30 @@ fn name_host(parts: &mut request::Parts) {
     }
 }
 
-/// The grant of a bearer token that reaches this server now.
+/// The grant of a bearer token, or without one of the client's certificate, that reaches this server now.
 #[expect(clippy::disallowed_methods, reason = "grants expire by the wall clock")]
-fn who<'s>(snapshot: &'s Snapshot, server: &str, headers: &HeaderMap) -> Option<&'s Arc<Grant>> {
-    let value = headers.get(header::AUTHORIZATION)?.as_bytes();
-    let (scheme, token) = value.split_at_checked(7)?;
-    if !scheme.eq_ignore_ascii_case(b"bearer ") {
-        return None;
-    }
-    let grant = snapshot.grants.of_token(token.trim_ascii())?;
-    grant.reaches(server, Timestamp::now()).then_some(grant)
+fn who<'s>(
+    snapshot: &'s Snapshot,
+    server: &str,
+    headers: &HeaderMap,
+    certificate: Option<&ClientCertificate>,
+) -> Option<&'s Arc<Grant>> {
+    let now = Timestamp::now();
+    let grant = match headers.get(header::AUTHORIZATION) {
+        // a token that is not good is never none at all
+        Some(value) => {
+            let (scheme, token) = value.as_bytes().split_at_checked(7)?;
+            if !scheme.eq_ignore_ascii_case(b"bearer ") {
+                return None;
+            }
+            snapshot.grants.of_token(token.trim_ascii())?
+        }
+        None => {
+            let certificate = certificate.filter(|certificate| certificate.holds(now))?;
+            snapshot.grants.of_certificate(certificate)?
+        }
+    };
+    grant.reaches(server, now).then_some(grant)
 }
 
 /// The upstream's session id: none sent, or one whose signature verifies.
@@ -191,7 +209,8 @@ impl Known<'_> {
             return self.invalid(&Refusal::Encoded, "encoded body");
         }
         let limits = &self.gate.limits;
-        let body = match body::read(body, limits.body_bytes, limits.body_timeout).await {
+        let share = self.gate.bodies.share();
+        let body = match body::read(body, limits.body_bytes, limits.body_timeout, share).await {
             Ok(body) => body,
             Err(BodyError::TooLarge) => {
                 return self.invalid(
@@ -202,6 +221,7 @@ impl Known<'_> {
                 );
             }
             Err(BodyError::Timeout) => return self.invalid(&Refusal::BodyTimeout, "body too slow"),
+            Err(BodyError::NoMemory) => return self.invalid(&Refusal::NoMemory, "too many large bodies"),
             Err(BodyError::Broken) => return refuse(&Refusal::BrokenBody),
         };
         let started = Instant::now();
@@ -235,6 +255,12 @@ impl Known<'_> {
 
     async fn decide(&self, exchange: &Exchange<'_>, body: &Bytes, started: Instant) -> Answer {
         let message = exchange.message;
+        let listens = message.method.as_deref() == Some("subscriptions/listen");
+        let ear = if listens { self.ear() } else { None };
+        if listens && ear.is_none() {
+            let id = answerable(message);
+            return self.invalid(&Refusal::TooManyStreams { id }, TOO_MANY_STREAMS);
+        }
         let weighed = match weigh(exchange, self.ledger(method_of(exchange))) {
             Ok(weighed) => weighed,
             Err(Stopped::Unreadable(ledger, unreadable)) => return unreadable_in(*ledger, &unreadable),
@@ -257,7 +283,8 @@ impl Known<'_> {
                     None => answer::carries(message),
                 };
                 let asked = self.asked(exchange.modern, carries);
-                forward(&asked, connection, charged, request, answerable(message)).await
+                let answer = forward(&asked, connection, charged, request, answerable(message)).await;
+                answer.map(|body| body.heard_by(ear))
             }
             Err(refused) => denied(exchange, *refused),
         }
@@ -265,13 +292,21 @@ impl Known<'_> {
 
     /// GET opens a stream, DELETE ends a session: neither carries a message to judge.
     async fn stream(&self, method: Method) -> Answer {
+        let is_get = method == Method::GET;
+        let ear = if is_get {
+            match self.ear() {
+                Some(ear) => Some(ear),
+                None => return self.invalid(&Refusal::TooManyStreams { id: None }, TOO_MANY_STREAMS),
+            }
+        } else {
+            None
+        };
         let ledger = self.ledger(method.as_str());
         let connection = match self.upstream.connection().await {
             Ok(connection) => connection,
             Err(error) => return unreachable(ledger, &error, None),
         };
         let headers = headers::to_upstream(self.headers, self.session);
-        let is_get = method == Method::GET;
         let request = self.upstream.request(method, None, headers, Bytes::new());
         let carries = if is_get {
             Carries::Awaited
@@ -282,7 +317,13 @@ impl Known<'_> {
             opens_stream: is_get,
             ..self.asked(false, carries)
         };
-        forward(&asked, connection, Charged::free(ledger), request, None).await
+        let answer = forward(&asked, connection, Charged::free(ledger), request, None).await;
+        answer.map(|body| body.heard_by(ear))
+    }
+
+    /// A place for one more stream that the client listens on.
+    fn ear(&self) -> Option<Ear> {
+        Listening::ear(&self.gate.listening, &self.grant.id)
     }
 
     const fn asked(&self, modern: bool, carries: Carries) -> Asked<'_> {

@@ -4,6 +4,7 @@
 //! one request, to be read top to bottom; `respond` alone knows status codes.
 
 mod accept;
+mod access;
 mod answer;
 mod body;
 mod exchange;
@@ -15,6 +16,9 @@ mod headers;
 mod held;
 mod ledger;
 mod legacy;
+mod listening;
+mod memory;
+mod peer;
 mod pinned;
 mod ratelimit;
 mod respond;
@@ -29,8 +33,11 @@ mod weigh;
 mod written;
 
 pub use accept::{Shutdown, accept};
+pub use access::Access;
 pub use fallback::Fallback;
 pub use legacy::Streams;
+pub use listening::Listening;
+pub use memory::BodyMemory;
 pub use pinned::Pinned;
 pub use session::SessionKey;
 pub use stdio::{Caller, ServerCommand, Signal, exit_code, signal_code, wrap_command, wrap_upstream};
@@ -62,6 +69,10 @@ pub struct Gate {
     pub legacy: Streams,
     /// By server, those with `pin: true`.
     pub pins: BTreeMap<String, Arc<Pinned>>,
+    /// Open event streams that clients listen on.
+    pub listening: Arc<Listening>,
+    /// What large request bodies may take together.
+    pub bodies: BodyMemory,
     pub front: Front,
     pub limits: Limits,
     /// Names this process in records.

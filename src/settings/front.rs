@@ -31,6 +31,8 @@ impl Check<'_> {
                 .iter()
                 .map(|host| host.to_ascii_lowercase())
                 .collect(),
+            tls: self.listen_tls(written.tls.as_ref()),
+            trusted_proxies: self.trusted_proxies(written),
             session_key,
             drain: Duration::from_millis(written.drain_ms.unwrap_or(defaults::DRAIN_MS)),
         }

@@ -6,13 +6,19 @@ mod file;
 mod front;
 mod limits;
 mod load;
+mod oauth;
+mod proxies;
 mod secret;
 mod server;
+mod tls;
 mod wrap;
 
 pub use environment::child_environment;
 pub use load::{Settings, SettingsError, for_one_server, load, load_with};
+pub use oauth::{CredentialSource, OAuth};
+pub use proxies::{ForwardedBy, TrustedProxies};
 pub use secret::{Secret, SecretSource, secret_from_env};
+pub use tls::{ListenTls, UpstreamTls};
 pub use wrap::{Wrapped, for_wrap, for_wrap_with};
 
 use std::collections::BTreeMap;
@@ -44,8 +50,24 @@ pub struct Limits {
     pub header_bytes: usize,
     pub connections: usize,
     pub connections_per_peer: usize,
+    /// For a request's head, and for the handshake of TLS.
     pub header_timeout: Duration,
     pub body_timeout: Duration,
+    /// How long a connection may be open without a request.
+    pub idle_timeout: Duration,
+    /// How long a client may take nothing of an answer.
+    pub write_timeout: Duration,
+    /// After this time a connection takes no further requests.
+    pub connection_age: Duration,
+    /// After that many requests likewise.
+    pub requests_per_connection: usize,
+    /// Requests that one HTTP/2 connection may have open.
+    pub streams_per_connection: u32,
+    /// Open event streams that clients listen on.
+    pub streams: usize,
+    pub streams_per_grant: usize,
+    /// All large request bodies together, while they are held.
+    pub body_memory_bytes: usize,
     /// The largest `tools/list` answer or filtered event; beyond it the answer fails closed.
     pub max_list_bytes: usize,
     /// The longest line of a stdio server.
@@ -57,7 +79,10 @@ pub struct Limits {
 pub struct Server {
     pub upstream: http::Uri,
     /// Headers set on every request to the upstream, in place of what the client sent.
-    pub headers: Vec<(http::HeaderName, Secret<http::HeaderValue>)>,
+    pub headers: Vec<(http::HeaderName, CredentialSource)>,
+    /// Where a bearer token for it comes from.
+    pub oauth: Option<OAuth>,
+    pub tls: UpstreamTls,
     /// Keep the client's `Host` instead of the upstream's.
     pub pass_host: bool,
     pub connect_timeout: Duration,
@@ -65,6 +90,22 @@ pub struct Server {
     pub response_timeout: Duration,
     /// Between two pieces of an answer.
     pub idle_timeout: Duration,
+}
+
+impl Server {
+    /// One without credentials, all of whose time-outs are `within`.
+    pub fn plain(upstream: http::Uri, within: Duration) -> Self {
+        Self {
+            upstream,
+            headers: Vec::new(),
+            oauth: None,
+            tls: UpstreamTls::default(),
+            pass_host: false,
+            connect_timeout: within,
+            response_timeout: within,
+            idle_timeout: within,
+        }
+    }
 }
 
 /// What a fresh `toolgate.yaml` leaves out gets these.
@@ -86,6 +127,9 @@ pub struct Front {
     pub public_url: Option<http::Uri>,
     pub allowed_origins: Vec<String>,
     pub allowed_hosts: Vec<String>,
+    /// Without it clients are served in the clear.
+    pub tls: Option<ListenTls>,
+    pub trusted_proxies: TrustedProxies,
     pub session_key: Option<Secret<Vec<u8>>>,
     pub drain: Duration,
 }

@@ -31,6 +31,12 @@ pub struct Setup {
     pub env: BTreeMap<String, String>,
     /// The pins of the server `s`, as their file's text.
     pub pins: Option<String>,
+    /// The upstream is asked over TLS.
+    pub https: bool,
+    /// Further entries of `grants.yaml`, in flow style.
+    pub grants: Vec<String>,
+    /// Further files, by name.
+    pub files: BTreeMap<String, String>,
 }
 
 impl Default for Setup {
@@ -42,6 +48,9 @@ impl Default for Setup {
             second: None,
             env: BTreeMap::new(),
             pins: None,
+            https: false,
+            grants: Vec::new(),
+            files: BTreeMap::new(),
         }
     }
 }
@@ -73,6 +82,21 @@ impl Setup {
 
     pub fn server(mut self, keys: &str) -> Self {
         self.server.push_str(keys);
+        self
+    }
+
+    pub fn grant(mut self, entry: &str) -> Self {
+        self.grants.push(entry.to_owned());
+        self
+    }
+
+    pub fn file(mut self, name: &str, text: &str) -> Self {
+        self.files.insert(name.to_owned(), text.to_owned());
+        self
+    }
+
+    pub fn https(mut self) -> Self {
+        self.https = true;
         self
     }
 
@@ -187,8 +211,9 @@ fn write_files(setup: &Setup, upstream: SocketAddr) -> PathBuf {
         .second
         .map(|addr| format!("  t: {{ upstream: 'http://{addr}/mcp' }}\n"))
         .unwrap_or_default();
+    let scheme = if setup.https { "https" } else { "http" };
     let yaml = format!(
-        "{}\nservers:\n  s: {{ upstream: 'http://{upstream}/upstream/mcp'{} }}\n{second}policies: {{ p: p.json }}\ngrants: grants.yaml\n",
+        "{}\nservers:\n  s: {{ upstream: '{scheme}://{upstream}/upstream/mcp'{} }}\n{second}policies: {{ p: p.json }}\ngrants: grants.yaml\n",
         with_defaults(&setup.settings),
         setup.server,
     );
@@ -207,6 +232,12 @@ fn write_files(setup: &Setup, upstream: SocketAddr) -> PathBuf {
     grants += &grant("bare", BARE, "server: s");
     if setup.second.is_some() {
         grants += &grant("elsewhere", ELSEWHERE, "server: t, policy: p");
+    }
+    for entry in &setup.grants {
+        grants += &format!("  - {entry}\n");
+    }
+    for (file, text) in &setup.files {
+        std::fs::write(folder.join(file), text).unwrap();
     }
     if let Some(pins) = &setup.pins {
         std::fs::create_dir_all(folder.join("pins")).unwrap();
