@@ -3,11 +3,14 @@
 mod background;
 mod files;
 mod pins;
+mod reload;
 mod store;
 mod tls;
+mod watch;
 pub mod wrap;
 
 pub use files::{Loaded, load_files};
+pub use reload::Reload;
 pub use tls::certificate_problems;
 
 use std::collections::BTreeMap;
@@ -19,10 +22,10 @@ use anyhow::{Context, anyhow};
 use arc_swap::ArcSwap;
 use data_encoding::HEXLOWER;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::watch::{Receiver, channel};
 
 use crate::admin::{self, Admin};
-use crate::proxy::{self, BodyMemory, Fallback, Gate, Listening, SessionKey, Snapshot, Streams};
+use crate::proxy::{self, BodyMemory, Changes, Fallback, Gate, Listening, SessionKey, Snapshot, Streams};
 use crate::record::{Lines, Metrics, Recorder};
 use crate::settings::Settings;
 use crate::tls::ServerTls;
@@ -34,6 +37,7 @@ pub struct App {
     admin: TcpListener,
     tls: Option<Arc<ServerTls>>,
     looks: Vec<pins::Looks>,
+    reload: Option<Reload>,
 }
 
 impl App {
@@ -50,14 +54,10 @@ impl App {
             metrics.in_flight(name).set(0);
             servers.insert(name.clone(), tls::upstream(path, name, server)?);
         }
-        for grant in loaded.grants.iter() {
-            for server in &grant.servers {
-                for policy in &grant.policies {
-                    metrics.tools().learn(server, policy.tool_names());
-                }
-            }
-        }
-        let pinned = pins::pinned(loaded.pins, &metrics);
+        metrics.tools().written(reload::tool_names(&loaded.grants));
+        metrics.reload().started(reload::now());
+        let changes = Arc::new(Changes::default());
+        let pinned = pins::pinned(loaded.pins, &metrics, &changes);
         let looks = pins::looks(&settings, &pinned, &servers);
         let session_key = SessionKey::default();
         if let Some(key) = settings.front.session_key.clone() {
@@ -73,6 +73,7 @@ impl App {
             recorder: Recorder::new(metrics, lines),
             session_key,
             legacy: Streams::default(),
+            changes,
             listening: Arc::new(Listening::new(&settings.limits)),
             bodies: BodyMemory::new(settings.limits.body_memory_bytes),
             pins: pinned,
@@ -86,7 +87,15 @@ impl App {
             admin,
             tls,
             looks,
+            reload: None,
         })
+    }
+
+    /// Reads policies, grants and pins again where they change. Left out, they stay as they were.
+    #[must_use]
+    pub fn reloading(mut self, reload: Reload) -> Self {
+        self.reload = Some(reload);
+        self
     }
 
     pub fn proxy_addr(&self) -> std::io::Result<SocketAddr> {
@@ -98,13 +107,14 @@ impl App {
     }
 
     /// Serves until `shutdown` is true, drains, and flushes the record.
-    pub async fn run(self, shutdown: watch::Receiver<bool>) {
+    pub async fn run(self, shutdown: Receiver<bool>) {
         let Self {
             gate,
             proxy,
             admin,
             tls,
             looks,
+            reload,
         } = self;
         let mut helpers = vec![
             tokio::spawn(admin::serve(admin_of(&gate, shutdown.clone()), admin)),
@@ -113,6 +123,7 @@ impl App {
             tokio::spawn(tls::follow(Arc::clone(&gate), tls.clone())),
         ];
         helpers.extend(looks.into_iter().map(|looks| tokio::spawn(looks.run())));
+        helpers.extend(reload.map(|reload| tokio::spawn(reload.run(Arc::clone(&gate)))));
         let drain = gate.front.drain;
         let cut = proxy::accept(Arc::clone(&gate), proxy, tls, shutdown, drain).await;
         if cut > 0 {
@@ -149,7 +160,7 @@ fn replica_name() -> anyhow::Result<String> {
     Ok(format!("{host}-{}", HEXLOWER.encode(&bytes)))
 }
 
-fn admin_of(gate: &Arc<Gate>, stopping: watch::Receiver<bool>) -> Admin {
+fn admin_of(gate: &Arc<Gate>, stopping: Receiver<bool>) -> Admin {
     let probed = Arc::clone(gate);
     Admin {
         metrics: Arc::clone(&gate.recorder.metrics),
@@ -167,11 +178,11 @@ fn admin_of(gate: &Arc<Gate>, stopping: watch::Receiver<bool>) -> Admin {
 }
 
 /// Becomes true at SIGTERM or SIGINT.
-pub fn signals() -> anyhow::Result<watch::Receiver<bool>> {
+pub fn signals() -> anyhow::Result<Receiver<bool>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let (stop, stopped) = watch::channel(false);
+    let (stop, stopped) = channel(false);
     tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}

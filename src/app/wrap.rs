@@ -20,8 +20,8 @@ use crate::counters::CallId;
 use crate::grants::{Grant, Grants};
 use crate::policy::{Pins, Policy};
 use crate::proxy::{
-    self, BodyMemory, Caller, Fallback, Gate, Listening, SessionKey, Signal, Snapshot, Streams, Upstream,
-    exit_code, signal_code, wrap_command, wrap_upstream,
+    self, BodyMemory, Caller, Changes, Fallback, Gate, Listening, SessionKey, Signal, Snapshot, Streams,
+    Upstream, exit_code, signal_code, wrap_command, wrap_upstream,
 };
 use crate::record::{Lines, Metrics, Recorder};
 use crate::settings::{Files, Settings};
@@ -173,6 +173,7 @@ fn open_record(path: &Path) -> anyhow::Result<std::fs::File> {
 
 fn gate(settings: Settings, pins: BTreeMap<String, Pins>, lines: Lines) -> anyhow::Result<Arc<Gate>> {
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"))?);
+    let changes = Arc::new(Changes::default());
     Ok(Arc::new(Gate {
         snapshot: ArcSwap::from_pointee(Snapshot {
             servers: BTreeMap::new(),
@@ -180,10 +181,11 @@ fn gate(settings: Settings, pins: BTreeMap<String, Pins>, lines: Lines) -> anyho
         }),
         store: store(&settings.counters)?,
         fallback: Fallback::new(expected_replicas(&settings.counters)),
-        pins: pins::pinned(pins, &metrics),
+        pins: pins::pinned(pins, &metrics, &changes),
         recorder: Recorder::new(metrics, Some(lines)),
         session_key: SessionKey::default(),
         legacy: Streams::default(),
+        changes,
         listening: Arc::new(Listening::new(&settings.limits)),
         bodies: BodyMemory::new(settings.limits.body_memory_bytes),
         front: settings.front,

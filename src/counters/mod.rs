@@ -28,7 +28,7 @@ pub use command::Fit;
 pub use file::FileStore;
 pub use memory::MemoryStore;
 pub use receipt::Receipt;
-pub use redis::{RedisOptions, RedisStore, StoreSetupError};
+pub use redis::{Place, RedisOptions, RedisStore, RedisTls, StoreSetupError};
 pub use simulation::Simulation;
 pub use store::Store;
 

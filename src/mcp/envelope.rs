@@ -215,7 +215,11 @@ impl<'a> Members<'a> {
             (_, false, false) => return Err(Fault::Method),
         };
         let name = self.params.as_ref().and_then(|params| params.name.text());
-        if [method.as_deref(), name].into_iter().flatten().any(|name| name.len() > NAME_BYTES) {
+        if [method.as_deref(), name]
+            .into_iter()
+            .flatten()
+            .any(|name| name.len() > NAME_BYTES)
+        {
             return Err(Fault::LongName);
         }
         let id = self.id.map(RawValue::get);

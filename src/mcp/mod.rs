@@ -13,6 +13,7 @@ pub mod reply;
 pub mod skim;
 pub mod sse;
 mod strict;
+pub mod subscription;
 pub(crate) mod text;
 pub mod tools;
 

@@ -8,6 +8,7 @@ use http::{HeaderMap, Response, Version, response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::body::{GateBody, UpstreamBody};
+use super::changed::Tells;
 use super::headers::{self, SESSION_ID};
 use super::legacy::Endpoint;
 use super::pinned::Pinned;
@@ -30,6 +31,7 @@ pub struct Asked<'m> {
     pub opens_stream: bool,
     /// Where the message goes, if it came by the transport of 2024-11-05.
     pub endpoint: Option<&'m Endpoint>,
+    pub tells: Tells<'m>,
 }
 
 /// Whether the answer may carry a list of tools.

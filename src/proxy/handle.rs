@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use super::answer::{self, Asked, Carries};
 use super::body::{self, BodyError, GateBody};
+use super::changed::Tells;
 use super::exchange::Exchange;
 use super::forward::{forward, unreachable};
 use super::headers::{self, MCP_METHOD, MCP_NAME, PROTOCOL_VERSION, SESSION_ID};
@@ -27,6 +28,7 @@ use crate::counters::CallId;
 use crate::grants::{ClientCertificate, Grant};
 use crate::mcp::envelope::{self, Fault, Unreadable};
 use crate::mcp::headers::{MISMATCH_CODE, agree};
+use crate::mcp::subscription::LISTEN;
 use crate::policy::Outcome;
 
 type Answer = Response<GateBody>;
@@ -255,7 +257,7 @@ impl Known<'_> {
 
     async fn decide(&self, exchange: &Exchange<'_>, body: &Bytes, started: Instant) -> Answer {
         let message = exchange.message;
-        let listens = message.method.as_deref() == Some("subscriptions/listen");
+        let listens = message.method.as_deref() == Some(LISTEN);
         let ear = if listens { self.ear() } else { None };
         if listens && ear.is_none() {
             let id = answerable(message);
@@ -282,7 +284,11 @@ impl Known<'_> {
                     Some(_) => Carries::Perhaps,
                     None => answer::carries(message),
                 };
-                let asked = self.asked(exchange.modern, carries);
+                let listens = answerable(message).filter(|_| message.method.as_deref() == Some(LISTEN));
+                let asked = Asked {
+                    tells: listens.map_or(Tells::No, Tells::Subscribed),
+                    ..self.asked(exchange.modern, carries)
+                };
                 let answer = forward(&asked, connection, charged, request, answerable(message)).await;
                 answer.map(|body| body.heard_by(ear))
             }
@@ -315,6 +321,11 @@ impl Known<'_> {
         };
         let asked = Asked {
             opens_stream: is_get,
+            tells: match self.session {
+                _ if !is_get => Tells::No,
+                Some(_) => Tells::Always,
+                None => Tells::FromFirstEvent,
+            },
             ..self.asked(false, carries)
         };
         let answer = forward(&asked, connection, Charged::free(ledger), request, None).await;
@@ -335,6 +346,7 @@ impl Known<'_> {
             carries,
             opens_stream: false,
             endpoint: self.endpoint,
+            tells: Tells::No,
         }
     }
 

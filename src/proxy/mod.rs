@@ -7,6 +7,7 @@ mod accept;
 mod access;
 mod answer;
 mod body;
+mod changed;
 mod exchange;
 mod fallback;
 mod forward;
@@ -34,6 +35,7 @@ mod written;
 
 pub use accept::{Shutdown, accept};
 pub use access::Access;
+pub use changed::Changes;
 pub use fallback::Fallback;
 pub use legacy::Streams;
 pub use listening::Listening;
@@ -67,6 +69,8 @@ pub struct Gate {
     pub recorder: Recorder,
     pub session_key: SessionKey,
     pub legacy: Streams,
+    /// Shared with those who see what changes.
+    pub changes: Arc<Changes>,
     /// By server, those with `pin: true`.
     pub pins: BTreeMap<String, Arc<Pinned>>,
     /// Open event streams that clients listen on.
@@ -80,6 +84,12 @@ pub struct Gate {
 }
 
 impl Gate {
+    /// Tells the clients that listen to this server that its list of tools may look otherwise now. Call it when the
+    /// new snapshot is in force.
+    pub fn tools_changed(&self, server: &str) {
+        self.changes.tell(server);
+    }
+
     /// What the server's tools may be, where that is pinned.
     fn pinned(&self, server: &str) -> Option<&Pinned> {
         self.pins.get(server).map(Arc::as_ref)

@@ -10,6 +10,7 @@ use http_body::{Body, Frame};
 
 use super::answer::{Asked, filter};
 use super::body::{StreamError, UpstreamBody};
+use super::changed::Teller;
 use super::legacy::{Announced, resolve};
 use super::{Gate, Upstream};
 use crate::grants::Grant;
@@ -27,6 +28,11 @@ pub struct FilteredStream {
     grant: Arc<Grant>,
     upstream: Arc<Upstream>,
     modern: bool,
+    teller: Option<Teller>,
+    /// No event of the upstream's was read yet.
+    silent: bool,
+    /// An event of the gate's own went out.
+    told: bool,
 }
 
 /// What the stream is to the transport of 2024-11-05.
@@ -53,6 +59,9 @@ impl FilteredStream {
             grant: Arc::clone(asked.grant),
             upstream: Arc::clone(asked.upstream),
             modern: asked.modern,
+            teller: Teller::new(&asked.gate.changes, &asked.upstream.name, asked.tells),
+            silent: true,
+            told: false,
         }
     }
 
@@ -69,10 +78,17 @@ impl FilteredStream {
         Ok(())
     }
 
-    fn event(&mut self, event: RawEvent) -> Result<(), StreamError> {
+    fn event(&mut self, mut event: RawEvent) -> Result<(), StreamError> {
+        if std::mem::take(&mut self.silent) && self.told {
+            // a byte order mark is one at the start of a stream only
+            event.drop_start();
+        }
         if !event.has_data() {
             self.ready.push_back(event.into_bytes().into());
             return Ok(());
+        }
+        if let Some(teller) = &mut self.teller {
+            teller.saw(&event.data());
         }
         let announces = event.event_name() == Some(b"endpoint") && !looks_like_json(&event.data());
         if announces && !matches!(self.legacy, Legacy::No) {
@@ -123,6 +139,13 @@ impl FilteredStream {
         }
     }
 
+    /// That the list of tools changed.
+    fn change(&mut self, cx: &mut Context<'_>) -> Option<Bytes> {
+        let event = self.teller.as_mut()?.poll(cx)?;
+        self.told = true;
+        Some(event)
+    }
+
     /// What stands behind the last whole event. No client may take it for one, so it is dropped.
     fn end(&mut self) {
         self.splitter = None;
@@ -151,7 +174,7 @@ impl Body for FilteredStream {
             if this.splitter.is_none() {
                 return Poll::Ready(None);
             }
-            if let Some(event) = this.refusal(cx) {
+            if let Some(event) = this.refusal(cx).or_else(|| this.change(cx)) {
                 return Poll::Ready(Some(Ok(Frame::data(event))));
             }
             match ready!(Pin::new(&mut this.body).poll_frame(cx)) {

@@ -52,9 +52,32 @@ impl SettingsFile {
 pub(super) struct CountersFile {
     pub(super) store: Option<String>,
     pub(super) url: Option<String>,
+    pub(super) sentinel: Option<SentinelFile>,
+    #[serde(default, deserialize_with = "list")]
+    pub(super) cluster: Vec<String>,
+    pub(super) username: Option<String>,
+    pub(super) password: Option<SecretSource>,
+    #[serde(default)]
+    pub(super) tls: StoreTlsFile,
     pub(super) prefix: Option<String>,
     pub(super) deadline_ms: Option<u64>,
     pub(super) expected_replicas: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SentinelFile {
+    pub(super) master: String,
+    #[serde(deserialize_with = "list")]
+    pub(super) urls: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StoreTlsFile {
+    pub(super) ca: Option<PathBuf>,
+    pub(super) cert: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]

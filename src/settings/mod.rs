@@ -12,6 +12,7 @@ mod secret;
 mod server;
 mod tls;
 mod wrap;
+mod written;
 
 pub use environment::child_environment;
 pub use load::{Settings, SettingsError, for_one_server, load, load_with};
@@ -20,6 +21,7 @@ pub use proxies::{ForwardedBy, TrustedProxies};
 pub use secret::{Secret, SecretSource, secret_from_env};
 pub use tls::{ListenTls, UpstreamTls};
 pub use wrap::{Wrapped, for_wrap, for_wrap_with};
+pub use written::Written;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -32,14 +34,46 @@ pub enum Counters {
     /// This process only.
     Memory,
     /// The gates of one user before one server: `toolgate wrap` alone.
-    File { path: PathBuf, deadline: Duration },
-    Redis {
-        url: Secret<String>,
-        prefix: String,
+    File {
+        path: PathBuf,
         deadline: Duration,
-        /// Replicas that share a limit counted with `on_store_error: local`; at least 1.
-        expected_replicas: u64,
     },
+    Redis(Box<Redis>),
+}
+
+/// Counters in Redis.
+#[derive(Debug, Clone)]
+pub struct Redis {
+    pub place: Place,
+    /// In place of what stands in the URLs.
+    pub username: Option<String>,
+    pub password: Option<Secret<String>>,
+    pub tls: StoreTls,
+    pub prefix: String,
+    pub deadline: Duration,
+    /// Replicas that share a limit counted with `on_store_error: local`; at least 1.
+    pub expected_replicas: u64,
+}
+
+/// Which Redis.
+#[derive(Debug, Clone)]
+pub enum Place {
+    Single(Secret<String>),
+    /// The sentinels, and their name of the primary.
+    Sentinel {
+        master: String,
+        urls: Vec<Secret<String>>,
+    },
+    /// Some nodes of a cluster.
+    Cluster(Vec<Secret<String>>),
+}
+
+/// PEM texts for a store over TLS.
+#[derive(Debug, Clone, Default)]
+pub struct StoreTls {
+    pub ca: Option<Vec<u8>>,
+    /// The client's certificates and their key.
+    pub client: Option<(Vec<u8>, Secret<Vec<u8>>)>,
 }
 
 /// Bounds on what one client may send or hold. All are inclusive.

@@ -248,7 +248,8 @@ fn debug_output_and_reasons_show_nothing_of_the_arguments() {
 fn names_are_bounded() {
     for (length, fits) in [(1024, true), (1025, false)] {
         let name = "n".repeat(length);
-        let call = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{name}"}}}}"#);
+        let call =
+            format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{name}"}}}}"#);
         let method = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{name}"}}"#);
         for body in [call, method] {
             assert_eq!(read(body.as_bytes()).is_ok(), fits, "{length}");
