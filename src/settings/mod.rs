@@ -109,7 +109,7 @@ pub struct Limits {
 }
 
 /// One upstream MCP server: exactly one URL.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Server {
     pub upstream: http::Uri,
     /// Headers set on every request to the upstream, in place of what the client sent.
@@ -124,6 +124,22 @@ pub struct Server {
     pub response_timeout: Duration,
     /// Between two pieces of an answer.
     pub idle_timeout: Duration,
+}
+
+/// The query of the URL may hold a secret.
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let host = self.upstream.authority().map(http::uri::Authority::host);
+        let shown = f
+            .debug_struct("Server")
+            .field("host", &host)
+            .field("path", &self.upstream.path());
+        let shown = shown
+            .field("headers", &self.headers)
+            .field("oauth", &self.oauth)
+            .field("tls", &self.tls);
+        shown.finish_non_exhaustive()
+    }
 }
 
 impl Server {

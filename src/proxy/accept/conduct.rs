@@ -106,6 +106,15 @@ impl Conduct {
         }
     }
 
+    /// Some bytes went out. The end of an answer may still be on its way when its body has ended.
+    pub(super) fn told(&self) {
+        let mut state = self.state();
+        // HTTP/2 has frames that belong to no answer
+        if state.running == 0 && !state.is_h2 {
+            state.idle = Instant::now();
+        }
+    }
+
     /// A request's head is there.
     pub(super) fn begin(self: &Arc<Self>, is_h2: bool) -> Running {
         let mut state = self.state();

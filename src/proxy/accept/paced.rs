@@ -20,7 +20,7 @@ pub(super) struct Paced<S> {
     patience: Duration,
     /// Runs while something waits to be written.
     stuck: Option<Pin<Box<Sleep>>>,
-    /// Hears of bytes that come.
+    /// Hears of bytes that come and go.
     conduct: Arc<Conduct>,
 }
 
@@ -66,6 +66,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        if poll.is_ready() {
+            self.conduct.told();
+        }
         self.in_time(cx, poll)
     }
 
@@ -75,6 +78,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
+        if poll.is_ready() {
+            self.conduct.told();
+        }
         self.in_time(cx, poll)
     }
 

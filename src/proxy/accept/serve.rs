@@ -69,49 +69,60 @@ impl Door {
     }
 
     /// Serves a connection until it ends, or is ended.
-    pub(super) async fn serve(self: Arc<Self>, mut stream: TcpStream, peer: IpAddr, watched: Watched) {
+    pub(super) async fn serve(self: Arc<Self>, mut stream: TcpStream, peer: IpAddr, mut watched: Watched) {
         prepare(&stream);
-        let patience = self.gate.limits.header_timeout;
-        let trusted = self.gate.front.trusted_proxies.trusts(peer);
-        let mut peer = peer;
-        if trusted {
-            match timeout(patience, proxied::announced(&mut stream)).await {
-                Ok(Ok(Some(client))) => peer = client,
-                Ok(Ok(None)) => {}
-                Ok(Err(error)) => return tracing::debug!(%peer, %error, "a proxy's connection was closed"),
-                Err(_) => return tracing::debug!(%peer, "a proxy's connection brought nothing"),
+        let proxies = &self.gate.front.trusted_proxies;
+        let mut address = peer;
+        if proxies.trusts(peer) {
+            let announced = self
+                .in_time(&mut watched.stop, proxied::announced(&mut stream))
+                .await;
+            match announced {
+                Ok(client) => address = client.unwrap_or(peer),
+                Err(error) => return tracing::debug!(%peer, %error, "a proxy's connection was closed"),
             }
         }
         // a proxy that names no client has as many connections as it needs
-        let counted = !self.gate.front.trusted_proxies.trusts(peer);
-        let seat = counted.then(|| Peers::seat(&self.peers, peer));
+        let counted = !proxies.trusts(address);
+        let seat = counted.then(|| Peers::seat(&self.peers, address));
         if matches!(seat, Some(None)) {
-            return tracing::debug!(%peer, "too many connections of one address: one was closed");
+            return tracing::debug!(peer = %address, "too many connections of one address: one was closed");
         }
         let conduct = Conduct::new(&self.gate.limits);
         let stream = Paced::new(stream, self.gate.limits.write_timeout, Arc::clone(&conduct));
+        let certificate = None;
         let Some(tls) = &self.tls else {
-            let certificate = None;
-            let peer = Peer {
-                address: peer,
-                certificate,
-            };
-            return self.http(stream, peer, &conduct, watched).await;
+            return self
+                .http(stream, Peer { address, certificate }, &conduct, watched)
+                .await;
         };
-        let stream = match timeout(patience, tls.acceptor().accept(stream)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return tracing::debug!(%peer, %error, "no TLS with a client"),
-            Err(_) => return tracing::debug!(%peer, "a client was too slow for TLS"),
+        let stream = match self
+            .in_time(&mut watched.stop, tls.acceptor().accept(stream))
+            .await
+        {
+            Ok(stream) => stream,
+            Err(error) => return tracing::debug!(peer = %address, %error, "no TLS with a client"),
         };
-        let certificate = match shown(stream.get_ref().1.peer_certificates()) {
-            Ok(certificate) => certificate.map(Arc::new),
-            Err(error) => return tracing::debug!(%peer, %error, "a client's certificate cannot be read"),
-        };
-        let peer = Peer {
-            address: peer,
-            certificate,
-        };
-        self.http(stream, peer, &conduct, watched).await;
+        match shown(stream.get_ref().1.peer_certificates()) {
+            Ok(certificate) => {
+                let certificate = certificate.map(Arc::new);
+                self.http(stream, Peer { address, certificate }, &conduct, watched)
+                    .await;
+            }
+            Err(error) => tracing::debug!(peer = %address, error, "a client's certificate cannot be read"),
+        }
+    }
+
+    /// What stands before the first request, within the time that a head may take and before the end.
+    async fn in_time<T>(
+        &self,
+        stop: &mut Shutdown,
+        first: impl Future<Output = io::Result<T>>,
+    ) -> io::Result<T> {
+        tokio::select! {
+            done = timeout(self.gate.limits.header_timeout, first) => done?,
+            _ = stop.wait_for(|stop| *stop) => Err(io::ErrorKind::Interrupted.into()),
+        }
     }
 
     async fn http<S>(self: &Arc<Self>, stream: S, peer: Peer, conduct: &Arc<Conduct>, mut watched: Watched)

@@ -83,7 +83,7 @@ impl TokenSource {
             None => (false, false),
             Some(token) => (now < token.end, now < token.renew),
         };
-        if fresh {
+        if fresh || serves && self.turn.try_lock().is_err() {
             return Ok(());
         }
         // in a task of its own: a caller that leaves takes nothing from those who wait too
@@ -190,6 +190,7 @@ impl TokenSource {
     }
 
     pub(super) fn reload(&self, server: &str) {
+        self.endpoint.reload();
         let Some(read) = self.settings.client_secret.read_again() else {
             return;
         };

@@ -131,3 +131,17 @@ fn conduct_that_waits() -> (Arc<Conduct>, Instant) {
     }
     (conduct, start)
 }
+
+#[test]
+fn an_answer_that_is_still_on_its_way_keeps_the_connection_from_being_idle() {
+    let (conduct, start) = conduct();
+    conduct.begin(false).answered();
+    conduct.state().idle = start - 59 * SECOND;
+    conduct.told();
+    assert!(matches!(conduct.verdict(start + SECOND), Verdict::Wait(_)));
+    // over HTTP/2 a ping is no answer
+    conduct.begin(true).answered();
+    conduct.state().idle = start - 59 * SECOND;
+    conduct.told();
+    assert_eq!(conduct.verdict(start + SECOND), Verdict::Retire);
+}
