@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside a Rust toolchain: Redis, curl, Node.js, Python and pinned MCP clients and servers.
+# Installs what the tests need beside a Rust toolchain: Redis, curl, promtool, Node.js, Python and pinned MCP clients and servers.
 # Idempotent, and quick where nothing is missing. System packages come from the distribution (root or sudo without a
 # password; otherwise the script says what to install); all else goes to .tools/ and tests/clients/node/node_modules/.
 set -euo pipefail
@@ -56,6 +56,12 @@ install_curl() {
   command -v curl >/dev/null || apt_install "the documents' commands are run with curl" curl ca-certificates
 }
 
+# promtool comes with Prometheus; the server itself is not started.
+install_promtool() {
+  command -v promtool >/dev/null || apt_install "the tests check metrics and rules with promtool" prometheus
+  command -v promtool >/dev/null || fail "promtool is needed: install Prometheus and put its folder on PATH"
+}
+
 # Debian 12 packages Node.js 18, and the conformance suite needs 22; the registry's own `node` package then brings a newer one (a binary in .tools/).
 install_node() {
   node_is_there && return
@@ -108,6 +114,7 @@ install_python_client() { # install_python_client NAME
 
 install_redis
 install_curl
+install_promtool
 install_node
 use_local_node
 install_python
@@ -115,4 +122,5 @@ mkdir -p .tools
 install_npm_packages
 install_python_client mcp-1
 install_python_client mcp-2
+install_python_client otlp
 say "test dependencies are in place: $(redis-server --version | sed -E 's/.*v=([^ ]+).*/redis \1/'), node $(node --version), $(python3 --version)"

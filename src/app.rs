@@ -2,7 +2,11 @@
 
 mod background;
 mod files;
+mod issuers;
+mod otlp;
 mod pins;
+mod probes;
+mod reached;
 mod reload;
 mod store;
 mod tls;
@@ -11,6 +15,7 @@ pub mod wrap;
 
 pub use files::{Loaded, load_files};
 pub use reload::Reload;
+pub use store::store;
 pub use tls::certificate_problems;
 
 use std::collections::BTreeMap;
@@ -24,8 +29,12 @@ use data_encoding::HEXLOWER;
 use tokio::net::TcpListener;
 use tokio::sync::watch::{Receiver, channel};
 
-use crate::admin::{self, Admin};
-use crate::proxy::{self, BodyMemory, Changes, Fallback, Gate, Listening, SessionKey, Snapshot, Streams};
+use crate::admin;
+use crate::grants::Grants;
+use crate::proxy::{
+    self, BodyMemory, Callers, Changes, Fallback, Gate, Leaving, Listening, Resources, SessionKey, Snapshot,
+    Streams, Upstream,
+};
 use crate::record::{Lines, Metrics, Recorder};
 use crate::settings::Settings;
 use crate::tls::ServerTls;
@@ -38,6 +47,8 @@ pub struct App {
     tls: Option<Arc<ServerTls>>,
     looks: Vec<pins::Looks>,
     reload: Option<Reload>,
+    exporter: Option<otlp::Exporter>,
+    around: Vec<reached::Around>,
 }
 
 impl App {
@@ -47,22 +58,21 @@ impl App {
         let proxy = listen("listen", settings.front.listen).await?;
         let admin = listen("admin", settings.front.admin).await?;
         let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"))?);
-        let path = &settings.files.settings;
-        let tls = tls::inbound(path, settings.front.tls.as_ref())?;
-        let mut servers = BTreeMap::new();
-        for (name, server) in &settings.servers {
-            metrics.in_flight(name).set(0);
-            servers.insert(name.clone(), tls::upstream(path, name, server)?);
-        }
+        let tls = tls::inbound(&settings.files.settings, settings.front.tls.as_ref())?;
+        let servers = upstreams(&settings, &metrics)?;
         metrics.tools().written(reload::tool_names(&loaded.grants));
         metrics.reload().started(reload::now());
         let changes = Arc::new(Changes::default());
         let pinned = pins::pinned(loaded.pins, &metrics, &changes);
         let looks = pins::looks(&settings, &pinned, &servers);
+        let callers = callers(&settings, &loaded.grants, proxy.local_addr()?)?;
         let session_key = SessionKey::default();
         if let Some(key) = settings.front.session_key.clone() {
             session_key.set(key);
         }
+        let around = around(&settings, &servers)?;
+        let replica = replica_name()?;
+        let (spans, exporter) = otlp::exporting(settings.tracing.as_ref(), metrics.spans(), &replica)?;
         let gate = Arc::new(Gate {
             snapshot: ArcSwap::from_pointee(Snapshot {
                 servers,
@@ -70,16 +80,18 @@ impl App {
             }),
             store: store::store(&settings.counters)?,
             fallback: Fallback::new(store::expected_replicas(&settings.counters)),
-            recorder: Recorder::new(metrics, lines),
+            recorder: Recorder::new(metrics, lines).tracing(spans),
             session_key,
             legacy: Streams::default(),
-            changes,
             listening: Arc::new(Listening::new(&settings.limits)),
             bodies: BodyMemory::new(settings.limits.body_memory_bytes),
+            callers,
+            leaving: Leaving::default(),
+            changes,
             pins: pinned,
             front: settings.front,
             limits: settings.limits,
-            replica: replica_name()?,
+            replica,
         });
         Ok(Self {
             gate,
@@ -88,6 +100,8 @@ impl App {
             tls,
             looks,
             reload: None,
+            exporter,
+            around,
         })
     }
 
@@ -115,14 +129,25 @@ impl App {
             tls,
             looks,
             reload,
+            exporter,
+            around,
         } = self;
+        let (ended, ending) = channel(false);
+        let exporting = exporter.map(|exporter| tokio::spawn(exporter.run(ending)));
         let mut helpers = vec![
-            tokio::spawn(admin::serve(admin_of(&gate, shutdown.clone()), admin)),
+            tokio::spawn(admin::serve(probes::admin(&gate, shutdown.clone()), admin)),
             tokio::spawn(background::share_session_key(Arc::clone(&gate))),
             tokio::spawn(background::reap_connections(Arc::clone(&gate))),
             tokio::spawn(tls::follow(Arc::clone(&gate), tls.clone())),
+            tokio::spawn(background::read_revoked(Arc::clone(&gate))),
+            tokio::spawn(background::cut_ended(Arc::clone(&gate))),
+            tokio::spawn(background::refresh_keys(Arc::clone(&gate))),
         ];
         helpers.extend(looks.into_iter().map(|looks| tokio::spawn(looks.run())));
+        for around in around {
+            let metrics = Arc::clone(&gate.recorder.metrics);
+            helpers.push(tokio::spawn(around.run(metrics)));
+        }
         helpers.extend(reload.map(|reload| tokio::spawn(reload.run(Arc::clone(&gate)))));
         let drain = gate.front.drain;
         let cut = proxy::accept(Arc::clone(&gate), proxy, tls, shutdown, drain).await;
@@ -137,7 +162,58 @@ impl App {
             helper.abort();
         }
         gate.recorder.flush().await;
+        ended.send_replace(true);
+        if let Some(exporting) = exporting {
+            // it has bounds of its own; an error means that it ended before
+            drop(exporting.await);
+        }
     }
+}
+
+/// What is known of who calls; `proxy`: where the gate listens.
+fn callers(settings: &Settings, grants: &Grants, proxy: SocketAddr) -> anyhow::Result<Callers> {
+    warn_of_open_servers(grants, proxy);
+    let issuers = issuers::issuers(settings)?;
+    let resources = Resources::new(&settings.front, proxy, &settings.servers, issuers.advertised());
+    Ok(Callers::new(issuers, resources))
+}
+
+/// Who reaches the port reaches these servers.
+fn warn_of_open_servers(grants: &Grants, listen: SocketAddr) {
+    for (server, grant) in grants.anonymous() {
+        if !listen.ip().is_loopback() {
+            let grant = grant.id.as_str();
+            tracing::warn!(
+                server,
+                grant,
+                "calls without a token are let in from everywhere, since `anonymous` names a grant for this server and `listen` is no loopback address"
+            );
+        }
+    }
+}
+
+fn upstreams(settings: &Settings, metrics: &Metrics) -> anyhow::Result<BTreeMap<String, Arc<Upstream>>> {
+    let mut servers = BTreeMap::new();
+    for (name, server) in &settings.servers {
+        let upstream = tls::upstream(&settings.files.settings, name, server)?;
+        metrics.serves(name);
+        servers.insert(name.clone(), upstream);
+    }
+    Ok(servers)
+}
+
+/// What is asked around the gate, where that is wanted.
+fn around(
+    settings: &Settings,
+    upstreams: &BTreeMap<String, Arc<Upstream>>,
+) -> anyhow::Result<Vec<reached::Around>> {
+    let own = reached::own_address();
+    let wanted = settings.servers.iter().filter(|_| settings.front.probe_upstreams);
+    let around = wanted.filter_map(|(name, server)| {
+        let upstream = upstreams.get(name)?;
+        Some(reached::Around::new(name, server, upstream.access(), own))
+    });
+    around.collect()
 }
 
 async fn listen(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -158,23 +234,6 @@ fn replica_name() -> anyhow::Result<String> {
         host.trim()
     };
     Ok(format!("{host}-{}", HEXLOWER.encode(&bytes)))
-}
-
-fn admin_of(gate: &Arc<Gate>, stopping: Receiver<bool>) -> Admin {
-    let probed = Arc::clone(gate);
-    Admin {
-        metrics: Arc::clone(&gate.recorder.metrics),
-        stopping,
-        store: Arc::new(move || {
-            let gate = Arc::clone(&probed);
-            Box::pin(async move {
-                match gate.store.ping().await {
-                    Ok(()) => "up",
-                    Err(_) => "down",
-                }
-            })
-        }),
-    }
 }
 
 /// Becomes true at SIGTERM or SIGINT.

@@ -25,18 +25,19 @@ const ROOMS: &[(&str, &str)] = &[
     // Certificates and keys from files, as rustls wants them.
     ("tls", "settings"),
     ("grants", "policy settings"),
-    ("record", "policy"),
-    ("proxy", "counters grants mcp policy record settings tls"),
+    ("issuers", "policy settings"),
+    ("record", "mcp policy"),
+    ("proxy", "counters grants issuers mcp policy record settings tls"),
     ("admin", "record"),
     // Asks a server what tools it has, over the upstream connections of the proxy.
-    ("client", "document mcp proxy settings"),
+    ("client", "document mcp proxy settings tls"),
     // Another product's policies, written anew: what it writes is loaded by `policy` before it is handed out.
     ("convert", "document policy"),
     // The example server and the client that drives it know MCP from outside, as anybody's would.
     ("demo", ""),
     (
         "app",
-        "admin client counters document grants mcp policy proxy record settings tls",
+        "admin client counters document grants issuers mcp policy proxy record settings tls",
     ),
     (
         "cli",

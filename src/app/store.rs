@@ -15,7 +15,11 @@ pub(super) fn expected_replicas(counters: &Counters) -> u64 {
     }
 }
 
-pub(super) fn store(counters: &Counters) -> anyhow::Result<Store> {
+/// Does not connect; needs a tokio runtime.
+///
+/// # Errors
+/// Settings that cannot work.
+pub fn store(counters: &Counters) -> anyhow::Result<Store> {
     match counters {
         Counters::Memory => Ok(Store::memory()),
         Counters::File { path, deadline } => Ok(Store::File(FileStore::new(path.clone(), *deadline))),

@@ -1,6 +1,6 @@
 //! Wiring of `toolgate wrap`: one client on stdin and stdout, one grant, one server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -20,8 +20,8 @@ use crate::counters::CallId;
 use crate::grants::{Grant, Grants};
 use crate::policy::{Pins, Policy};
 use crate::proxy::{
-    self, BodyMemory, Caller, Changes, Fallback, Gate, Listening, SessionKey, Signal, Snapshot, Streams,
-    Upstream, exit_code, signal_code, wrap_command, wrap_upstream,
+    self, BodyMemory, Caller, Callers, Changes, Fallback, Gate, Leaving, Listening, SessionKey, Signal,
+    Snapshot, Streams, Upstream, exit_code, signal_code, wrap_command, wrap_upstream,
 };
 use crate::record::{Lines, Metrics, Recorder};
 use crate::settings::{Files, Settings};
@@ -76,13 +76,10 @@ pub async fn run(wrap: Wrap) -> anyhow::Result<u8> {
         .into_iter()
         .map(|looks| tokio::spawn(looks.run()))
         .collect();
-    helpers.extend(
-        upstream
-            .clone()
-            .map(|upstream| tokio::spawn(tls::follow_one(upstream))),
-    );
+    let followed = upstream.clone();
+    helpers.extend(followed.map(|upstream| tokio::spawn(tls::follow_one(upstream))));
     let metrics = Arc::clone(&gate.recorder.metrics);
-    metrics.in_flight(&wrap.server).set(0);
+    metrics.serves(&wrap.server);
     for policy in &policies {
         metrics.tools().learn(&wrap.server, policy.tool_names());
     }
@@ -92,8 +89,7 @@ pub async fn run(wrap: Wrap) -> anyhow::Result<u8> {
             id: GRANT.to_owned(),
             servers: vec![wrap.server.clone()],
             policies,
-            expires: None,
-            claims: None,
+            ..Grant::default()
         }),
         server: wrap.server,
         session: CallId::random()?.to_string(),
@@ -136,6 +132,8 @@ fn policies(wrap: &Wrap) -> anyhow::Result<Vec<Arc<Policy>>> {
         policies: named.collect::<BTreeMap<_, _>>(),
         grants: None,
         pins: BTreeMap::new(),
+        issuers: BTreeSet::new(),
+        anonymous: BTreeMap::new(),
     };
     if files.policies.len() < wrap.policies.len() {
         return Err(anyhow!(
@@ -185,9 +183,11 @@ fn gate(settings: Settings, pins: BTreeMap<String, Pins>, lines: Lines) -> anyho
         recorder: Recorder::new(metrics, Some(lines)),
         session_key: SessionKey::default(),
         legacy: Streams::default(),
-        changes,
         listening: Arc::new(Listening::new(&settings.limits)),
         bodies: BodyMemory::new(settings.limits.body_memory_bytes),
+        callers: Callers::default(),
+        leaving: Leaving::default(),
+        changes,
         front: settings.front,
         limits: settings.limits,
         replica: replica_name()?,

@@ -11,7 +11,6 @@ use crate::settings::{Counters, Settings};
 
 /// Runs until SIGTERM or SIGINT.
 pub fn run(config: &Path, out: &mut dyn Write) -> anyhow::Result<u8> {
-    super::start_logging("info");
     super::install_crypto();
     super::runtime()
         .context("the runtime cannot start")?
@@ -20,6 +19,7 @@ pub fn run(config: &Path, out: &mut dyn Write) -> anyhow::Result<u8> {
 
 async fn serve(config: &Path, out: &mut dyn Write) -> anyhow::Result<u8> {
     let (reload, settings, loaded) = Reload::start(config)?;
+    super::start_logging("info", settings.log);
     warn(&settings, &loaded);
     let lines = Lines::to(std::io::stdout()).context("the record cannot start")?;
     let app = App::bind(settings, loaded, Some(lines)).await?.reloading(reload);

@@ -3,7 +3,10 @@
 //! Streamable HTTP in both eras: the stateless revision 2026-07-28 is tried first, then the handshake of the
 //! revisions with sessions. Redirects are not followed, every answer is bounded, and one deadline holds for all.
 
+mod fetch;
 mod speak;
+
+pub use fetch::{Document, FetchError, fetch};
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -110,7 +113,7 @@ impl Target {
         let headers = headers.map(|(name, value)| (name, CredentialSource::fixed(value)));
         let server = Server {
             headers: headers.collect(),
-            ..Server::plain(uri, within)
+            ..Server::at(uri, Vec::new(), within)
         };
         Self::of(&server)
     }

@@ -15,6 +15,7 @@ pub mod model;
 mod prepare;
 mod receipt;
 mod redis;
+mod revoked;
 mod simulation;
 mod store;
 pub mod wire;

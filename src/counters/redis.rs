@@ -20,7 +20,7 @@ mod slot;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::FromRedisValue;
+use redis::{FromRedisValue, Value};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -215,6 +215,14 @@ impl RedisStore {
         let found = Vec::<u8>::from_redis_value(found).ok();
         let found = found.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
         found.ok_or(StoreError::Protocol("a shared secret of another length"))
+    }
+
+    /// One command on one key, which may run twice, within the deadline of one call.
+    pub(super) async fn ask_key(&self, command: &str, key: &str, more: &[&str]) -> Result<Value, StoreError> {
+        let mut cmd = redis::cmd(command);
+        cmd.arg(key).arg(more);
+        let until = Instant::now() + self.inner.deadline;
+        self.ask(slot::of(key), &cmd, until).await
     }
 
     /// Asks every node.

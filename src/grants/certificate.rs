@@ -17,7 +17,7 @@ pub struct ClientCertificate {
     pub(super) uris: Vec<String>,
     /// RFC 4514.
     pub(super) subject: String,
-    ends: i64,
+    ends: Timestamp,
 }
 
 impl ClientCertificate {
@@ -41,13 +41,17 @@ impl ClientCertificate {
         Ok(Self {
             uris,
             subject: inner.subject().to_string(),
-            ends: i64::try_from(ends).map_err(|error| error.to_string())?,
+            // one that never ends, in effect
+            ends: i64::try_from(ends)
+                .ok()
+                .and_then(|ends| Timestamp::from_second(ends).ok())
+                .unwrap_or(Timestamp::MAX),
         })
     }
 
-    /// Whether it has not expired: a connection may outlive its certificate.
-    pub fn holds(&self, now: Timestamp) -> bool {
-        now.as_second() <= self.ends
+    /// When it ends: a connection may outlive its certificate.
+    pub const fn ends(&self) -> Timestamp {
+        self.ends
     }
 
     /// The one URI of a certificate that has one. SPIFFE (X.509-SVID section 2) refuses several.

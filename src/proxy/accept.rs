@@ -7,6 +7,7 @@ mod peers;
 mod proxied;
 mod serve;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,26 +25,28 @@ pub type Shutdown = watch::Receiver<bool>;
 /// How long connections that are cut may take to see it.
 const CUT: Duration = Duration::from_secs(1);
 
-/// Serves `listener`, over TLS where that is given, until `shutdown`, then lets open requests end within `drain` and
-/// cuts the rest, so that they are recorded before the process ends. Returns how many connections were cut.
+/// Serves `listener`, over TLS where that is given, until `shutdown`, goes on for the drain's delay while those who send
+/// clients learn of it, then lets open requests end within `drain` and cuts the rest, so that they are recorded before
+/// the process ends. Returns how many connections were cut.
 pub async fn accept(
     gate: Arc<Gate>,
     listener: TcpListener,
     tls: Option<Arc<ServerTls>>,
-    mut shutdown: Shutdown,
+    shutdown: Shutdown,
     drain: Duration,
 ) -> usize {
     let open = gate.recorder.metrics.open_connections().clone();
     let peers = Arc::new(Peers::new(&gate.limits, open.clone()));
-    let door = Arc::new(Door::new(gate, tls, Arc::clone(&peers)));
+    let door = Arc::new(Door::new(Arc::clone(&gate), tls, Arc::clone(&peers)));
+    let (stop, stopping) = watch::channel(false);
     let (cut, cutting) = watch::channel(false);
+    let mut leaving = pin!(leave(&gate, shutdown));
     // closed once every connection has ended
     let (serving, mut served) = mpsc::channel(1);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            // the sender is gone only when the process ends
-            _ = shutdown.wait_for(|stop| *stop) => break,
+            () = &mut leaving => break,
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
@@ -59,7 +62,7 @@ pub async fn accept(
             continue;
         };
         let watched = Watched {
-            stop: shutdown.clone(),
+            stop: stopping.clone(),
             cut: cutting.clone(),
             place,
             _serving: serving.clone(),
@@ -68,6 +71,8 @@ pub async fn accept(
     }
     drop(listener);
     drop(serving);
+    gate.leaving.drain();
+    stop.send_replace(true);
     if tokio::time::timeout(drain, served.recv()).await.is_ok() {
         return 0;
     }
@@ -77,4 +82,12 @@ pub async fn accept(
         tracing::error!("some connections could not be cut");
     }
     left
+}
+
+/// Ends when no more connections are to be taken.
+async fn leave(gate: &Gate, mut shutdown: Shutdown) {
+    // the sender is gone only when the process ends
+    drop(shutdown.wait_for(|stop| *stop).await);
+    gate.leaving.begin();
+    tokio::time::sleep(gate.front.drain_delay).await;
 }

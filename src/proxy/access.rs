@@ -43,6 +43,16 @@ impl Access {
         })))
     }
 
+    /// No credentials. `tls`: how an `https` server's certificate is checked.
+    pub fn over(tls: Option<ClientTls>) -> Self {
+        Self(Arc::new(Shared {
+            tls,
+            headers: ArcSwap::default(),
+            sources: Mutex::default(),
+            token: None,
+        }))
+    }
+
     pub(super) fn tls(&self) -> Option<&ClientTls> {
         self.0.tls.as_ref()
     }

@@ -8,28 +8,33 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, request};
 use http_body_util::{BodyExt, Collected};
 use hyper::body::Incoming;
-use jiff::Timestamp;
+use tracing::Instrument;
 
 use super::answer::{self, Asked, Carries};
 use super::body::{self, BodyError, GateBody};
 use super::changed::Tells;
 use super::exchange::Exchange;
 use super::forward::{forward, unreachable};
-use super::headers::{self, MCP_METHOD, MCP_NAME, PROTOCOL_VERSION, SESSION_ID};
+use super::headers::{self, MCP_METHOD, MCP_NAME, PROTOCOL_VERSION, SESSION_ID, TRACEPARENT};
 use super::ledger::Ledger;
 use super::legacy::{Endpoint, NoStream};
-use super::listening::{Ear, Listening};
-use super::respond::{Addressed, Refusal, accepted, preflight, refuse};
+use super::listening::Ear;
+use super::refused::{denied, unreadable_in};
+use super::respond::{self, Addressed, Refusal, accepted, preflight, refuse};
 use super::route::{Route, route};
 use super::stage::Charged;
-use super::weigh::{Denied, Stopped, UNREAD, answerable, method_of, weigh};
-use super::{Gate, Snapshot, Upstream, front, peer, ratelimit};
+use super::traced::traced;
+use super::turned_away::turn_away;
+use super::weigh::{Stopped, UNREAD, answerable, method_of, weigh};
+use super::who::{Identified, who};
+use super::{Gate, Snapshot, Upstream, front, peer};
 use crate::counters::CallId;
-use crate::grants::{ClientCertificate, Grant};
-use crate::mcp::envelope::{self, Fault, Unreadable};
+use crate::grants::Grant;
+use crate::mcp::envelope;
 use crate::mcp::headers::{MISMATCH_CODE, agree};
 use crate::mcp::subscription::LISTEN;
 use crate::policy::Outcome;
+use crate::record::Trace;
 
 type Answer = Response<GateBody>;
 
@@ -57,6 +62,13 @@ async fn judged(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
     if !front::host_is_ours(&gate.front, &request) {
         return refuse(&Refusal::ForeignHost);
     }
+    if let Some(metadata) = gate.callers.resources.metadata(request.uri().path()) {
+        return match *request.method() {
+            Method::GET => respond::metadata(metadata),
+            Method::OPTIONS => preflight(front::preflight(request.headers())),
+            _ => refuse(&Refusal::OnlyGet),
+        };
+    }
     let snapshot = gate.snapshot.load_full();
     let server = match route(&request, snapshot.servers.keys().map(String::as_str)) {
         Route::Server(server) => server,
@@ -69,20 +81,33 @@ async fn judged(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
     let Some(upstream) = snapshot.servers.get(server) else {
         return refuse(&Refusal::NotFound("no such server".to_owned()));
     };
+    identified(gate, &snapshot, upstream, request).await
+}
+
+/// A request to a server that there is: whose it is, and in which session.
+async fn identified(
+    gate: &Arc<Gate>,
+    snapshot: &Arc<Snapshot>,
+    upstream: &Arc<Upstream>,
+    request: Request<Incoming>,
+) -> Answer {
+    let server = upstream.name.as_str();
     let Ok(id) = CallId::random() else {
         return refuse(&Refusal::NoRandomness);
     };
     let certificate = peer::certificate(&request);
-    let Some(grant) = who(&snapshot, server, request.headers(), certificate.as_deref()) else {
-        Ledger::open(gate, id, server).invalid(Outcome::Unauthenticated, "no known token for this server");
-        return refuse(&Refusal::Unauthenticated);
+    let whose = match who(gate, snapshot, upstream, request.headers(), certificate).await {
+        Ok(whose) => whose,
+        Err(stranger) => return turn_away(gate, id, server, request.uri().path(), stranger),
     };
+    let grant = &whose.grant;
     let (mut parts, body) = request.into_parts();
     name_host(&mut parts);
     let known = Known {
         id,
         gate,
         grant,
+        whose: &whose,
         upstream,
         session: None,
         endpoint: None,
@@ -91,7 +116,7 @@ async fn judged(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
     let Ok(session) = session(gate, grant, server, &parts.headers) else {
         return known.without_session();
     };
-    let Ok(endpoint) = Endpoint::of(gate, server, &grant.id, parts.uri.query()) else {
+    let Ok(endpoint) = Endpoint::of(gate, server, grant.identity(), parts.uri.query()) else {
         let message = "an endpoint that this grant was not given";
         return known.invalid(&Refusal::NoStream, message);
     };
@@ -119,32 +144,6 @@ fn name_host(parts: &mut request::Parts) {
     }
 }
 
-/// The grant of a bearer token, or without one of the client's certificate, that reaches this server now.
-#[expect(clippy::disallowed_methods, reason = "grants expire by the wall clock")]
-fn who<'s>(
-    snapshot: &'s Snapshot,
-    server: &str,
-    headers: &HeaderMap,
-    certificate: Option<&ClientCertificate>,
-) -> Option<&'s Arc<Grant>> {
-    let now = Timestamp::now();
-    let grant = match headers.get(header::AUTHORIZATION) {
-        // a token that is not good is never none at all
-        Some(value) => {
-            let (scheme, token) = value.as_bytes().split_at_checked(7)?;
-            if !scheme.eq_ignore_ascii_case(b"bearer ") {
-                return None;
-            }
-            snapshot.grants.of_token(token.trim_ascii())?
-        }
-        None => {
-            let certificate = certificate.filter(|certificate| certificate.holds(now))?;
-            snapshot.grants.of_certificate(certificate)?
-        }
-    };
-    grant.reaches(server, now).then_some(grant)
-}
-
 /// The upstream's session id: none sent, or one whose signature verifies.
 fn session<'h>(
     gate: &Gate,
@@ -156,7 +155,10 @@ fn session<'h>(
         return Ok(None);
     };
     let id = id.to_str().map_err(|_| ())?;
-    gate.session_key.verify(server, &grant.id, id).map(Some).ok_or(())
+    gate.session_key
+        .verify(server, grant.identity(), id)
+        .map(Some)
+        .ok_or(())
 }
 
 /// A request whose grant and session are known.
@@ -164,6 +166,7 @@ struct Known<'r> {
     id: CallId,
     gate: &'r Arc<Gate>,
     grant: &'r Arc<Grant>,
+    whose: &'r Identified,
     upstream: &'r Arc<Upstream>,
     session: Option<&'r str>,
     /// Where the message goes, if it came by the transport of 2024-11-05.
@@ -193,6 +196,15 @@ impl Known<'_> {
     /// The upstream's name for the session.
     fn session_name(&self) -> Option<&str> {
         self.endpoint.map(Endpoint::session).or(self.session)
+    }
+
+    /// The headers that go to the upstream.
+    fn to_upstream(&self) -> HeaderMap {
+        let mut headers = headers::to_upstream(self.headers, self.session);
+        if let Some(authorization) = &self.whose.forward {
+            headers.insert(header::AUTHORIZATION, authorization.clone());
+        }
+        headers
     }
 
     fn ledger(&self, method: &str) -> Ledger {
@@ -252,18 +264,28 @@ impl Known<'_> {
             message: &message,
             pins: self.gate.pinned(&self.upstream.name),
         };
-        self.decide(&exchange, &body, started).await
+        let (trace, span) = traced(self.gate, self.headers, &message);
+        self.decide(&exchange, &body, started, trace)
+            .instrument(span)
+            .await
     }
 
-    async fn decide(&self, exchange: &Exchange<'_>, body: &Bytes, started: Instant) -> Answer {
+    async fn decide(
+        &self,
+        exchange: &Exchange<'_>,
+        body: &Bytes,
+        started: Instant,
+        trace: Option<Trace>,
+    ) -> Answer {
         let message = exchange.message;
-        let listens = message.method.as_deref() == Some(LISTEN);
-        let ear = if listens { self.ear() } else { None };
-        if listens && ear.is_none() {
-            let id = answerable(message);
-            return self.invalid(&Refusal::TooManyStreams { id }, TOO_MANY_STREAMS);
-        }
-        let weighed = match weigh(exchange, self.ledger(method_of(exchange))) {
+        let listens = answerable(message).filter(|_| message.method.as_deref() == Some(LISTEN));
+        let Ok(ear) = Ear::of(self.gate, self.grant, listens.is_some()) else {
+            return self.invalid(&Refusal::TooManyStreams { id: listens }, TOO_MANY_STREAMS);
+        };
+        let traceparent = trace.as_ref().and_then(Trace::to_upstream);
+        let mut ledger = self.ledger(method_of(exchange));
+        ledger.trace(trace);
+        let weighed = match weigh(exchange, ledger) {
             Ok(weighed) => weighed,
             Err(Stopped::Unreadable(ledger, unreadable)) => return unreadable_in(*ledger, &unreadable),
             Err(Stopped::Denied(refused)) => return denied(exchange, *refused),
@@ -276,7 +298,10 @@ impl Known<'_> {
         match weighed.charge().await {
             Ok(charged) => {
                 self.gate.recorder.metrics.judged(started.elapsed().as_secs_f64());
-                let headers = headers::to_upstream(self.headers, self.session);
+                let mut headers = self.to_upstream();
+                if let Some(ours) = traceparent.and_then(|text| HeaderValue::try_from(text).ok()) {
+                    headers.insert(TRACEPARENT, ours);
+                }
                 let target = self.endpoint.map(|endpoint| &endpoint.target);
                 let request = self.upstream.request(Method::POST, target, headers, body.clone());
                 let carries = match self.endpoint {
@@ -284,7 +309,6 @@ impl Known<'_> {
                     Some(_) => Carries::Perhaps,
                     None => answer::carries(message),
                 };
-                let listens = answerable(message).filter(|_| message.method.as_deref() == Some(LISTEN));
                 let asked = Asked {
                     tells: listens.map_or(Tells::No, Tells::Subscribed),
                     ..self.asked(exchange.modern, carries)
@@ -299,20 +323,15 @@ impl Known<'_> {
     /// GET opens a stream, DELETE ends a session: neither carries a message to judge.
     async fn stream(&self, method: Method) -> Answer {
         let is_get = method == Method::GET;
-        let ear = if is_get {
-            match self.ear() {
-                Some(ear) => Some(ear),
-                None => return self.invalid(&Refusal::TooManyStreams { id: None }, TOO_MANY_STREAMS),
-            }
-        } else {
-            None
+        let Ok(ear) = Ear::of(self.gate, self.grant, is_get) else {
+            return self.invalid(&Refusal::TooManyStreams { id: None }, TOO_MANY_STREAMS);
         };
         let ledger = self.ledger(method.as_str());
         let connection = match self.upstream.connection().await {
             Ok(connection) => connection,
             Err(error) => return unreachable(ledger, &error, None),
         };
-        let headers = headers::to_upstream(self.headers, self.session);
+        let headers = self.to_upstream();
         let request = self.upstream.request(method, None, headers, Bytes::new());
         let carries = if is_get {
             Carries::Awaited
@@ -332,15 +351,11 @@ impl Known<'_> {
         answer.map(|body| body.heard_by(ear))
     }
 
-    /// A place for one more stream that the client listens on.
-    fn ear(&self) -> Option<Ear> {
-        Listening::ear(&self.gate.listening, &self.grant.id)
-    }
-
     const fn asked(&self, modern: bool, carries: Carries) -> Asked<'_> {
         Asked {
             gate: self.gate,
             grant: self.grant,
+            whose: self.whose,
             upstream: self.upstream,
             modern,
             carries,
@@ -364,34 +379,4 @@ impl Known<'_> {
         self.ledger(UNREAD).invalid(Outcome::Invalid, message);
         refuse(refusal)
     }
-}
-
-/// Refuses a body that cannot be read, and records it in the one ledger that the message has.
-fn unreadable_in(ledger: Ledger, unreadable: &Unreadable<'_>) -> Answer {
-    let reason = unreadable.reason();
-    ledger.invalid(Outcome::Invalid, reason);
-    if unreadable.fault == Fault::Encoded {
-        return refuse(&Refusal::Encoded);
-    }
-    refuse(&Refusal::Unreadable {
-        code: unreadable.code(),
-        reason: reason.to_owned(),
-        id: unreadable.id,
-    })
-}
-
-/// Refuses, records, and tells what is left where that concerns the grant alone.
-fn denied(exchange: &Exchange<'_>, refused: Denied) -> Answer {
-    let mut answer = refuse(&Refusal::Denied {
-        denial: &refused.denial,
-        form: refused.form,
-        id: exchange.message.id,
-        modern: exchange.modern,
-        decision_id: &refused.decision_id(),
-    });
-    if let Some(ledger) = refused.ledger {
-        ratelimit::add(answer.headers_mut(), ledger.charged());
-        ledger.refused(&refused.denial);
-    }
-    answer
 }

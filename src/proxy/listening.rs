@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::Gate;
+use crate::grants::Grant;
 use crate::settings::Limits;
 
 /// Streams that a server speaks on by itself: those of a GET, and subscriptions. An answer to a call is none of them.
@@ -35,7 +37,7 @@ impl Listening {
     }
 
     /// A place for one more stream of the grant, if there is one.
-    pub(super) fn ear(this: &Arc<Self>, grant: &str) -> Option<Ear> {
+    fn ear(this: &Arc<Self>, grant: &str) -> Option<Ear> {
         let mut open = this.open.lock().unwrap_or_else(PoisonError::into_inner);
         let own = open.by_grant.get(grant).copied().unwrap_or_default();
         if open.in_all >= this.in_all || own >= this.per_grant {
@@ -47,6 +49,20 @@ impl Listening {
             listening: Arc::clone(this),
             grant: grant.to_owned(),
         })
+    }
+}
+
+/// There is none.
+pub(super) struct NoPlace;
+
+impl Ear {
+    /// A place for one more stream of the grant, where the client listens on one at all.
+    pub(super) fn of(gate: &Gate, grant: &Grant, listens: bool) -> Result<Option<Self>, NoPlace> {
+        if !listens {
+            return Ok(None);
+        }
+        let ear = Listening::ear(&gate.listening, grant.identity());
+        ear.map(Some).ok_or(NoPlace)
     }
 }
 

@@ -7,6 +7,7 @@ mod accept;
 mod access;
 mod answer;
 mod body;
+mod callers;
 mod changed;
 mod exchange;
 mod fallback;
@@ -15,13 +16,17 @@ mod front;
 mod handle;
 mod headers;
 mod held;
+mod leaving;
 mod ledger;
 mod legacy;
 mod listening;
 mod memory;
+mod open;
 mod peer;
 mod pinned;
 mod ratelimit;
+mod refused;
+mod resource;
 mod respond;
 mod route;
 mod session;
@@ -29,18 +34,24 @@ mod stage;
 mod stdio;
 mod stream;
 mod told;
+mod traced;
+mod turned_away;
 mod upstream;
 mod weigh;
+mod who;
 mod written;
 
 pub use accept::{Shutdown, accept};
 pub use access::Access;
+pub use callers::Callers;
 pub use changed::Changes;
 pub use fallback::Fallback;
+pub use leaving::Leaving;
 pub use legacy::Streams;
 pub use listening::Listening;
 pub use memory::BodyMemory;
 pub use pinned::Pinned;
+pub use resource::Resources;
 pub use session::SessionKey;
 pub use stdio::{Caller, ServerCommand, Signal, exit_code, signal_code, wrap_command, wrap_upstream};
 pub use upstream::Upstream;
@@ -69,6 +80,8 @@ pub struct Gate {
     pub recorder: Recorder,
     pub session_key: SessionKey,
     pub legacy: Streams,
+    pub callers: Callers,
+    pub leaving: Leaving,
     /// Shared with those who see what changes.
     pub changes: Arc<Changes>,
     /// By server, those with `pin: true`.

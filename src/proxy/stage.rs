@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::Gate;
 use super::fallback::Without;
@@ -14,6 +15,7 @@ use super::ledger::Ledger;
 use super::upstream::UpstreamError;
 use crate::counters::{Admission, ChargeState, Fit, Receipt, Store, StoreError, Verdict};
 use crate::policy::{self, Charge, Denial};
+use crate::record::Operation;
 
 /// How long an agent is asked to wait for a store that did not answer.
 const STORE_RETRY_MS: u64 = 1_000;
@@ -52,7 +54,7 @@ pub async fn admit(ledger: Ledger, tool: &str, charges: Vec<Charge>) -> Result<C
         // never waits: there is no point at which a hang-up could stop it
         return charge(gate, ledger, tool.to_owned(), charges).await;
     }
-    let charging = tokio::spawn(charge(gate, ledger, tool.to_owned(), charges));
+    let charging = tokio::spawn(charge(gate, ledger, tool.to_owned(), charges).in_current_span());
     charging.await.unwrap_or_else(|error| {
         // a fault below us, or the runtime is going down: nothing was forwarded
         tracing::error!(%error, "a charge did not end");
@@ -209,6 +211,15 @@ impl Sent {
         self.0.as_mut().and_then(|standing| standing.held.take())
     }
 
+    /// What is measured until the answer, which is here with this HTTP status, has ended.
+    pub fn take_operation(&mut self, status: u16) -> Option<Operation> {
+        let mut operation = self.0.as_mut()?.ledger.take_operation()?;
+        if status >= 400 {
+            operation.failed(status.to_string());
+        }
+        Some(operation)
+    }
+
     /// No answer. Where nothing was sent the charge is taken back; what the call `held` in any case.
     pub fn failed(self, error: &UpstreamError, held: Option<Held>) {
         let Some(mut standing) = self.0 else { return };
@@ -262,7 +273,7 @@ impl Standing {
             record(ledger, false);
             return;
         };
-        runtime.spawn(async move {
+        let refund = async move {
             let gate = Arc::clone(ledger.gate());
             let timer = gate.recorder.metrics.store("refund");
             let store = if degraded {
@@ -277,6 +288,7 @@ impl Standing {
                 .metrics
                 .refund(ledger.server(), if refunded { "refunded" } else { "stands" });
             record(ledger, refunded);
-        });
+        };
+        runtime.spawn(refund.in_current_span());
     }
 }

@@ -106,6 +106,8 @@ pub struct Upstream {
     access: Access,
     /// What its certificate must say; `None`: asked in the clear.
     server_name: Option<ServerName<'static>>,
+    /// Pass on the client's token where it was issued for this server.
+    pub forward: bool,
     connect_timeout: Duration,
     pub response_timeout: Duration,
     pub idle_timeout: Duration,
@@ -156,6 +158,7 @@ impl Upstream {
             pass_host: settings.pass_host,
             access,
             server_name,
+            forward: settings.forward,
             connect_timeout: settings.connect_timeout,
             response_timeout: settings.response_timeout,
             idle_timeout: settings.idle_timeout,
@@ -186,6 +189,11 @@ impl Upstream {
         *request.uri_mut() = http::Uri::from(endpoint.unwrap_or(&self.target).clone());
         *request.headers_mut() = headers;
         request
+    }
+
+    /// What it is reached with.
+    pub const fn access(&self) -> &Access {
+        &self.access
     }
 
     /// Reads certificates and credentials again, as far as they stand in files. Blocks on the files.

@@ -1,24 +1,34 @@
 //! What happened, for people and machines: one JSON line per decision, and metrics.
 
 mod decision;
+mod limits;
 mod lines;
 mod metrics;
+mod operations;
 mod pending;
 mod pins;
+mod process;
 mod reload;
 mod sample;
+mod spans;
+mod store;
 mod tools;
+mod trace;
 
 pub use decision::{
     ChargeRecord, DecisionRecord, PolicyRecord, RecordedValues, ShadowRecord, UpstreamRecord, shown_message,
     shown_name,
 };
 pub use lines::Lines;
-pub use metrics::{Metrics, StoreTimer};
+pub use metrics::Metrics;
+pub use operations::Operation;
 pub use pending::Pending;
 pub use pins::PinMetrics;
 pub use reload::ReloadMetrics;
+pub use spans::{Span, SpanKind, SpanMetrics, Spans};
+pub use store::StoreTimer;
 pub use tools::ToolNames;
+pub use trace::Trace;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +44,7 @@ const SETTLE: Duration = Duration::from_secs(5);
 pub struct Recorder {
     pub metrics: Arc<Metrics>,
     lines: Option<Lines>,
+    spans: Option<Spans>,
     sample: Arc<Sample>,
     pending: Count,
 }
@@ -44,9 +55,22 @@ impl Recorder {
         Self {
             metrics,
             lines,
+            spans: None,
             sample: Arc::default(),
             pending: Count::default(),
         }
+    }
+
+    /// Spans of calls go there.
+    #[must_use]
+    pub fn tracing(mut self, spans: Option<Spans>) -> Self {
+        self.spans = spans;
+        self
+    }
+
+    /// Where spans go, if anywhere.
+    pub const fn spans(&self) -> Option<&Spans> {
+        self.spans.as_ref()
     }
 
     /// Records one decision. Never blocks on the sink; see [`Recorder::room`] for back-pressure. Requests

@@ -25,7 +25,17 @@ pub(super) struct SettingsFile {
     pub(super) forwarded_header: Option<String>,
     pub(super) tls: Option<ListenTlsFile>,
     pub(super) session_key: Option<SecretSource>,
+    #[serde(default)]
+    pub(super) issuers: BTreeMap<String, IssuerFile>,
+    /// By server, the id of the grant that calls without a token act as.
+    #[serde(default)]
+    pub(super) anonymous: BTreeMap<String, String>,
     pub(super) drain_ms: Option<u64>,
+    pub(super) drain_delay_ms: Option<u64>,
+    pub(super) probe_upstreams: Option<bool>,
+    pub(super) log: Option<String>,
+    #[serde(default)]
+    pub(super) tracing: TracingFile,
     #[serde(default)]
     pub(super) counters: CountersFile,
     #[serde(default)]
@@ -62,6 +72,15 @@ pub(super) struct CountersFile {
     pub(super) prefix: Option<String>,
     pub(super) deadline_ms: Option<u64>,
     pub(super) expected_replicas: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TracingFile {
+    pub(super) otlp: Option<String>,
+    #[serde(default)]
+    pub(super) headers: BTreeMap<String, SecretSource>,
+    pub(super) sample: Option<f64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -116,6 +135,24 @@ pub(super) struct ServerFile {
     pub(super) idle_timeout_ms: Option<u64>,
     #[serde(default)]
     pub(super) pin: bool,
+    pub(super) authorization: Option<String>,
+    pub(super) resource: Option<String>,
+    #[serde(default, deserialize_with = "list")]
+    pub(super) scopes: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IssuerFile {
+    pub(super) issuer: Option<String>,
+    pub(super) jwks: Option<String>,
+    pub(super) jwks_ca: Option<PathBuf>,
+    pub(super) jwks_token: Option<PathBuf>,
+    #[serde(default, deserialize_with = "list")]
+    pub(super) audience: Vec<String>,
+    #[serde(default, deserialize_with = "list")]
+    pub(super) algorithms: Vec<String>,
+    pub(super) advertise: Option<bool>,
 }
 
 /// A list, or (from the environment) its items with commas between them.

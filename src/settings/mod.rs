@@ -4,6 +4,7 @@ mod counters;
 mod environment;
 mod file;
 mod front;
+mod issuers;
 mod limits;
 mod load;
 mod oauth;
@@ -11,10 +12,12 @@ mod proxies;
 mod secret;
 mod server;
 mod tls;
+mod tracing;
 mod wrap;
 mod written;
 
 pub use environment::child_environment;
+pub use issuers::{Algorithm, Issuer, KeySource, is_loopback, trusted_url};
 pub use load::{Settings, SettingsError, for_one_server, load, load_with};
 pub use oauth::{CredentialSource, OAuth};
 pub use proxies::{ForwardedBy, TrustedProxies};
@@ -23,7 +26,7 @@ pub use tls::{ListenTls, UpstreamTls};
 pub use wrap::{Wrapped, for_wrap, for_wrap_with};
 pub use written::Written;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -124,37 +127,42 @@ pub struct Server {
     pub response_timeout: Duration,
     /// Between two pieces of an answer.
     pub idle_timeout: Duration,
+    /// Pass the client's token on, where the server's own resource identifier is its audience.
+    pub forward: bool,
+    /// The resource identifier (RFC 8707); `None`: the URL that clients use.
+    pub resource: Option<String>,
+    /// OAuth scopes that clients are told to ask for.
+    pub scopes: Vec<String>,
+}
+
+/// Where spans are exported to.
+#[derive(Debug, Clone)]
+pub struct Tracing {
+    /// OTLP over HTTP, in JSON.
+    pub otlp: http::Uri,
+    pub headers: Vec<(http::HeaderName, CredentialSource)>,
+    /// Which part of the traces that begin here is exported, 0 to 1.
+    pub sample: f64,
+}
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogForm {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
 }
 
 /// The query of the URL may hold a secret.
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let host = self.upstream.authority().map(http::uri::Authority::host);
-        let shown = f
-            .debug_struct("Server")
-            .field("host", &host)
-            .field("path", &self.upstream.path());
-        let shown = shown
-            .field("headers", &self.headers)
-            .field("oauth", &self.oauth)
-            .field("tls", &self.tls);
+        let mut shown = f.debug_struct("Server");
+        shown.field("host", &host).field("path", &self.upstream.path());
+        shown.field("headers", &self.headers).field("oauth", &self.oauth);
+        shown.field("tls", &self.tls);
         shown.finish_non_exhaustive()
-    }
-}
-
-impl Server {
-    /// One without credentials, all of whose time-outs are `within`.
-    pub fn plain(upstream: http::Uri, within: Duration) -> Self {
-        Self {
-            upstream,
-            headers: Vec::new(),
-            oauth: None,
-            tls: UpstreamTls::default(),
-            pass_host: false,
-            connect_timeout: within,
-            response_timeout: within,
-            idle_timeout: within,
-        }
     }
 }
 
@@ -181,7 +189,38 @@ pub struct Front {
     pub tls: Option<ListenTls>,
     pub trusted_proxies: TrustedProxies,
     pub session_key: Option<Secret<Vec<u8>>>,
+    /// After SIGTERM: how long connections are still taken.
+    pub drain_delay: Duration,
+    /// Then: how long open requests may go on.
     pub drain: Duration,
+    /// Ask at the start whether upstreams can be reached around the gate.
+    pub probe_upstreams: bool,
+}
+
+impl Server {
+    /// A server at this URL that gets `within` for each step.
+    pub const fn at(
+        url: http::Uri,
+        headers: Vec<(http::HeaderName, CredentialSource)>,
+        within: Duration,
+    ) -> Self {
+        Self {
+            upstream: url,
+            headers,
+            oauth: None,
+            tls: UpstreamTls {
+                ca: None,
+                identity: None,
+            },
+            pass_host: false,
+            forward: false,
+            resource: None,
+            scopes: Vec::new(),
+            connect_timeout: within,
+            response_timeout: within,
+            idle_timeout: within,
+        }
+    }
 }
 
 /// The files that the settings name, as absolute or settings-relative paths already resolved.
@@ -192,6 +231,10 @@ pub struct Files {
     pub grants: Option<PathBuf>,
     /// By server, the accepted definitions of its tools; of those with `pin: true`.
     pub pins: BTreeMap<String, PathBuf>,
+    /// Names of the issuers that grants may refer to.
+    pub issuers: BTreeSet<String>,
+    /// By server, the id of the grant that calls without a token act as.
+    pub anonymous: BTreeMap<String, String>,
 }
 
 /// Where a server's pins are, beside the settings.

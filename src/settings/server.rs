@@ -48,11 +48,18 @@ impl Check<'_> {
         }
         let is_https = upstream.scheme_str() == Some("https");
         let tls = self.upstream_tls(&key("upstream_tls"), written.upstream_tls.as_ref(), is_https);
+        let forward = self.forwards(&key("authorization"), written);
+        let resource = written.resource.as_deref();
+        let resource = resource.and_then(|text| self.resource(&key("resource"), text));
+        self.scopes(&key("scopes"), &written.scopes);
         Some(Server {
             upstream,
             headers,
             oauth,
             tls,
+            forward,
+            resource,
+            scopes: written.scopes.clone(),
             pass_host,
             connect_timeout: self.millis(&key("connect_timeout_ms"), written.connect_timeout_ms, 5_000),
             response_timeout: self.millis(&key("response_timeout_ms"), written.response_timeout_ms, 300_000),
@@ -60,7 +67,7 @@ impl Check<'_> {
         })
     }
 
-    fn header(
+    pub(super) fn header(
         &mut self,
         key: &str,
         name: &str,

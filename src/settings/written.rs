@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 /// Keys that a running gate takes over.
-const RELOADED: [&str; 2] = ["grants", "policies"];
+const RELOADED: [&str; 3] = ["anonymous", "grants", "policies"];
 /// Sections whose entries are told one by one.
 const BY_ENTRY: &str = "servers";
 

@@ -161,9 +161,9 @@ fn tempdir() -> std::path::PathBuf {
 async fn mutual(clients: &Authority, servers: &Authority) -> Gate {
     let setup = with_tls(MUTUAL, &servers.server())
         .file("clients.crt", &clients.pem())
-        .grant("{ id: spiffe, client_certificate: { uri: 'spiffe://example.org/ci' }, server: s, policy: p }")
-        .grant("{ id: named, client_certificate: { subject: 'CN=build,O=Example' }, server: s, policy: p }")
-        .grant("{ id: over, client_certificate: { subject: 'CN=over,O=Example' }, server: s, expires: 2020-01-01T00:00:00Z }");
+        .grant("id: spiffe, client_certificate: { uri: 'spiffe://example.org/ci' }, server: s, policy: p")
+        .grant("id: named, client_certificate: { subject: 'CN=build,O=Example' }, server: s, policy: p")
+        .grant("id: over, client_certificate: { subject: 'CN=over,O=Example' }, server: s, expires: 2020-01-01T00:00:00Z");
     open(setup).await.0
 }
 

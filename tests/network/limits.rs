@@ -9,7 +9,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::wire::client::{Client, Req, call, call_body, post, request};
+use crate::wire::client::{Answer, Client, Req, call, call_body, post, request};
 use crate::wire::gate::{Gate, Setup, open};
 use crate::wire::upstream::{Latch, Step, chunk, stream_head};
 use crate::wire::{CI, OTHER, until, within};
@@ -205,6 +205,13 @@ async fn streams_are_counted_in_all_and_for_each_grant_and_free_their_place() {
     }
 }
 
+/// The gate may answer, and close, before it has read all.
+async fn try_ask(gate: &Gate, request: &Req) -> Option<Answer> {
+    let mut client = gate.client().await;
+    let _ = within(client.stream.write_all(&request.bytes())).await;
+    client.try_answer().await
+}
+
 #[tokio::test]
 async fn large_bodies_share_their_memory_and_small_calls_go_on() {
     let limits = "limits: { body_bytes: 4194304, body_memory_bytes: 1048576 }";
@@ -219,10 +226,7 @@ async fn large_bodies_share_their_memory_and_small_calls_go_on() {
     // another one of the kind is refused once the first has its share
     let start = Instant::now();
     let refused = loop {
-        let mut client = gate.client().await;
-        // the gate may answer, and close, before it has read all
-        let _ = within(client.stream.write_all(&large.bytes())).await;
-        match client.try_answer().await {
+        match try_ask(&gate, &large).await {
             Some(answer) if answer.status == 503 => break answer,
             _ => {}
         }
@@ -234,7 +238,7 @@ async fn large_bodies_share_their_memory_and_small_calls_go_on() {
     assert!(slow.answer().await.ran());
     let before = upstream.count();
     let start = Instant::now();
-    while !gate.ask(&large).await.ran() {
+    while !try_ask(&gate, &large).await.is_some_and(|answer| answer.ran()) {
         assert!(start.elapsed().as_secs() < 15, "the memory does not come back");
     }
     assert_eq!(upstream.count(), before + 1);

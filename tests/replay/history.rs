@@ -231,6 +231,7 @@ fn line(number: usize, step: &Step, now: u64, decided: &Decided, recorded: &[Rec
         recorded: RecordedValues(recorded),
         shadow: decided.shadow.iter().map(ShadowRecord::of).collect(),
         degraded: false,
+        trace_id: None,
         replica: "r",
     };
     serde_json::to_string(&record).unwrap()

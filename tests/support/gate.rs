@@ -84,6 +84,12 @@ impl Setup {
         self
     }
 
+    /// A further key of a server that is there.
+    pub fn server_key(mut self, name: &str, key: &str, value: Value) -> Self {
+        self.servers.get_mut(name).unwrap()[key] = value;
+        self
+    }
+
     pub fn policy(mut self, name: &str, policy: Value) -> Self {
         self.policies.insert(name.to_owned(), policy);
         self
@@ -133,6 +139,8 @@ impl Setup {
         let mut settings = json!({
             "listen": "127.0.0.1:0", "admin": "127.0.0.1:0",
             "servers": self.servers, "policies": paths, "grants": "grants.yaml",
+            // tests count what reaches their servers
+            "probe_upstreams": false,
         });
         if let Some(counters) = &self.counters {
             settings["counters"] = counters.clone();
@@ -256,6 +264,11 @@ impl Gate {
     /// Kills the replica as a crash would.
     pub fn kill(&mut self) {
         self.child.kill();
+    }
+
+    /// Waits for its end.
+    pub fn wait_end(&mut self, bound: Duration) -> ExitStatus {
+        self.child.wait_end(bound)
     }
 
     /// Asks it to end (SIGTERM) and waits for that.

@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -172,17 +173,23 @@ impl Door {
         peer: Peer,
         conduct: Arc<Conduct>,
     ) -> Result<Answer, Infallible> {
-        let mut running = conduct.begin(request.version() == Version::HTTP_2);
+        let is_h2 = request.version() == Version::HTTP_2;
+        let mut running = conduct.begin(is_h2);
         let proxies = &self.gate.front.trusted_proxies;
         let client = client_of(proxies, peer.address, request.headers());
         let seat = client.map(|client| Peers::seat(&self.peers, client));
-        let (answer, seat) = match seat {
+        let (mut answer, seat) = match seat {
             Some(None) => (refuse(&Refusal::TooManyFromPeer), None),
             seat => {
                 request.extensions_mut().insert(peer);
                 (handle(&self.gate, request).await, seat.flatten())
             }
         };
+        if !is_h2 && self.gate.leaving.has_begun() {
+            // HTTP/2 has a frame for it
+            let headers = answer.headers_mut();
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         running.answered();
         Ok(answer.map(|body: GateBody| Told::new(body, running, seat)))
     }

@@ -58,7 +58,7 @@ type Fetching = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
 impl TokenSource {
     pub(super) fn new(settings: &OAuth) -> Result<Arc<Self>, String> {
-        let mut server = Server::plain(settings.token_url.clone(), settings.timeout);
+        let mut server = Server::at(settings.token_url.clone(), Vec::new(), settings.timeout);
         server.tls.clone_from(&settings.tls);
         let access = Access::of(&server)?;
         let endpoint = Upstream::new("oauth", &server, access)?;
