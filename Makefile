@@ -110,6 +110,10 @@ bench-decide: ## Measure decisions by size of the policy; prints the tables of d
 hostile: ## Measure working clients beside hostile ones; writes docs/hostile.md
 	cargo bench --bench hostile
 
+.PHONY: audit-load
+audit-load: ## Write RATE=20000 decisions a second for LONG=60 seconds to an audit log; none may be missing
+	cargo bench --bench audit -- $(or $(RATE),20000) $(or $(LONG),60)
+
 .PHONY: schema
 schema: ## Write schema/policy.schema.json anew
 	scripts/write-schema.sh

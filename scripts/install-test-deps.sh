@@ -36,7 +36,7 @@ apt_install() { # apt_install WHY PACKAGE…
   fi
 }
 
-redis_is_there() { command -v redis-server >/dev/null && command -v redis-cli >/dev/null; }
+redis_is_there() { command -v redis-server >/dev/null && command -v redis-cli >/dev/null && command -v redis-sentinel >/dev/null; }
 node_major() { node --version 2>/dev/null | sed -E 's/^v([0-9]+).*/\1/'; }
 node_is_there() {
   local major
@@ -48,8 +48,8 @@ python_is_there() {
 }
 
 install_redis() {
-  redis_is_there || apt_install "the tests start redis-server" redis-server redis-tools
-  redis_is_there || fail "redis-server is installed but not on PATH; add its folder (often /usr/bin) to PATH"
+  redis_is_there || apt_install "the tests start redis-server and redis-sentinel" redis-server redis-sentinel redis-tools
+  redis_is_there || fail "redis-server and redis-sentinel are installed but not on PATH; add their folder (often /usr/bin) to PATH"
 }
 
 install_curl() {

@@ -1,5 +1,6 @@
 //! Wiring: settings → bind → run until shutdown → drain.
 
+mod audit;
 mod background;
 mod files;
 mod issuers;
@@ -9,10 +10,12 @@ mod probes;
 mod reached;
 mod reload;
 mod store;
+mod store_state;
 mod tls;
 mod watch;
 pub mod wrap;
 
+pub use audit::{KeptHead, audit_lines, journal, reopen_at_hangup};
 pub use files::{Loaded, load_files};
 pub use reload::Reload;
 pub use store::store;
@@ -46,6 +49,7 @@ pub struct App {
     admin: TcpListener,
     tls: Option<Arc<ServerTls>>,
     looks: Vec<pins::Looks>,
+    heads: Option<audit::Heads>,
     reload: Option<Reload>,
     exporter: Option<otlp::Exporter>,
     around: Vec<reached::Around>,
@@ -93,12 +97,14 @@ impl App {
             limits: settings.limits,
             replica,
         });
+        let heads = audit::Heads::new(&settings.counters, &gate.recorder, &gate.replica)?;
         Ok(Self {
             gate,
             proxy,
             admin,
             tls,
             looks,
+            heads,
             reload: None,
             exporter,
             around,
@@ -128,6 +134,7 @@ impl App {
             admin,
             tls,
             looks,
+            heads,
             reload,
             exporter,
             around,
@@ -142,7 +149,11 @@ impl App {
             tokio::spawn(background::read_revoked(Arc::clone(&gate))),
             tokio::spawn(background::cut_ended(Arc::clone(&gate))),
             tokio::spawn(background::refresh_keys(Arc::clone(&gate))),
+            tokio::spawn(store_state::watch_store(Arc::clone(&gate))),
+            tokio::spawn(store_state::tell_store(Arc::clone(&gate))),
         ];
+        let last = heads.clone();
+        helpers.extend(heads.map(|heads| tokio::spawn(heads.run())));
         helpers.extend(looks.into_iter().map(|looks| tokio::spawn(looks.run())));
         for around in around {
             let metrics = Arc::clone(&gate.recorder.metrics);
@@ -162,6 +173,9 @@ impl App {
             helper.abort();
         }
         gate.recorder.flush().await;
+        if let Some(mut heads) = last {
+            heads.keep().await;
+        }
         ended.send_replace(true);
         if let Some(exporting) = exporting {
             // it has bounds of its own; an error means that it ended before

@@ -31,7 +31,7 @@ async fn gate() -> Gate {
         .grant("attacker", "tok-attacker", "s", "p")
         .key(
             "limits",
-            json!({ "header_timeout_ms": 500, "body_timeout_ms": 1500, "idle_timeout_ms": 500 }),
+            json!({ "header_timeout_ms": 2000, "body_timeout_ms": 1500, "idle_timeout_ms": 8000 }),
         )
         .start()
 }
@@ -49,7 +49,7 @@ async fn hostile_clients_are_refused_cleanly_the_others_go_on_and_memory_is_boun
         others::forget_peak(gate.pid());
         let calls = {
             let attacking = attacks::run(attack, attack.clients.min(200), &aim, &answers);
-            let calling = others::call(addr, "tok-worker", 2, Duration::from_millis(2_500));
+            let calling = others::call(addr, "tok-worker", 2, Duration::from_millis(3_000));
             tokio::select! {
                 () = attacking => unreachable!("attackers do not stop by themselves"),
                 calls = calling => calls,

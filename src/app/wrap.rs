@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::pins::{self, load_pins};
 use super::store::{expected_replicas, store};
+use super::store_state;
 use super::{load_files, replica_name, tls};
 use crate::counters::CallId;
 use crate::grants::{Grant, Grants};
@@ -23,7 +22,7 @@ use crate::proxy::{
     self, BodyMemory, Caller, Callers, Changes, Fallback, Gate, Leaving, Listening, SessionKey, Signal,
     Snapshot, Streams, Upstream, exit_code, signal_code, wrap_command, wrap_upstream,
 };
-use crate::record::{Lines, Metrics, Recorder};
+use crate::record::{FileOptions, FileSink, Lines, Metrics, OnError, Overflow, Recorder};
 use crate::settings::{Files, Settings};
 
 /// Who calls under `wrap`.
@@ -64,7 +63,7 @@ pub async fn run(wrap: Wrap) -> anyhow::Result<u8> {
     let pins = load_pins(&wrap.settings.files)?;
     let lines = match &wrap.record {
         None => Lines::to(std::io::stderr()),
-        Some(path) => Lines::to(open_record(path)?),
+        Some(path) => record_in(path),
     };
     let asked = wrap.settings.clone();
     let upstream = upstream(&asked)?;
@@ -72,10 +71,12 @@ pub async fn run(wrap: Wrap) -> anyhow::Result<u8> {
     let upstreams = upstream
         .iter()
         .map(|upstream| (wrap.server.clone(), Arc::clone(upstream)));
-    let mut helpers: Vec<_> = pins::looks(&asked, &gate.pins, &upstreams.collect())
-        .into_iter()
-        .map(|looks| tokio::spawn(looks.run()))
-        .collect();
+    let mut helpers = vec![
+        tokio::spawn(store_state::watch_store(Arc::clone(&gate))),
+        tokio::spawn(store_state::tell_store(Arc::clone(&gate))),
+    ];
+    let looks = pins::looks(&asked, &gate.pins, &upstreams.collect()).into_iter();
+    helpers.extend(looks.map(|looks| tokio::spawn(looks.run())));
     let followed = upstream.clone();
     helpers.extend(followed.map(|upstream| tokio::spawn(tls::follow_one(upstream))));
     let metrics = Arc::clone(&gate.recorder.metrics);
@@ -160,13 +161,19 @@ fn upstream(settings: &Settings) -> anyhow::Result<Option<Arc<Upstream>>> {
     Ok(Some(tls::upstream(Path::new("--upstream"), name, server)?))
 }
 
-fn open_record(path: &Path) -> anyhow::Result<std::fs::File> {
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(path)
-        .with_context(|| format!("{}: decision lines cannot be written there", path.display()))
+/// Decision lines in a file, which is never turned over; calls go on where it cannot be written.
+fn record_in(path: &Path) -> std::io::Result<Lines> {
+    let sink = FileSink::open(FileOptions {
+        path: path.to_owned(),
+        rotate_bytes: 0,
+        keep: 1,
+    });
+    let named = |error| {
+        let path = path.display();
+        std::io::Error::other(format!("{path}: decision lines cannot be written there: {error}"))
+    };
+    let sink = sink.map_err(named)?;
+    Lines::open(vec![("file", Box::new(sink))], Overflow::Wait, OnError::Continue)
 }
 
 fn gate(settings: Settings, pins: BTreeMap<String, Pins>, lines: Lines) -> anyhow::Result<Arc<Gate>> {

@@ -1,6 +1,7 @@
 //! The command line. One file per subcommand; exit codes are part of the contract.
 
 mod against;
+mod audit;
 pub mod check;
 mod check_config;
 mod convert;
@@ -9,11 +10,13 @@ mod diff;
 mod explain;
 mod grant;
 mod init;
+mod lines;
 mod pin;
 mod replay;
 mod report;
 pub mod schema;
 mod serve;
+mod shown;
 mod wrap;
 
 use std::io::{IsTerminal, Write};
@@ -102,6 +105,9 @@ enum Command {
     /// is accepted. Exit code: 0 all as accepted, 1 something differs, 2 unreadable.
     #[command(after_help = pin::EXAMPLES)]
     Pin(pin::Args),
+    /// Check the audit log for changes, and show it to people.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Make tokens for grants, and revoke grants.
     #[command(subcommand)]
     Grant(grant::Command),
@@ -150,6 +156,7 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
         Command::Explain(options) => explain::run(&options, out),
         Command::Replay(args) => replay::run(&args, out),
         Command::Pin(args) => pin::run(&args, out),
+        Command::Audit(command) => audit::run(&command, out),
         Command::Grant(command) => grant::run(&command, out),
         Command::ExampleServer { listen } => demo::example_server(listen, out),
         Command::Wrap(arguments) => wrap::run(arguments),

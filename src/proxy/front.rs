@@ -101,8 +101,6 @@ pub fn preflight(asked: &HeaderMap) -> HeaderMap {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use http::Request;
 
     use super::{host_is_ours, origin_is_allowed};
@@ -110,17 +108,10 @@ mod tests {
 
     fn front(listen: &str, hosts: &[&str], origins: &[&str]) -> Front {
         Front {
-            listen: listen.parse().unwrap(),
-            admin: "127.0.0.1:0".parse().unwrap(),
             public_url: Some("https://gate.example".parse().unwrap()),
             allowed_origins: origins.iter().map(|o| (*o).to_owned()).collect(),
             allowed_hosts: hosts.iter().map(|h| (*h).to_owned()).collect(),
-            tls: None,
-            trusted_proxies: crate::settings::TrustedProxies::default(),
-            session_key: None,
-            drain_delay: Duration::ZERO,
-            drain: Duration::ZERO,
-            probe_upstreams: false,
+            ..Front::at(listen.parse().unwrap())
         }
     }
 

@@ -22,6 +22,7 @@ mod legacy;
 mod listening;
 mod memory;
 mod open;
+mod owed;
 mod peer;
 mod pinned;
 mod ratelimit;

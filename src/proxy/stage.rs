@@ -50,6 +50,12 @@ pub async fn admit(ledger: Ledger, tool: &str, charges: Vec<Charge>) -> Result<C
         return Ok(Charged::free(ledger));
     }
     let gate = Arc::clone(ledger.gate());
+    if gate.recorder.refuses() {
+        return Err(Box::new(NotAdmitted {
+            denial: policy::not_recorded(tool, Some(STORE_RETRY_MS)),
+            ledger: Some(ledger),
+        }));
+    }
     if matches!(gate.store, Store::Memory(_)) {
         // never waits: there is no point at which a hang-up could stop it
         return charge(gate, ledger, tool.to_owned(), charges).await;
@@ -59,7 +65,7 @@ pub async fn admit(ledger: Ledger, tool: &str, charges: Vec<Charge>) -> Result<C
         // a fault below us, or the runtime is going down: nothing was forwarded
         tracing::error!(%error, "a charge did not end");
         Err(Box::new(NotAdmitted {
-            denial: store_failed(tool, &[]),
+            denial: store_failed(tool, &[], STORE_RETRY_MS),
             ledger: None,
         }))
     })
@@ -77,7 +83,11 @@ async fn charge(
     };
     let timer = gate.recorder.metrics.store("admit");
     let asked = Instant::now();
-    let result = gate.store.admit(&admission).await;
+    let result = if gate.fallback.still_judges(&admission) {
+        Err(StoreError::Owed)
+    } else {
+        gate.store.admit(&admission).await
+    };
     timer.end(result.as_ref().err().map(StoreError::code));
     let denial = match result {
         Ok(Verdict::Admitted { receipt, states }) => {
@@ -93,7 +103,7 @@ async fn charge(
         }) => {
             let denial = match admission.charges.get(charge) {
                 Some(charge) => policy::limited(charge, &tool, retry_after_ms),
-                None => store_failed(&tool, &admission.charges),
+                None => store_failed(&tool, &admission.charges, STORE_RETRY_MS),
             };
             ledger.limited(admission.charges, states, at_ms);
             denial
@@ -115,7 +125,7 @@ async fn charge(
                     ledger.degraded();
                     policy::limited(&charge, &tool, retry_after_ms)
                 }
-                Without::Refuse => store_failed(&tool, &charges),
+                Without::Refuse => store_failed(&tool, &charges, retry_after(&error)),
             };
             ledger.charges(charges, Vec::new(), None);
             denial
@@ -142,10 +152,18 @@ fn not_held(charges: &[Charge], states: &[ChargeState], tool: &str) -> Vec<Denia
         .collect()
 }
 
-fn store_failed(tool: &str, charges: &[Charge]) -> Denial {
+/// When it may be worth asking again; at once is worth nothing.
+const fn retry_after(error: &StoreError) -> u64 {
+    match error {
+        StoreError::Quarantined { retry_ms } if *retry_ms > STORE_RETRY_MS => *retry_ms,
+        _ => STORE_RETRY_MS,
+    }
+}
+
+fn store_failed(tool: &str, charges: &[Charge], retry_ms: u64) -> Denial {
     let in_force = charges.iter().find(|charge| !charge.limit.shadow);
     let rule = in_force.map_or("(store)", |charge| charge.limit.rule.as_str());
-    policy::store_unavailable(tool, rule, Some(STORE_RETRY_MS))
+    policy::store_unavailable(tool, rule, Some(retry_ms))
 }
 
 impl Charged {
@@ -276,12 +294,11 @@ impl Standing {
         let refund = async move {
             let gate = Arc::clone(ledger.gate());
             let timer = gate.recorder.metrics.store("refund");
-            let store = if degraded {
-                gate.fallback.store()
+            let result = if degraded {
+                gate.fallback.refund(&receipt).await
             } else {
-                &gate.store
+                gate.store.refund(&receipt).await
             };
-            let result = store.refund(&receipt).await;
             timer.end(result.as_ref().err().map(StoreError::code));
             let refunded = matches!(result, Ok(true));
             gate.recorder

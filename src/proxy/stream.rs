@@ -27,6 +27,8 @@ pub struct FilteredStream {
     ready: VecDeque<Bytes>,
     gate: Arc<Gate>,
     grant: Arc<Grant>,
+    /// By its policies lists are filtered: the grant as it is by now.
+    sees: Arc<Grant>,
     /// Of a stream that outlives reloads: the snapshot that the grant is from.
     follows: Option<Weak<Snapshot>>,
     upstream: Arc<Upstream>,
@@ -62,6 +64,7 @@ impl FilteredStream {
             ready: VecDeque::new(),
             gate: Arc::clone(asked.gate),
             grant: Arc::clone(asked.grant),
+            sees: Arc::clone(asked.grant),
             follows: (asked.tells != Tells::No).then(Weak::new),
             upstream: Arc::clone(asked.upstream),
             modern: asked.modern,
@@ -112,7 +115,7 @@ impl FilteredStream {
             announced.passed(&data);
         }
         self.follow();
-        let filtered = filter(&self.grant, &self.gate, &self.upstream.name, self.modern, &data)
+        let filtered = filter(&self.sees, &self.gate, &self.upstream.name, self.modern, &data)
             .map_err(|error| StreamError::Unfilterable(error.to_string()))?;
         self.ready.push_back(match filtered {
             None => event.into_bytes().into(),
@@ -161,8 +164,10 @@ impl FilteredStream {
             return;
         }
         *known = Arc::downgrade(&now);
-        if let Some(grant) = now.grants.iter().find(|grant| grant.id == self.grant.id) {
-            self.grant = Arc::clone(grant);
+        // a grant that was made of claims sees what its entry says
+        let entry = self.grant.entry.as_ref().unwrap_or(&self.grant.id);
+        if let Some(grant) = now.grants.iter().find(|grant| grant.id == *entry) {
+            self.sees = Arc::clone(grant);
         }
     }
 

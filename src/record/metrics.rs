@@ -6,13 +6,16 @@ use prometheus::{
 };
 
 use super::DecisionRecord;
+use super::audit_metrics::AuditMetrics;
 use super::limits::LimitMetrics;
 use super::operations::Operations;
 use super::pins::PinMetrics;
 use super::process::ProcessMetrics;
 use super::reload::ReloadMetrics;
+use super::series::{Series, all};
 use super::spans::SpanMetrics;
 use super::store::{StoreMetrics, StoreTimer};
+use super::store_state::StoreState;
 use super::tools::{NONE, ToolNames};
 
 /// Everything that `/metrics` shows.
@@ -30,10 +33,12 @@ pub struct Metrics {
     limits: LimitMetrics,
     pub(super) operations: Operations,
     pins: PinMetrics,
+    audit: AuditMetrics,
     process: ProcessMetrics,
     reload: ReloadMetrics,
     spans: SpanMetrics,
     store: StoreMetrics,
+    store_state: StoreState,
     tools: ToolNames,
 }
 
@@ -149,10 +154,12 @@ impl Metrics {
             limits: LimitMetrics::new(r)?,
             operations: Operations::new(r)?,
             pins: PinMetrics::new(r)?,
+            audit: AuditMetrics::new(r)?,
             process: ProcessMetrics::new(r)?,
             reload: ReloadMetrics::new(r)?,
             spans: SpanMetrics::new(r)?,
             store: StoreMetrics::new(r)?,
+            store_state: StoreState::new(r)?,
             upstream_seconds: histogram(r, upstream, &UPSTREAM_BUCKETS, &["server"])?,
             judge_seconds: histogram(r, judge, &JUDGE_BUCKETS, &[])?.with_label_values::<&str>(&[]),
             tools: ToolNames::default(),
@@ -162,12 +169,19 @@ impl Metrics {
 
     /// The exposition in Prometheus' text format.
     pub fn text(&self) -> Vec<u8> {
+        self.audit.look();
         self.process.read();
         let mut out = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut out) {
             tracing::error!(%error, "metrics could not be encoded");
         }
         out
+    }
+
+    /// The same as plain values.
+    pub fn series(&self) -> Vec<Series> {
+        self.process.read();
+        all(&self.registry)
     }
 
     pub(super) fn decision(&self, record: &DecisionRecord<'_>) {
@@ -213,6 +227,10 @@ impl Metrics {
         self.in_flight.with_label_values(&[server])
     }
 
+    pub(super) const fn audit(&self) -> &AuditMetrics {
+        &self.audit
+    }
+
     /// The gauge of a server's open event streams.
     pub fn open_streams(&self, server: &str) -> IntGauge {
         self.open_streams.with_label_values(&[server])
@@ -239,6 +257,10 @@ impl Metrics {
 
     pub const fn reload(&self) -> &ReloadMetrics {
         &self.reload
+    }
+
+    pub const fn store_state(&self) -> &StoreState {
+        &self.store_state
     }
 
     pub const fn spans(&self) -> &SpanMetrics {

@@ -41,6 +41,8 @@ pub(super) struct SettingsFile {
     #[serde(default)]
     pub(super) limits: LimitsFile,
     #[serde(default)]
+    pub(super) audit: AuditFile,
+    #[serde(default)]
     pub(super) servers: BTreeMap<String, ServerFile>,
     #[serde(default)]
     pub(super) policies: BTreeMap<String, PathBuf>,
@@ -70,6 +72,8 @@ pub(super) struct CountersFile {
     #[serde(default)]
     pub(super) tls: StoreTlsFile,
     pub(super) prefix: Option<String>,
+    pub(super) after_failover: Option<String>,
+    pub(super) failover_quarantine_max: Option<String>,
     pub(super) deadline_ms: Option<u64>,
     pub(super) expected_replicas: Option<u64>,
 }
@@ -119,6 +123,19 @@ pub(super) struct LimitsFile {
     pub(super) body_memory_bytes: Option<usize>,
     pub(super) max_list_bytes: Option<usize>,
     pub(super) line_bytes: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AuditFile {
+    pub(super) file: Option<PathBuf>,
+    pub(super) rotate_bytes: Option<u64>,
+    pub(super) keep: Option<u32>,
+    pub(super) stdout: Option<bool>,
+    pub(super) redis_stream: Option<String>,
+    pub(super) redis_lines: Option<u64>,
+    pub(super) overflow: Option<String>,
+    pub(super) on_error: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -9,7 +9,7 @@ use http::Uri;
 
 use super::environment::environment;
 use super::file::{ServerFile, SettingsFile};
-use super::{Counters, Files, Front, Issuer, Limits, LogForm, Server, Tracing};
+use super::{Audit, Counters, Files, Front, Issuer, Limits, LogForm, Server, Tracing};
 
 /// The prefix of every environment override: `TOOLGATE__SECTION__KEY`.
 const ENV_PREFIX: &str = "TOOLGATE";
@@ -21,6 +21,7 @@ pub struct Settings {
     pub front: Front,
     pub counters: Counters,
     pub limits: Limits,
+    pub audit: Audit,
     pub servers: BTreeMap<String, Server>,
     pub issuers: BTreeMap<String, Issuer>,
     /// None: spans are not exported.
@@ -171,8 +172,10 @@ impl Check<'_> {
         let front = self.front(written);
         let issuers = self.issuers(written, &front);
         self.forwarding(written);
+        let counters = self.counters(&written.counters);
         Settings {
-            counters: self.counters(&written.counters),
+            audit: self.audit(&written.audit, &counters),
+            counters,
             limits: self.limits(written),
             servers,
             tracing: self.tracing(&written.tracing),

@@ -160,8 +160,7 @@ pub async fn run(attack: &Attack, clients: usize, aim: &Aim, answers: &Answers) 
                     sleep(Duration::from_millis(20)).await;
                     continue;
                 };
-                let what = one.strike(stream, &aim).await;
-                answers.note(what);
+                one.strike(stream, &aim, &answers).await;
             }
         });
     }
@@ -178,8 +177,8 @@ async fn connect(gate: SocketAddr, from: usize) -> Option<TcpStream> {
 }
 
 impl One {
-    async fn strike(self, stream: TcpStream, aim: &Aim) -> String {
-        match self {
+    async fn strike(self, stream: TcpStream, aim: &Aim, answers: &Answers) {
+        let what = match self {
             Self::SlowHead => slowly(stream, b"", head(aim, "").as_bytes()).await,
             Self::SlowBody => {
                 let start = format!(
@@ -195,7 +194,7 @@ impl One {
                     .collect();
                 send(stream, &[head(aim, &lines).as_bytes()]).await
             }
-            Self::Idle => idle(stream).await,
+            Self::Idle => return idle(stream, answers).await,
             Self::HugeBody => {
                 let chunk = format!("10000\r\n{}\r\n", "x".repeat(65_536));
                 let chunked = head(aim, "Transfer-Encoding: chunked\r\n\r\n");
@@ -222,7 +221,8 @@ impl One {
                 );
                 send(stream, &[head.as_bytes(), &body]).await
             }
-        }
+        };
+        answers.note(what);
     }
 }
 
@@ -290,16 +290,16 @@ async fn slowly(stream: TcpStream, start: &[u8], rest: &[u8]) -> String {
     }
 }
 
-async fn idle(mut stream: TcpStream) -> String {
+async fn idle(mut stream: TcpStream, answers: &Answers) {
     let asked = b"POST /mcp/s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n";
-    if stream.write_all(asked).await.is_err() {
-        return "closed".to_owned();
-    }
-    let what = answer(&mut stream).await;
+    let sent = stream.write_all(asked).await;
+    answers.note(match sent {
+        Ok(()) => answer(&mut stream).await,
+        Err(_) => "closed".to_owned(),
+    });
     // until the gate has enough of it
-    let mut byte = [0; 512];
-    while matches!(stream.read(&mut byte).await, Ok(count) if count > 0) {}
-    what
+    let mut part = [0; 512];
+    while matches!(stream.read(&mut part).await, Ok(count) if count > 0) {}
 }
 
 async fn half(mut stream: TcpStream, aim: &Aim) -> String {

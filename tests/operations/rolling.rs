@@ -18,6 +18,8 @@ use crate::support::wait::{PATIENCE, until};
 const REPLICAS: usize = 3;
 const CLIENTS: u64 = 6;
 const MAX: u64 = 40;
+/// What a client does between two calls.
+const THINKS: Duration = Duration::from_millis(20);
 
 /// What stands before the replicas: it sends clients to those that say they are ready.
 #[derive(Clone, Default)]
@@ -115,6 +117,8 @@ async fn client(number: u64, service: Service, stop: Arc<AtomicBool>, done: Arc<
         if reply.header("connection") != Some("close") {
             line = Some(open);
         }
+        // an idle connection is what an end can break
+        tokio::time::sleep(THINKS).await;
     }
     calls
 }

@@ -178,7 +178,12 @@ impl Setup {
             .envs(env.iter().copied())
             .args(["serve", "--config"])
             .arg(folder.path().join("toolgate.yaml"));
-        let child = Child::start("toolgate", &mut command);
+        Self::start_command(folder, &mut command)
+    }
+
+    /// The same by a command of the test's own, which becomes the gate.
+    pub fn start_command(folder: Folder, command: &mut Command) -> Gate {
+        let child = Child::start("toolgate", command);
         let ready = child.wait_event("listening", PATIENCE);
         let address = |key: &str| http::address_of(ready[key].as_str().unwrap()).to_owned();
         Gate {
@@ -216,12 +221,15 @@ impl Gate {
         Caller::new(&self.url(server), token)
     }
 
-    /// The decisions logged so far, oldest first: stdout lines that carry an `outcome`.
+    /// The decisions logged so far, oldest first: stdout lines that carry an `outcome`, each as often as it counts.
     pub fn decisions(&self) -> Vec<Value> {
-        self.child
-            .json_lines()
-            .into_iter()
-            .filter(|line| line["outcome"].is_string())
+        let lines = self.child.json_lines().into_iter();
+        let decisions = lines.filter(|line| line["outcome"].is_string());
+        decisions
+            .flat_map(|line| {
+                let count = line["count"].as_u64().unwrap_or(1);
+                std::iter::repeat_n(line, usize::try_from(count).unwrap())
+            })
             .collect()
     }
 

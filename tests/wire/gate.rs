@@ -294,9 +294,13 @@ impl Sink {
             .rfind('\n')
             .and_then(|end| text.get(..end))
             .unwrap_or_default();
-        whole
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
+        let lines = whole.lines().map(|line| serde_json::from_str(line).unwrap());
+        lines
+            .flat_map(|line: Value| {
+                // equal denials are counted on one line
+                let count = line["count"].as_u64().unwrap_or(1);
+                std::iter::repeat_n(line, usize::try_from(count).unwrap())
+            })
             .collect()
     }
 }
