@@ -75,6 +75,10 @@ conformance-bless: test-deps ## Write what the suites say directly anew; read th
 	cargo test --test real_conformance -- --ignored bless
 	@git --no-pager diff --stat -- tests/conformance
 
+.PHONY: soak
+soak: ## Keep 2 000 streams open for MINUTES=30 with calls all the while; writes docs/soak.md
+	MINUTES=$(or $(MINUTES),30) cargo test --test soak -- --ignored soak
+
 .PHONY: bench
 bench: ## Measure toolgate beside its peers on this machine; writes docs/performance.md
 	scripts/bench.sh

@@ -32,6 +32,8 @@ mod http2;
 mod legacy;
 #[path = "wire/lists.rs"]
 mod lists;
+#[path = "wire/misplaced.rs"]
+mod misplaced;
 #[path = "wire/pins.rs"]
 mod pins;
 #[path = "wire/records.rs"]

@@ -19,6 +19,7 @@ mod pinned;
 mod ratelimit;
 mod respond;
 mod route;
+mod scouted;
 mod session;
 mod stage;
 mod stdio;

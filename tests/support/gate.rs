@@ -84,6 +84,12 @@ impl Setup {
         self
     }
 
+    /// A server with all its keys.
+    pub fn server_entry(mut self, name: &str, server: Value) -> Self {
+        self.servers.insert(name.to_owned(), server);
+        self
+    }
+
     pub fn policy(mut self, name: &str, policy: Value) -> Self {
         self.policies.insert(name.to_owned(), policy);
         self

@@ -101,6 +101,14 @@ impl Caller {
         &self.address
     }
 
+    /// The same caller at another path of the same address.
+    pub fn at(&self, path: &str) -> Self {
+        Self {
+            path: path.to_owned(),
+            ..self.clone()
+        }
+    }
+
     /// The bytes of one request with these further headers.
     pub fn request(&self, method: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
         let mut head = format!("{method} {} HTTP/1.1\r\nHost: {}\r\n", self.path, self.address);
