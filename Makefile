@@ -35,12 +35,14 @@ test-deps: ## Install Redis and the pinned test clients where they are missing
 fmt: ## Format the sources
 	cargo fmt --all
 	cargo fmt --manifest-path fuzz/Cargo.toml
+	cargo fmt --manifest-path tests/clients/rust/Cargo.toml
 
 .PHONY: lint
 lint: ## Check format, lints, and what stands in the dependency tree
 	@echo "==> format"
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
+	cargo fmt --manifest-path tests/clients/rust/Cargo.toml --check
 	@echo "==> lints"
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	@echo "==> dependencies"

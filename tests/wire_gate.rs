@@ -46,6 +46,8 @@ mod robust;
 mod sessions;
 #[path = "wire/store.rs"]
 mod store;
+#[path = "wire/tasks.rs"]
+mod tasks;
 #[path = "wire/trial.rs"]
 mod trial;
 #[path = "wire/upstreams.rs"]

@@ -31,6 +31,8 @@ pub struct Plan {
     pub life: Duration,
     /// Between two calls of one client.
     pub pause: Duration,
+    /// How long the gate waits for a server that says nothing.
+    pub patience: Duration,
 }
 
 pub struct Seen {
@@ -76,11 +78,12 @@ fn policy() -> Value {
         "at_once": { "concurrency": { "counter": "at_once", "max": 1, "scope": "server" } } } })
 }
 
-fn start_gate(server: &Server) -> Gate {
+fn start_gate(server: &Server, patience: Duration) -> Gate {
+    let seconds = patience.as_secs();
     // what stalls is let go while what talks stays
     let entry = |path: &str| {
         json!({ "upstream": format!("http://{}/{path}", server.address),
-            "response_timeout_ms": 6_000, "idle_timeout_ms": 8_000 })
+            "response_timeout_ms": seconds * 1_000, "idle_timeout_ms": seconds * 1_000 })
     };
     let setup = Setup::new()
         .server_entry("mcp", entry("mcp"))
@@ -119,7 +122,7 @@ fn raise_the_limit(streams: usize) {
 pub async fn run(plan: &Plan) -> Seen {
     raise_the_limit(plan.streams);
     let server = Arc::new(Server::start().await);
-    let mut gate = start_gate(&server);
+    let mut gate = start_gate(&server, plan.patience);
     let (book, pid) = (Book::default(), gate.pid());
     let callers = |name: &str| -> Vec<Caller> {
         (0..GRANTS)

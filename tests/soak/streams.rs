@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::book::Book;
 use crate::server::HIDDEN;
-use crate::support::http::{Events, exchange};
+use crate::support::http::exchange;
 use crate::support::mcp::{CURRENT, Caller};
 
 /// Streams that are opened at the same time.
@@ -70,9 +72,12 @@ impl Crowd {
     /// Opens a stream whatever happens, since what is called on the way counts; then reads it until it leaves.
     async fn one(&self, caller: &Caller, index: usize, turn: usize, stop: &mut watch::Receiver<bool>) {
         let opening = self.door.acquire().await.unwrap();
-        let mut events = match index % 10 {
-            0..6 => caller.open_session().await.listen().await.1,
-            6 | 7 => listen(caller).await,
+        let mut stream = match index % 10 {
+            0..6 => {
+                let session = caller.open_session().await;
+                open(&session.caller, &session.stream_request()).await
+            }
+            6 | 7 => open(caller, &listen(caller)).await,
             _ => self.legacy(caller, turn).await,
         };
         drop(opening);
@@ -80,32 +85,27 @@ impl Crowd {
         let spread = u32::try_from((index * 7 + turn * 13) % 101).unwrap();
         let left = Instant::now() + self.life / 2 + self.life * spread / 101;
         tokio::select! {
-            () = self.read(&mut events) => {}
+            () = stream.read() => {
+                self.ended.fetch_add(1, Relaxed);
+            }
             () = sleep_until(left) => {}
             _ = stop.wait_for(|stop| *stop) => {}
         }
     }
 
-    async fn read(&self, events: &mut Events) {
-        while let Some(event) = events.next().await {
-            assert!(
-                !event.to_string().contains(HIDDEN),
-                "a hidden tool was shown: {event}"
-            );
-        }
-        self.ended.fetch_add(1, Relaxed);
-    }
-
     /// The transport of 2024-11-05: opens a stream, calls through its endpoint, and reads the answer on it.
-    async fn legacy(&self, caller: &Caller, turn: usize) -> Events {
-        let headers = [("Accept", "text/event-stream")];
-        let mut wire = caller.send_only(&caller.request("GET", &headers, b"")).await;
-        assert_eq!(wire.head().await.status, 200);
-        let mut told = String::new();
-        while !told.ends_with("\n\n") {
-            told += &String::from_utf8(wire.piece().await.expect("an endpoint is announced")).unwrap();
-        }
-        let path = told.strip_prefix("event: endpoint\ndata: ").unwrap().trim_end();
+    async fn legacy(&self, caller: &Caller, turn: usize) -> Stream {
+        let request = caller.request("GET", &[("Accept", "text/event-stream")], b"");
+        let mut stream = open(caller, &request).await;
+        let told = stream.until("\n\n").await;
+        let path = told
+            .split_once("data: ")
+            .unwrap()
+            .1
+            .lines()
+            .next()
+            .unwrap()
+            .to_owned();
         let (tool, outcome) = if turn.is_multiple_of(2) {
             ("quick", "allowed")
         } else {
@@ -114,30 +114,68 @@ impl Crowd {
         let number = self.book.number();
         let call = json!({ "jsonrpc": "2.0", "id": number, "method": "tools/call",
             "params": { "name": tool, "arguments": { "n": number } } });
-        let endpoint = caller.at(path);
+        let endpoint = caller.at(&path);
         let request = endpoint.request("POST", &[], call.to_string().as_bytes());
         let sent = exchange(endpoint.address(), &request);
-        let mut events = Events::new(wire);
-        let (sent, answer) = tokio::join!(sent, answer_to(&mut events, number));
+        let wanted = format!("\"id\":{number},");
+        let (sent, heard) = tokio::join!(sent, stream.until(&wanted));
         assert_eq!(sent.status, 202);
-        let refused = answer["result"]["isError"] == true;
-        assert_eq!(refused, outcome == "denied", "{answer}");
+        assert_eq!(heard.contains("POLICY DENIED"), outcome == "denied", "{heard}");
         self.book.count(number, tool, outcome);
-        events
+        stream
     }
 }
 
-async fn answer_to(events: &mut Events, number: u64) -> Value {
-    loop {
-        let event = events.next().await.expect("the stream goes on");
-        if event["id"] == number {
-            return event;
+/// A stream that is open, and what was heard last.
+struct Stream {
+    wire: TcpStream,
+    heard: Vec<u8>,
+}
+
+/// Opens a stream by this request.
+async fn open(caller: &Caller, request: &[u8]) -> Stream {
+    let mut wire = caller.send_only(request).await;
+    assert_eq!(wire.head().await.status, 200);
+    let (wire, heard) = wire.into_parts();
+    Stream { wire, heard }
+}
+
+impl Stream {
+    /// Waits for these words and takes what was heard up to the end of their line.
+    async fn until(&mut self, words: &str) -> String {
+        loop {
+            let text = String::from_utf8_lossy(&self.heard).into_owned();
+            if let Some((before, after)) = text.split_once(words)
+                && let Some((rest, _)) = after
+                    .split_once('\n')
+                    .or(words.ends_with('\n').then_some(("", "")))
+            {
+                self.heard.clear();
+                return format!("{before}{words}{rest}");
+            }
+            assert!(self.more().await, "the stream ended before `{words}`: {text}");
         }
+    }
+
+    /// Reads until the end; nothing hidden may be among it.
+    async fn read(&mut self) {
+        while self.more().await {
+            // what could be the beginning of the name stays
+            let old = self.heard.len().saturating_sub(HIDDEN.len());
+            self.heard.drain(..old);
+        }
+    }
+
+    async fn more(&mut self) -> bool {
+        let read = self.wire.read_buf(&mut self.heard).await;
+        let text = String::from_utf8_lossy(&self.heard);
+        assert!(!text.contains(HIDDEN), "a hidden tool was shown: {text}");
+        read.is_ok_and(|count| count > 0)
     }
 }
 
 /// A subscription of the revision without sessions.
-async fn listen(caller: &Caller) -> Events {
+fn listen(caller: &Caller) -> Vec<u8> {
     let body = json!({ "jsonrpc": "2.0", "id": "listen", "method": "subscriptions/listen", "params": {
         "notifications": { "toolsListChanged": true },
         "_meta": { "io.modelcontextprotocol/protocolVersion": CURRENT } } });
@@ -145,9 +183,5 @@ async fn listen(caller: &Caller) -> Events {
         ("MCP-Protocol-Version", CURRENT),
         ("Mcp-Method", "subscriptions/listen"),
     ];
-    let mut wire = caller
-        .send_only(&caller.request("POST", &headers, body.to_string().as_bytes()))
-        .await;
-    assert_eq!(wire.head().await.status, 200);
-    Events::new(wire)
+    caller.request("POST", &headers, body.to_string().as_bytes())
 }

@@ -1,6 +1,7 @@
 // What the two node clients share: the specification they are driven by and the one line of JSON they answer.
 // Specification (first argument): {"url", "transport"?: "sse" (that of 2024-11-05), "token"?,
 //   or "command": [words], "env": {} (stdio), "list": true, "callTimeoutMs": 20000,
+//   "era": "auto" | "legacy" (a client of both eras keeps to sessions),
 //   "asked": false (whether the client declares sampling and elicitation, and answers them),
 //   "calls": [{"tool", "arguments": {}, "times": 1, "watch"?: true (asks for progress), "abort"?: true (at the first progress)}]}
 // Answer: {"client", "protocolVersion", "tools": [names], "asked": [methods],
@@ -8,7 +9,7 @@
 // kind: ok | tool_error | protocol_error | transport_error | aborted
 
 export function specification() {
-  return { list: true, callTimeoutMs: 20_000, asked: false, calls: [], ...JSON.parse(process.argv[2]) };
+  return { list: true, callTimeoutMs: 20_000, asked: false, era: 'auto', calls: [], ...JSON.parse(process.argv[2]) };
 }
 
 export function requestInit(spec) {
