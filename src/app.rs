@@ -1,13 +1,24 @@
 //! Wiring: settings → bind → run until shutdown → drain.
 
+mod audit;
 mod background;
 mod files;
+mod issuers;
+mod otlp;
 mod pins;
+mod probes;
+mod reached;
+mod reload;
 mod store;
+mod store_state;
 mod tls;
+mod watch;
 pub mod wrap;
 
+pub use audit::{KeptHead, audit_lines, journal, reopen_at_hangup};
 pub use files::{Loaded, load_files};
+pub use reload::Reload;
+pub use store::store;
 pub use tls::upstream_tls;
 
 use std::collections::BTreeMap;
@@ -19,10 +30,13 @@ use anyhow::{Context, anyhow};
 use arc_swap::ArcSwap;
 use data_encoding::HEXLOWER;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::watch::{Receiver, channel};
 
-use crate::admin::{self, Admin};
-use crate::proxy::{self, Fallback, Gate, SessionKey, Snapshot, Streams, Upstream};
+use crate::admin;
+use crate::grants::Grants;
+use crate::proxy::{
+    self, Callers, Changes, Fallback, Gate, Leaving, Resources, SessionKey, Snapshot, Streams, Upstream,
+};
 use crate::record::{Lines, Metrics, Recorder};
 use crate::settings::Settings;
 
@@ -32,6 +46,10 @@ pub struct App {
     proxy: TcpListener,
     admin: TcpListener,
     looks: Vec<pins::Looks>,
+    heads: Option<audit::Heads>,
+    reload: Option<Reload>,
+    exporter: Option<otlp::Exporter>,
+    around: Vec<reached::Around>,
 }
 
 impl App {
@@ -47,30 +65,20 @@ impl App {
                 .values()
                 .any(|server| server.upstream.scheme_str() == Some("https")),
         );
-        let mut servers = BTreeMap::new();
-        for (name, server) in &settings.servers {
-            let upstream = Upstream::new(name, server, &tls).map_err(|error| {
-                anyhow!(
-                    "{}: `servers.{name}.upstream`: {error}",
-                    settings.files.settings.display()
-                )
-            })?;
-            metrics.in_flight(name).set(0);
-            servers.insert(name.clone(), Arc::new(upstream));
-        }
-        for grant in loaded.grants.iter() {
-            for server in &grant.servers {
-                for policy in &grant.policies {
-                    metrics.tools().learn(server, policy.tool_names());
-                }
-            }
-        }
-        let pinned = pins::pinned(loaded.pins, &metrics);
+        let servers = upstreams(&settings, &tls, &metrics)?;
+        metrics.tools().written(reload::tool_names(&loaded.grants));
+        metrics.reload().started(reload::now());
+        let changes = Arc::new(Changes::default());
+        let pinned = pins::pinned(loaded.pins, &metrics, &changes);
         let looks = pins::looks(&settings, &pinned, &tls);
+        let callers = callers(&settings, &loaded.grants, proxy.local_addr()?)?;
         let session_key = SessionKey::default();
         if let Some(key) = settings.front.session_key.clone() {
             session_key.set(key);
         }
+        let around = around(&settings, &tls);
+        let replica = replica_name()?;
+        let (spans, exporter) = otlp::exporting(settings.tracing.as_ref(), metrics.spans(), &replica)?;
         let gate = Arc::new(Gate {
             snapshot: ArcSwap::from_pointee(Snapshot {
                 servers,
@@ -78,20 +86,35 @@ impl App {
             }),
             store: store::store(&settings.counters)?,
             fallback: Fallback::new(store::expected_replicas(&settings.counters)),
-            recorder: Recorder::new(metrics, lines),
+            recorder: Recorder::new(metrics, lines).tracing(spans),
             session_key,
             legacy: Streams::default(),
+            callers,
+            leaving: Leaving::default(),
+            changes,
             pins: pinned,
             front: settings.front,
             limits: settings.limits,
-            replica: replica_name()?,
+            replica,
         });
+        let heads = audit::Heads::new(&settings.counters, &gate.recorder, &gate.replica)?;
         Ok(Self {
             gate,
             proxy,
             admin,
             looks,
+            heads,
+            reload: None,
+            exporter,
+            around,
         })
+    }
+
+    /// Reads policies, grants and pins again where they change. Left out, they stay as they were.
+    #[must_use]
+    pub fn reloading(mut self, reload: Reload) -> Self {
+        self.reload = Some(reload);
+        self
     }
 
     pub fn proxy_addr(&self) -> std::io::Result<SocketAddr> {
@@ -103,19 +126,37 @@ impl App {
     }
 
     /// Serves until `shutdown` is true, drains, and flushes the record.
-    pub async fn run(self, shutdown: watch::Receiver<bool>) {
+    pub async fn run(self, shutdown: Receiver<bool>) {
         let Self {
             gate,
             proxy,
             admin,
             looks,
+            heads,
+            reload,
+            exporter,
+            around,
         } = self;
+        let (ended, ending) = channel(false);
+        let exporting = exporter.map(|exporter| tokio::spawn(exporter.run(ending)));
         let mut helpers = vec![
-            tokio::spawn(admin::serve(admin_of(&gate, shutdown.clone()), admin)),
+            tokio::spawn(admin::serve(probes::admin(&gate, shutdown.clone()), admin)),
             tokio::spawn(background::share_session_key(Arc::clone(&gate))),
             tokio::spawn(background::reap_connections(Arc::clone(&gate))),
+            tokio::spawn(background::read_revoked(Arc::clone(&gate))),
+            tokio::spawn(background::cut_ended(Arc::clone(&gate))),
+            tokio::spawn(background::refresh_keys(Arc::clone(&gate))),
+            tokio::spawn(store_state::watch_store(Arc::clone(&gate))),
+            tokio::spawn(store_state::tell_store(Arc::clone(&gate))),
         ];
+        let last = heads.clone();
+        helpers.extend(heads.map(|heads| tokio::spawn(heads.run())));
         helpers.extend(looks.into_iter().map(|looks| tokio::spawn(looks.run())));
+        for around in around {
+            let metrics = Arc::clone(&gate.recorder.metrics);
+            helpers.push(tokio::spawn(around.run(metrics)));
+        }
+        helpers.extend(reload.map(|reload| tokio::spawn(reload.run(Arc::clone(&gate)))));
         let drain = gate.front.drain;
         let cut = proxy::accept(Arc::clone(&gate), proxy, shutdown, drain).await;
         if cut > 0 {
@@ -129,7 +170,69 @@ impl App {
             helper.abort();
         }
         gate.recorder.flush().await;
+        if let Some(mut heads) = last {
+            heads.keep().await;
+        }
+        ended.send_replace(true);
+        if let Some(exporting) = exporting {
+            // it has bounds of its own; an error means that it ended before
+            drop(exporting.await);
+        }
     }
+}
+
+/// What is known of who calls; `proxy`: where the gate listens.
+fn callers(settings: &Settings, grants: &Grants, proxy: SocketAddr) -> anyhow::Result<Callers> {
+    warn_of_open_servers(grants, proxy);
+    let issuers = issuers::issuers(settings)?;
+    let resources = Resources::new(&settings.front, proxy, &settings.servers, issuers.advertised());
+    Ok(Callers::new(issuers, resources))
+}
+
+/// Who reaches the port reaches these servers.
+fn warn_of_open_servers(grants: &Grants, listen: SocketAddr) {
+    for (server, grant) in grants.anonymous() {
+        if !listen.ip().is_loopback() {
+            let grant = grant.id.as_str();
+            tracing::warn!(
+                server,
+                grant,
+                "calls without a token are let in from everywhere, since `anonymous` names a grant for this server and `listen` is no loopback address"
+            );
+        }
+    }
+}
+
+fn upstreams(
+    settings: &Settings,
+    tls: &Arc<rustls::ClientConfig>,
+    metrics: &Metrics,
+) -> anyhow::Result<BTreeMap<String, Arc<Upstream>>> {
+    let mut servers = BTreeMap::new();
+    for (name, server) in &settings.servers {
+        let upstream = Upstream::new(name, server, tls).map_err(|error| {
+            anyhow!(
+                "{}: `servers.{name}.upstream`: {error}",
+                settings.files.settings.display()
+            )
+        })?;
+        metrics.serves(name);
+        servers.insert(name.clone(), Arc::new(upstream));
+    }
+    Ok(servers)
+}
+
+/// What is asked around the gate, where that is wanted.
+fn around(settings: &Settings, tls: &Arc<rustls::ClientConfig>) -> Vec<reached::Around> {
+    let own = reached::own_address();
+    let servers = settings.servers.iter().filter(|_| settings.front.probe_upstreams);
+    let around = servers.map(|(name, server)| reached::Around {
+        name: name.clone(),
+        server: server.clone(),
+        tls: Arc::clone(tls),
+        own,
+    });
+    around.collect()
 }
 
 async fn listen(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -152,29 +255,12 @@ fn replica_name() -> anyhow::Result<String> {
     Ok(format!("{host}-{}", HEXLOWER.encode(&bytes)))
 }
 
-fn admin_of(gate: &Arc<Gate>, stopping: watch::Receiver<bool>) -> Admin {
-    let probed = Arc::clone(gate);
-    Admin {
-        metrics: Arc::clone(&gate.recorder.metrics),
-        stopping,
-        store: Arc::new(move || {
-            let gate = Arc::clone(&probed);
-            Box::pin(async move {
-                match gate.store.ping().await {
-                    Ok(()) => "up",
-                    Err(_) => "down",
-                }
-            })
-        }),
-    }
-}
-
 /// Becomes true at SIGTERM or SIGINT.
-pub fn signals() -> anyhow::Result<watch::Receiver<bool>> {
+pub fn signals() -> anyhow::Result<Receiver<bool>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let (stop, stopped) = watch::channel(false);
+    let (stop, stopped) = channel(false);
     tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}

@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod audit;
 pub mod cli;
 pub mod client;
 pub mod convert;
@@ -12,6 +13,7 @@ pub mod counters;
 pub mod demo;
 pub mod document;
 pub mod grants;
+pub mod issuers;
 pub mod mcp;
 pub mod policy;
 pub mod proxy;

@@ -16,6 +16,8 @@ mod answered;
 mod at_once;
 #[path = "wire/bytes.rs"]
 mod bytes;
+#[path = "wire/changes.rs"]
+mod changes;
 #[path = "wire/charging.rs"]
 mod charging;
 #[path = "wire/degraded.rs"]

@@ -12,6 +12,8 @@ mod support;
 
 #[path = "wrap/at_once.rs"]
 mod at_once;
+#[path = "wrap/changes.rs"]
+mod changes;
 #[path = "wrap/counters.rs"]
 mod counters;
 #[path = "wrap/ends.rs"]

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::client::{Target, list_tools};
 use crate::policy::{Definition, Pins, listing};
-use crate::proxy::Pinned;
+use crate::proxy::{Changes, Pinned};
 use crate::record::Metrics;
 use crate::settings::{Files, Settings};
 
@@ -63,8 +63,12 @@ fn parse(text: &str, server: &str) -> Result<Pins, String> {
     Pins::read(text, server).map_err(|error| error.to_string())
 }
 
-pub(super) fn pinned(pins: BTreeMap<String, Pins>, metrics: &Arc<Metrics>) -> BTreeMap<String, Arc<Pinned>> {
-    let pinned = |pins| Arc::new(Pinned::new(pins, Arc::clone(metrics)));
+pub(super) fn pinned(
+    pins: BTreeMap<String, Pins>,
+    metrics: &Arc<Metrics>,
+    changes: &Arc<Changes>,
+) -> BTreeMap<String, Arc<Pinned>> {
+    let pinned = |pins| Arc::new(Pinned::new(pins, Arc::clone(metrics), Arc::clone(changes)));
     pins.into_iter()
         .map(|(server, pins)| (server, pinned(pins)))
         .collect()
@@ -170,9 +174,9 @@ impl Looks {
                     tracing::info!(server, "the pins were read again");
                 }
             }
-            Err(why) => tracing::warn!(
+            Err(error) => tracing::warn!(
                 server,
-                why,
+                error,
                 "the pins cannot be read: what was accepted before stays in force"
             ),
         }

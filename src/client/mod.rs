@@ -3,7 +3,10 @@
 //! Streamable HTTP in both eras: the stateless revision 2026-07-28 is tried first, then the handshake of the
 //! revisions with sessions. Redirects are not followed, every answer is bounded, and one deadline holds for all.
 
+mod fetch;
 mod speak;
+
+pub use fetch::{Document, FetchError, fetch};
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -127,14 +130,7 @@ impl Target {
     }
 
     fn upstream(&self, tls: &Arc<rustls::ClientConfig>, within: Duration) -> Result<Upstream, ClientError> {
-        let server = Server {
-            upstream: self.url.clone(),
-            headers: self.headers.clone(),
-            pass_host: false,
-            connect_timeout: within,
-            response_timeout: within,
-            idle_timeout: within,
-        };
+        let server = Server::at(self.url.clone(), self.headers.clone(), within);
         Upstream::new("server", &server, tls).map_err(ClientError::Connect)
     }
 }

@@ -14,8 +14,10 @@ pub mod scout;
 pub mod skim;
 pub mod sse;
 mod strict;
+pub mod subscription;
 pub(crate) mod text;
 pub mod tools;
+pub mod trace;
 
 #[cfg(test)]
 mod ways_round_tests;

@@ -8,12 +8,14 @@ use http::{HeaderMap, Response, Version, response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::body::{GateBody, UpstreamBody};
+use super::changed::Tells;
 use super::headers::{self, SESSION_ID};
 use super::legacy::Endpoint;
 use super::pinned::Pinned;
 use super::respond;
 use super::scouted::Scouted;
 use super::stream::FilteredStream;
+use super::who::Identified;
 use super::{Gate, Upstream};
 use crate::grants::Grant;
 use crate::mcp::envelope::{Envelope, Kind};
@@ -24,6 +26,7 @@ use crate::policy;
 pub struct Asked<'m> {
     pub gate: &'m Arc<Gate>,
     pub grant: &'m Arc<Grant>,
+    pub whose: &'m Identified,
     pub upstream: &'m Arc<Upstream>,
     pub modern: bool,
     pub carries: Carries,
@@ -31,6 +34,7 @@ pub struct Asked<'m> {
     pub opens_stream: bool,
     /// Where the message goes, if it came by the transport of 2024-11-05.
     pub endpoint: Option<&'m Endpoint>,
+    pub tells: Tells<'m>,
 }
 
 /// Whether the answer may carry a list of tools.
@@ -149,7 +153,7 @@ fn sign_session(asked: &Asked<'_>, headers: &mut HeaderMap) -> Result<(), Unusab
     let signed = asked
         .gate
         .session_key
-        .sign(&asked.upstream.name, &asked.grant.id, id);
+        .sign(&asked.upstream.name, asked.grant.identity(), id);
     let signed = signed.ok_or(Unusable::NoSessionKey)?;
     let signed = HeaderValue::try_from(signed).map_err(|_| Unusable::SessionId)?;
     headers.insert(SESSION_ID, signed);

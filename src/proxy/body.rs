@@ -15,9 +15,11 @@ use tokio::time::{Instant, Sleep};
 
 use super::held::Held;
 use super::legacy::BadEndpoint;
+use super::open::Watching;
 use super::scouted::Scouted;
 use super::stream::FilteredStream;
 use super::upstream::{Sender, Upstream};
+use crate::record::Operation;
 
 /// Why a request's body could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,18 +44,37 @@ pub async fn read(body: Incoming, cap: usize, limit: Duration) -> Result<Bytes, 
 }
 
 /// Counts a request as in flight until its answer has ended or was dropped.
-pub struct InFlight(IntGauge);
+pub struct InFlight {
+    gauges: Vec<IntGauge>,
+    // measured when this is dropped
+    operation: Option<Operation>,
+}
 
 impl InFlight {
     pub fn start(gauge: IntGauge) -> Self {
+        let mut this = Self {
+            gauges: Vec::with_capacity(2),
+            operation: None,
+        };
+        this.count(gauge);
+        this
+    }
+
+    /// Counts it here too.
+    pub fn count(&mut self, gauge: IntGauge) {
         gauge.inc();
-        Self(gauge)
+        self.gauges.push(gauge);
+    }
+
+    /// What ends with the answer.
+    pub fn measure(&mut self, operation: Option<Operation>) {
+        self.operation = operation;
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.dec();
+        self.gauges.iter().for_each(IntGauge::dec);
     }
 }
 
@@ -115,6 +136,8 @@ pub enum StreamError {
     Upstream(#[from] hyper::Error),
     #[error("the call's lease could not be renewed")]
     LeaseLost,
+    #[error("the grant has ended")]
+    GrantEnded,
     #[error("the upstream sent nothing for {0:?}")]
     Idle(Duration),
     #[error("{0}")]
@@ -171,6 +194,7 @@ pub struct UpstreamBody {
     idle: Option<Pin<Box<Sleep>>>,
     /// Until the answer has ended. Behind the connection: that is closed first.
     held: Option<Held>,
+    watching: Option<Watching>,
 }
 
 impl UpstreamBody {
@@ -182,9 +206,17 @@ impl UpstreamBody {
             idle_timeout,
             idle: None,
             held,
+            watching: None,
         };
         this.release_at_end();
         this
+    }
+
+    /// Lets the answer be cut while it is open. One that has ended is dropped from the table at once.
+    pub(super) fn watched(mut self, watching: Watching) -> Self {
+        self.watching = Some(watching);
+        self.release_at_end();
+        self
     }
 
     /// What ends the connection that the body comes on; `None` once it has ended.
@@ -201,8 +233,19 @@ impl UpstreamBody {
     fn release(&mut self) {
         // before the connection serves another call: what this one holds may cut it
         self.held = None;
+        self.watching = None;
         if let Some((sender, upstream)) = self.lease.take() {
             upstream.put_back(sender);
+        }
+    }
+
+    fn broken(&self, error: hyper::Error) -> StreamError {
+        if self.held.as_ref().is_some_and(Held::is_cut) {
+            StreamError::LeaseLost
+        } else if self.watching.as_ref().is_some_and(Watching::is_cut) {
+            StreamError::GrantEnded
+        } else {
+            error.into()
         }
     }
 
@@ -237,9 +280,7 @@ impl Body for UpstreamBody {
                 // framing is our own: the upstream's trailers are dropped
                 Poll::Ready(Some(Ok(_))) => {}
                 Poll::Ready(Some(Err(error))) => {
-                    let cut = this.held.as_ref().is_some_and(Held::is_cut);
-                    let error = if cut { StreamError::LeaseLost } else { error.into() };
-                    return Poll::Ready(Some(Err(error)));
+                    return Poll::Ready(Some(Err(this.broken(error))));
                 }
                 Poll::Ready(None) => {
                     this.release();

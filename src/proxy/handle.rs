@@ -8,25 +8,31 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, request};
 use http_body_util::{BodyExt, Collected};
 use hyper::body::Incoming;
-use jiff::Timestamp;
+use tracing::Instrument;
 
 use super::answer::{self, Asked, Carries};
 use super::body::{self, BodyError, GateBody};
+use super::changed::Tells;
 use super::exchange::Exchange;
 use super::forward::{forward, unreachable};
-use super::headers::{self, MCP_METHOD, MCP_NAME, PROTOCOL_VERSION, SESSION_ID};
+use super::headers::{self, MCP_METHOD, MCP_NAME, PROTOCOL_VERSION, SESSION_ID, TRACEPARENT};
 use super::ledger::Ledger;
 use super::legacy::{Endpoint, NoStream};
-use super::respond::{Addressed, Refusal, accepted, preflight, refuse};
+use super::respond::{self, Addressed, Refusal, accepted, preflight, refuse};
 use super::route::{Route, route};
 use super::stage::Charged;
+use super::traced::traced;
+use super::turned_away::turn_away;
 use super::weigh::{Denied, Stopped, UNREAD, answerable, method_of, weigh};
+use super::who::{Identified, who};
 use super::{Gate, Snapshot, Upstream, front, ratelimit};
 use crate::counters::CallId;
 use crate::grants::Grant;
 use crate::mcp::envelope::{self, Fault, Unreadable};
 use crate::mcp::headers::{MISMATCH_CODE, agree};
+use crate::mcp::subscription::LISTEN;
 use crate::policy::Outcome;
+use crate::record::Trace;
 
 type Answer = Response<GateBody>;
 
@@ -52,6 +58,13 @@ async fn judged(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
     if !front::host_is_ours(&gate.front, &request) {
         return refuse(&Refusal::ForeignHost);
     }
+    if let Some(metadata) = gate.callers.resources.metadata(request.uri().path()) {
+        return match *request.method() {
+            Method::GET => respond::metadata(metadata),
+            Method::OPTIONS => preflight(front::preflight(request.headers())),
+            _ => refuse(&Refusal::OnlyGet),
+        };
+    }
     let snapshot = gate.snapshot.load_full();
     let server = match route(&request, snapshot.servers.keys().map(String::as_str)) {
         Route::Server(server) => server,
@@ -64,19 +77,32 @@ async fn judged(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
     let Some(upstream) = snapshot.servers.get(server) else {
         return refuse(&Refusal::NotFound("no such server".to_owned()));
     };
+    identified(gate, &snapshot, upstream, request).await
+}
+
+/// A request to a server that there is: whose it is, and in which session.
+async fn identified(
+    gate: &Arc<Gate>,
+    snapshot: &Arc<Snapshot>,
+    upstream: &Arc<Upstream>,
+    request: Request<Incoming>,
+) -> Answer {
+    let server = upstream.name.as_str();
     let Ok(id) = CallId::random() else {
         return refuse(&Refusal::NoRandomness);
     };
-    let Some(grant) = who(&snapshot, server, request.headers()) else {
-        Ledger::open(gate, id, server).invalid(Outcome::Unauthenticated, "no known token for this server");
-        return refuse(&Refusal::Unauthenticated);
+    let whose = match who(gate, snapshot, upstream, request.headers()).await {
+        Ok(whose) => whose,
+        Err(stranger) => return turn_away(gate, id, server, request.uri().path(), stranger),
     };
+    let grant = &whose.grant;
     let (mut parts, body) = request.into_parts();
     name_host(&mut parts);
     let known = Known {
         id,
         gate,
         grant,
+        whose: &whose,
         upstream,
         session: None,
         endpoint: None,
@@ -85,7 +111,7 @@ async fn judged(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
     let Ok(session) = session(gate, grant, server, &parts.headers) else {
         return known.without_session();
     };
-    let Ok(endpoint) = Endpoint::of(gate, server, &grant.id, parts.uri.query()) else {
+    let Ok(endpoint) = Endpoint::of(gate, server, grant.identity(), parts.uri.query()) else {
         let message = "an endpoint that this grant was not given";
         return known.invalid(&Refusal::NoStream, message);
     };
@@ -113,18 +139,6 @@ fn name_host(parts: &mut request::Parts) {
     }
 }
 
-/// The grant of a bearer token that reaches this server now.
-#[expect(clippy::disallowed_methods, reason = "grants expire by the wall clock")]
-fn who<'s>(snapshot: &'s Snapshot, server: &str, headers: &HeaderMap) -> Option<&'s Arc<Grant>> {
-    let value = headers.get(header::AUTHORIZATION)?.as_bytes();
-    let (scheme, token) = value.split_at_checked(7)?;
-    if !scheme.eq_ignore_ascii_case(b"bearer ") {
-        return None;
-    }
-    let grant = snapshot.grants.of_token(token.trim_ascii())?;
-    grant.reaches(server, Timestamp::now()).then_some(grant)
-}
-
 /// The upstream's session id: none sent, or one whose signature verifies.
 fn session<'h>(
     gate: &Gate,
@@ -136,7 +150,10 @@ fn session<'h>(
         return Ok(None);
     };
     let id = id.to_str().map_err(|_| ())?;
-    gate.session_key.verify(server, &grant.id, id).map(Some).ok_or(())
+    gate.session_key
+        .verify(server, grant.identity(), id)
+        .map(Some)
+        .ok_or(())
 }
 
 /// A request whose grant and session are known.
@@ -144,6 +161,7 @@ struct Known<'r> {
     id: CallId,
     gate: &'r Arc<Gate>,
     grant: &'r Arc<Grant>,
+    whose: &'r Identified,
     upstream: &'r Arc<Upstream>,
     session: Option<&'r str>,
     /// Where the message goes, if it came by the transport of 2024-11-05.
@@ -173,6 +191,15 @@ impl Known<'_> {
     /// The upstream's name for the session.
     fn session_name(&self) -> Option<&str> {
         self.endpoint.map(Endpoint::session).or(self.session)
+    }
+
+    /// The headers that go to the upstream.
+    fn to_upstream(&self) -> HeaderMap {
+        let mut headers = headers::to_upstream(self.headers, self.session);
+        if let Some(authorization) = &self.whose.forward {
+            headers.insert(header::AUTHORIZATION, authorization.clone());
+        }
+        headers
     }
 
     fn ledger(&self, method: &str) -> Ledger {
@@ -230,12 +257,24 @@ impl Known<'_> {
             message: &message,
             pins: self.gate.pinned(&self.upstream.name),
         };
-        self.decide(&exchange, &body, started).await
+        let (trace, span) = traced(self.gate, self.headers, &message);
+        self.decide(&exchange, &body, started, trace)
+            .instrument(span)
+            .await
     }
 
-    async fn decide(&self, exchange: &Exchange<'_>, body: &Bytes, started: Instant) -> Answer {
+    async fn decide(
+        &self,
+        exchange: &Exchange<'_>,
+        body: &Bytes,
+        started: Instant,
+        trace: Option<Trace>,
+    ) -> Answer {
         let message = exchange.message;
-        let weighed = match weigh(exchange, self.ledger(method_of(exchange))) {
+        let traceparent = trace.as_ref().and_then(Trace::to_upstream);
+        let mut ledger = self.ledger(method_of(exchange));
+        ledger.trace(trace);
+        let weighed = match weigh(exchange, ledger) {
             Ok(weighed) => weighed,
             Err(Stopped::Unreadable(ledger, unreadable)) => return unreadable_in(*ledger, &unreadable),
             Err(Stopped::Denied(refused)) => return denied(exchange, *refused),
@@ -248,7 +287,10 @@ impl Known<'_> {
         match weighed.charge().await {
             Ok(charged) => {
                 self.gate.recorder.metrics.judged(started.elapsed().as_secs_f64());
-                let headers = headers::to_upstream(self.headers, self.session);
+                let mut headers = self.to_upstream();
+                if let Some(ours) = traceparent.and_then(|text| HeaderValue::try_from(text).ok()) {
+                    headers.insert(TRACEPARENT, ours);
+                }
                 let target = self.endpoint.map(|endpoint| &endpoint.target);
                 let request = self.upstream.request(Method::POST, target, headers, body.clone());
                 let carries = match self.endpoint {
@@ -256,7 +298,11 @@ impl Known<'_> {
                     Some(_) => Carries::Perhaps,
                     None => answer::carries(message),
                 };
-                let asked = self.asked(exchange.modern, carries);
+                let listens = answerable(message).filter(|_| message.method.as_deref() == Some(LISTEN));
+                let asked = Asked {
+                    tells: listens.map_or(Tells::No, Tells::Subscribed),
+                    ..self.asked(exchange.modern, carries)
+                };
                 forward(&asked, connection, charged, request, answerable(message)).await
             }
             Err(refused) => denied(exchange, *refused),
@@ -270,7 +316,7 @@ impl Known<'_> {
             Ok(connection) => connection,
             Err(error) => return unreachable(ledger, &error, None),
         };
-        let headers = headers::to_upstream(self.headers, self.session);
+        let headers = self.to_upstream();
         let is_get = method == Method::GET;
         let request = self.upstream.request(method, None, headers, Bytes::new());
         let carries = if is_get {
@@ -280,6 +326,11 @@ impl Known<'_> {
         };
         let asked = Asked {
             opens_stream: is_get,
+            tells: match self.session {
+                _ if !is_get => Tells::No,
+                Some(_) => Tells::Always,
+                None => Tells::FromFirstEvent,
+            },
             ..self.asked(false, carries)
         };
         forward(&asked, connection, Charged::free(ledger), request, None).await
@@ -289,11 +340,13 @@ impl Known<'_> {
         Asked {
             gate: self.gate,
             grant: self.grant,
+            whose: self.whose,
             upstream: self.upstream,
             modern,
             carries,
             opens_stream: false,
             endpoint: self.endpoint,
+            tells: Tells::No,
         }
     }
 

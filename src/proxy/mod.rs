@@ -6,6 +6,8 @@
 mod accept;
 mod answer;
 mod body;
+mod callers;
+mod changed;
 mod exchange;
 mod fallback;
 mod forward;
@@ -13,10 +15,14 @@ mod front;
 mod handle;
 mod headers;
 mod held;
+mod leaving;
 mod ledger;
 mod legacy;
+mod open;
+mod owed;
 mod pinned;
 mod ratelimit;
+mod resource;
 mod respond;
 mod route;
 mod scouted;
@@ -25,14 +31,21 @@ mod stage;
 mod stdio;
 mod stream;
 mod told;
+mod traced;
+mod turned_away;
 mod upstream;
 mod weigh;
+mod who;
 mod written;
 
 pub use accept::{Shutdown, accept};
+pub use callers::Callers;
+pub use changed::Changes;
 pub use fallback::Fallback;
+pub use leaving::Leaving;
 pub use legacy::Streams;
 pub use pinned::Pinned;
+pub use resource::Resources;
 pub use session::SessionKey;
 pub use stdio::{Caller, ServerCommand, Signal, exit_code, signal_code, wrap_command, wrap_upstream};
 pub use upstream::Upstream;
@@ -61,6 +74,10 @@ pub struct Gate {
     pub recorder: Recorder,
     pub session_key: SessionKey,
     pub legacy: Streams,
+    pub callers: Callers,
+    pub leaving: Leaving,
+    /// Shared with those who see what changes.
+    pub changes: Arc<Changes>,
     /// By server, those with `pin: true`.
     pub pins: BTreeMap<String, Arc<Pinned>>,
     pub front: Front,
@@ -70,6 +87,12 @@ pub struct Gate {
 }
 
 impl Gate {
+    /// Tells the clients that listen to this server that its list of tools may look otherwise now. Call it when the
+    /// new snapshot is in force.
+    pub fn tools_changed(&self, server: &str) {
+        self.changes.tell(server);
+    }
+
     /// What the server's tools may be, where that is pinned.
     fn pinned(&self, server: &str) -> Option<&Pinned> {
         self.pins.get(server).map(Arc::as_ref)

@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::Notify;
 
+use super::changed::Changes;
 use crate::policy::{Definition, Listing, Pins, listing};
 use crate::record::{Metrics, shown_name};
 
@@ -20,6 +21,7 @@ const NAMED: usize = 20;
 pub struct Pinned {
     server: String,
     metrics: Arc<Metrics>,
+    changes: Arc<Changes>,
     known: RwLock<Known>,
     again: Notify,
 }
@@ -42,10 +44,11 @@ pub struct Look<'p> {
 }
 
 impl Pinned {
-    pub fn new(accepted: Pins, metrics: Arc<Metrics>) -> Self {
+    pub fn new(accepted: Pins, metrics: Arc<Metrics>, changes: Arc<Changes>) -> Self {
         let pinned = Self {
             server: accepted.server.clone(),
             metrics,
+            changes,
             known: RwLock::new(Known {
                 accepted: Arc::new(accepted),
                 seen: Listing::new(),
@@ -83,7 +86,7 @@ impl Pinned {
     /// The server's whole list was seen.
     pub fn listed(&self, listing: Listing) {
         self.metrics.pins().looked(&self.server, "listed", 1);
-        self.change(|known| {
+        self.change_and_tell(|known| {
             // what changed and is not listed now stays refused until it is seen as it was accepted
             let changed: BTreeSet<_> = known.accepted.tools.keys().cloned().collect();
             let changed = changed.into_iter().filter(|tool| known.differs(tool)).collect();
@@ -100,7 +103,7 @@ impl Pinned {
 
     /// Other definitions are accepted from now on.
     pub fn accept(&self, pins: Pins) {
-        self.change(|known| {
+        self.change_and_tell(|known| {
             if *known.accepted != pins {
                 known.accepted = Arc::new(pins);
                 known.told.clear();
@@ -111,6 +114,20 @@ impl Pinned {
     /// Waits until the server has said that its list changed.
     pub async fn told_of_a_change(&self) {
         self.again.notified().await;
+    }
+
+    /// Tells clients too, where other tools are open to them now. What is seen in a list on its way to a client tells
+    /// nobody: a server that shows each client another list would keep all of them asking.
+    fn change_and_tell(&self, change: impl FnOnce(&mut Known)) {
+        let mut differs = false;
+        self.change(|known| {
+            let before = known.open();
+            change(known);
+            differs = before != known.open();
+        });
+        if differs {
+            self.changes.tell(&self.server);
+        }
     }
 
     fn change(&self, change: impl FnOnce(&mut Known)) {
@@ -152,6 +169,13 @@ impl Known {
     fn differs(&self, tool: &str) -> bool {
         let seen = self.seen.get(tool);
         seen.is_some_and(|seen| !self.accepted.accept(tool, seen.as_ref()))
+    }
+
+    /// The tools that are open: accepted, and not seen otherwise; each with what was accepted.
+    fn open(&self) -> Pins {
+        let mut open = Pins::clone(&self.accepted);
+        open.tools.retain(|tool, _| !self.differs(tool));
+        open
     }
 
     fn learn(&mut self, listing: Listing) {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -10,8 +10,10 @@ use http_body::{Body, Frame};
 
 use super::answer::{Asked, filter};
 use super::body::{StreamError, UpstreamBody};
+use super::changed::{Teller, Tells};
+use super::leaving::Drains;
 use super::legacy::{Announced, resolve};
-use super::{Gate, Upstream};
+use super::{Gate, Snapshot, Upstream};
 use crate::grants::Grant;
 use crate::mcp::sse::{RawEvent, Splitter};
 
@@ -25,8 +27,19 @@ pub struct FilteredStream {
     ready: VecDeque<Bytes>,
     gate: Arc<Gate>,
     grant: Arc<Grant>,
+    /// By its policies lists are filtered: the grant as it is by now.
+    sees: Arc<Grant>,
+    /// Of a stream that outlives reloads: the snapshot that the grant is from.
+    follows: Option<Weak<Snapshot>>,
     upstream: Arc<Upstream>,
     modern: bool,
+    teller: Option<Teller>,
+    /// Of a stream that only listens: it ends when the gate goes.
+    drains: Option<Drains>,
+    /// No event of the upstream's was read yet.
+    silent: bool,
+    /// An event of the gate's own went out.
+    told: bool,
 }
 
 /// What the stream is to the transport of 2024-11-05.
@@ -51,8 +64,14 @@ impl FilteredStream {
             ready: VecDeque::new(),
             gate: Arc::clone(asked.gate),
             grant: Arc::clone(asked.grant),
+            sees: Arc::clone(asked.grant),
+            follows: (asked.tells != Tells::No).then(Weak::new),
             upstream: Arc::clone(asked.upstream),
             modern: asked.modern,
+            drains: only_listens(asked.tells).then(|| asked.gate.leaving.listen()),
+            teller: Teller::new(&asked.gate.changes, &asked.upstream.name, asked.tells),
+            silent: true,
+            told: false,
         }
     }
 
@@ -69,10 +88,17 @@ impl FilteredStream {
         Ok(())
     }
 
-    fn event(&mut self, event: RawEvent) -> Result<(), StreamError> {
+    fn event(&mut self, mut event: RawEvent) -> Result<(), StreamError> {
+        if std::mem::take(&mut self.silent) && self.told {
+            // a byte order mark is one at the start of a stream only
+            event.drop_start();
+        }
         if !event.has_data() {
             self.ready.push_back(event.into_bytes().into());
             return Ok(());
+        }
+        if let Some(teller) = &mut self.teller {
+            teller.saw(&event.data());
         }
         let announces = event.event_name() == Some(b"endpoint") && !looks_like_json(&event.data());
         if announces && !matches!(self.legacy, Legacy::No) {
@@ -88,7 +114,8 @@ impl FilteredStream {
         if let Legacy::Open(announced) = &self.legacy {
             announced.passed(&data);
         }
-        let filtered = filter(&self.grant, &self.gate, &self.upstream.name, self.modern, &data)
+        self.follow();
+        let filtered = filter(&self.sees, &self.gate, &self.upstream.name, self.modern, &data)
             .map_err(|error| StreamError::Unfilterable(error.to_string()))?;
         self.ready.push_back(match filtered {
             None => event.into_bytes().into(),
@@ -105,7 +132,7 @@ impl FilteredStream {
             return Ok(());
         };
         let target = resolve(self.upstream.base(), &event.data())?;
-        let (name, grant) = (&self.upstream.name, &self.grant.id);
+        let (name, grant) = (&self.upstream.name, self.grant.identity());
         let (announced, told) = Announced::open(&self.gate, name, grant, &target, cut)?;
         self.legacy = Legacy::Open(announced);
         self.ready.push_back(event.with_data(told.as_bytes()).into());
@@ -123,11 +150,44 @@ impl FilteredStream {
         }
     }
 
+    /// Whether it is to end although the upstream's has not.
+    fn drains(&mut self, cx: &mut Context<'_>) -> bool {
+        let drains = self.drains.as_mut();
+        drains.is_some_and(|drains| drains.poll(cx).is_ready())
+    }
+
+    /// Lists show what the grant may see by now.
+    fn follow(&mut self) {
+        let Some(known) = &mut self.follows else { return };
+        let now = self.gate.snapshot.load();
+        if Weak::ptr_eq(known, &Arc::downgrade(&now)) {
+            return;
+        }
+        *known = Arc::downgrade(&now);
+        // a grant that was made of claims sees what its entry says
+        let entry = self.grant.entry.as_ref().unwrap_or(&self.grant.id);
+        if let Some(grant) = now.grants.iter().find(|grant| grant.id == *entry) {
+            self.sees = Arc::clone(grant);
+        }
+    }
+
+    /// That the list of tools changed.
+    fn change(&mut self, cx: &mut Context<'_>) -> Option<Bytes> {
+        let event = self.teller.as_mut()?.poll(cx)?;
+        self.told = true;
+        Some(event)
+    }
+
     /// What stands behind the last whole event. No client may take it for one, so it is dropped.
     fn end(&mut self) {
         self.splitter = None;
         self.legacy = Legacy::No;
     }
+}
+
+/// Whether no answer comes on the stream: then it ends well at any event.
+const fn only_listens(tells: Tells<'_>) -> bool {
+    matches!(tells, Tells::Always | Tells::Subscribed(_))
 }
 
 fn looks_like_json(data: &[u8]) -> bool {
@@ -151,8 +211,12 @@ impl Body for FilteredStream {
             if this.splitter.is_none() {
                 return Poll::Ready(None);
             }
-            if let Some(event) = this.refusal(cx) {
+            if let Some(event) = this.refusal(cx).or_else(|| this.change(cx)) {
                 return Poll::Ready(Some(Ok(Frame::data(event))));
+            }
+            if this.drains(cx) {
+                this.end();
+                continue;
             }
             match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
                 None => this.end(),

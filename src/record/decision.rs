@@ -19,6 +19,12 @@ pub struct DecisionRecord<'a> {
     /// The call's id: 16 hexadecimal digits, the same in a refusal's `_meta`.
     pub id: String,
     pub grant: Option<&'a str>,
+    /// What the grant is counted under, where it was made of claims: an id that looks the same may be another's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grant_key: Option<&'a str>,
+    /// What people call the grant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<&'a str>,
     pub server: &'a str,
     /// A hash of the session id.
     pub session: Option<String>,
@@ -42,6 +48,9 @@ pub struct DecisionRecord<'a> {
     pub shadow: Vec<ShadowRecord<'a>>,
     /// The store did not answer, and the limits' `on_store_error` let the call go on.
     pub degraded: bool,
+    /// The trace that the message belongs to: 32 hexadecimal digits; left out where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<&'a str>,
     pub replica: &'a str,
 }
 

@@ -19,11 +19,23 @@ pub(super) struct SettingsFile {
     #[serde(default, deserialize_with = "list")]
     pub(super) allowed_hosts: Vec<String>,
     pub(super) session_key: Option<SecretSource>,
+    #[serde(default)]
+    pub(super) issuers: BTreeMap<String, IssuerFile>,
+    /// By server, the id of the grant that calls without a token act as.
+    #[serde(default)]
+    pub(super) anonymous: BTreeMap<String, String>,
     pub(super) drain_ms: Option<u64>,
+    pub(super) drain_delay_ms: Option<u64>,
+    pub(super) probe_upstreams: Option<bool>,
+    pub(super) log: Option<String>,
+    #[serde(default)]
+    pub(super) tracing: TracingFile,
     #[serde(default)]
     pub(super) counters: CountersFile,
     #[serde(default)]
     pub(super) limits: LimitsFile,
+    #[serde(default)]
+    pub(super) audit: AuditFile,
     #[serde(default)]
     pub(super) servers: BTreeMap<String, ServerFile>,
     #[serde(default)]
@@ -46,9 +58,43 @@ impl SettingsFile {
 pub(super) struct CountersFile {
     pub(super) store: Option<String>,
     pub(super) url: Option<String>,
+    pub(super) sentinel: Option<SentinelFile>,
+    #[serde(default, deserialize_with = "list")]
+    pub(super) cluster: Vec<String>,
+    pub(super) username: Option<String>,
+    pub(super) password: Option<SecretSource>,
+    #[serde(default)]
+    pub(super) tls: StoreTlsFile,
     pub(super) prefix: Option<String>,
+    pub(super) after_failover: Option<String>,
+    pub(super) failover_quarantine_max: Option<String>,
     pub(super) deadline_ms: Option<u64>,
     pub(super) expected_replicas: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TracingFile {
+    pub(super) otlp: Option<String>,
+    #[serde(default)]
+    pub(super) headers: BTreeMap<String, SecretSource>,
+    pub(super) sample: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SentinelFile {
+    pub(super) master: String,
+    #[serde(deserialize_with = "list")]
+    pub(super) urls: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StoreTlsFile {
+    pub(super) ca: Option<PathBuf>,
+    pub(super) cert: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -67,6 +113,19 @@ pub(super) struct LimitsFile {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct AuditFile {
+    pub(super) file: Option<PathBuf>,
+    pub(super) rotate_bytes: Option<u64>,
+    pub(super) keep: Option<u32>,
+    pub(super) stdout: Option<bool>,
+    pub(super) redis_stream: Option<String>,
+    pub(super) redis_lines: Option<u64>,
+    pub(super) overflow: Option<String>,
+    pub(super) on_error: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct ServerFile {
     pub(super) upstream: Option<String>,
     #[serde(default)]
@@ -77,6 +136,24 @@ pub(super) struct ServerFile {
     pub(super) idle_timeout_ms: Option<u64>,
     #[serde(default)]
     pub(super) pin: bool,
+    pub(super) authorization: Option<String>,
+    pub(super) resource: Option<String>,
+    #[serde(default, deserialize_with = "list")]
+    pub(super) scopes: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IssuerFile {
+    pub(super) issuer: Option<String>,
+    pub(super) jwks: Option<String>,
+    pub(super) jwks_ca: Option<PathBuf>,
+    pub(super) jwks_token: Option<PathBuf>,
+    #[serde(default, deserialize_with = "list")]
+    pub(super) audience: Vec<String>,
+    #[serde(default, deserialize_with = "list")]
+    pub(super) algorithms: Vec<String>,
+    pub(super) advertise: Option<bool>,
 }
 
 /// A list, or (from the environment) its items with commas between them.

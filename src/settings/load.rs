@@ -9,7 +9,7 @@ use http::Uri;
 
 use super::environment::environment;
 use super::file::{ServerFile, SettingsFile};
-use super::{Counters, Files, Front, Limits, Server};
+use super::{Audit, Counters, Files, Front, Issuer, Limits, LogForm, Server, Tracing};
 
 /// The prefix of every environment override: `TOOLGATE__SECTION__KEY`.
 const ENV_PREFIX: &str = "TOOLGATE";
@@ -21,7 +21,13 @@ pub struct Settings {
     pub front: Front,
     pub counters: Counters,
     pub limits: Limits,
+    pub audit: Audit,
     pub servers: BTreeMap<String, Server>,
+    pub issuers: BTreeMap<String, Issuer>,
+    /// None: spans are not exported.
+    pub tracing: Option<Tracing>,
+    /// None: text on a terminal, JSON elsewhere.
+    pub log: Option<LogForm>,
     pub files: Files,
 }
 
@@ -64,6 +70,7 @@ pub fn for_one_server(
         listen: Some(listen.to_string()),
         admin: Some(admin.to_string()),
         drain_ms: Some(1_000),
+        probe_upstreams: Some(false),
         servers: BTreeMap::from([(name.to_owned(), server)]),
         ..SettingsFile::default()
     };
@@ -162,17 +169,27 @@ impl Check<'_> {
         let policies = policies
             .map(|(name, path)| (name.clone(), self.base.join(path)))
             .collect();
+        let front = self.front(written);
+        let issuers = self.issuers(written, &front);
+        self.forwarding(written);
+        let counters = self.counters(&written.counters);
         Settings {
-            front: self.front(written),
-            counters: self.counters(&written.counters),
+            audit: self.audit(&written.audit, &counters),
+            counters,
             limits: self.limits(written),
             servers,
+            tracing: self.tracing(&written.tracing),
+            log: self.log(written),
             files: Files {
+                issuers: issuers.keys().cloned().collect(),
+                anonymous: self.anonymous(written),
                 settings: self.path.to_owned(),
                 policies,
                 grants: written.grants.as_ref().map(|path| self.base.join(path)),
                 pins: written.pins(self.path),
             },
+            front,
+            issuers,
         }
     }
 

@@ -1,21 +1,27 @@
 //! `toolgate.yaml` and its environment overrides. The only reader of the environment.
 
+mod audit;
 mod counters;
 mod environment;
 mod file;
 mod front;
+mod issuers;
 mod limits;
 mod load;
 mod secret;
 mod server;
+mod tracing;
 mod wrap;
+mod written;
 
 pub use environment::child_environment;
+pub use issuers::{Algorithm, Issuer, KeySource, is_loopback, trusted_url};
 pub use load::{Settings, SettingsError, for_one_server, load, load_with};
 pub use secret::{Secret, SecretSource, secret_from_env};
 pub use wrap::{Wrapped, for_wrap, for_wrap_with};
+pub use written::Written;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -26,14 +32,74 @@ pub enum Counters {
     /// This process only.
     Memory,
     /// The gates of one user before one server: `toolgate wrap` alone.
-    File { path: PathBuf, deadline: Duration },
-    Redis {
-        url: Secret<String>,
-        prefix: String,
+    File {
+        path: PathBuf,
         deadline: Duration,
-        /// Replicas that share a limit counted with `on_store_error: local`; at least 1.
-        expected_replicas: u64,
     },
+    Redis(Box<Redis>),
+}
+
+/// Counters in Redis.
+#[derive(Debug, Clone)]
+pub struct Redis {
+    pub place: Place,
+    /// In place of what stands in the URLs.
+    pub username: Option<String>,
+    pub password: Option<Secret<String>>,
+    pub tls: StoreTls,
+    pub prefix: String,
+    pub deadline: Duration,
+    /// Replicas that share a limit counted with `on_store_error: local`; at least 1.
+    pub expected_replicas: u64,
+    /// Whether limits wait for a window to pass after another server took the store's place.
+    pub quarantine: bool,
+    /// Longer windows do not wait.
+    pub quarantine_max: Duration,
+}
+
+/// Which Redis.
+#[derive(Debug, Clone)]
+pub enum Place {
+    Single(Secret<String>),
+    /// The sentinels, and their name of the primary.
+    Sentinel {
+        master: String,
+        urls: Vec<Secret<String>>,
+    },
+    /// Some nodes of a cluster.
+    Cluster(Vec<Secret<String>>),
+}
+
+/// PEM texts for a store over TLS.
+#[derive(Debug, Clone, Default)]
+pub struct StoreTls {
+    pub ca: Option<Secret<Vec<u8>>>,
+    /// The client's certificates and their key.
+    pub client: Option<Secret<(Vec<u8>, Vec<u8>)>>,
+}
+
+/// Where decisions are recorded.
+#[derive(Debug, Clone)]
+pub struct Audit {
+    pub stdout: bool,
+    pub file: Option<PathBuf>,
+    /// The file is turned over above so many bytes; 0: never.
+    pub rotate_bytes: u64,
+    /// How many files that were turned over are kept, 1 to 10000.
+    pub keep: u32,
+    pub redis_stream: Option<AuditStream>,
+    /// A full queue drops lines, and counts them; otherwise it slows calls.
+    pub drops: bool,
+    /// Calls with limits go on while lines cannot be written; otherwise they are refused.
+    pub goes_on: bool,
+}
+
+/// A stream in the store that all replicas share.
+#[derive(Debug, Clone)]
+pub struct AuditStream {
+    pub name: String,
+    /// About how many lines are kept.
+    pub lines: u64,
 }
 
 /// Bounds on what one client may send or hold. All are inclusive.
@@ -65,6 +131,31 @@ pub struct Server {
     pub response_timeout: Duration,
     /// Between two pieces of an answer.
     pub idle_timeout: Duration,
+    /// Pass the client's token on, where the server's own resource identifier is its audience.
+    pub forward: bool,
+    /// The resource identifier (RFC 8707); `None`: the URL that clients use.
+    pub resource: Option<String>,
+    /// OAuth scopes that clients are told to ask for.
+    pub scopes: Vec<String>,
+}
+
+/// Where spans are exported to.
+#[derive(Debug, Clone)]
+pub struct Tracing {
+    /// OTLP over HTTP, in JSON.
+    pub otlp: http::Uri,
+    pub headers: Vec<(http::HeaderName, Secret<http::HeaderValue>)>,
+    /// Which part of the traces that begin here is exported, 0 to 1.
+    pub sample: f64,
+}
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogForm {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
 }
 
 /// What a fresh `toolgate.yaml` leaves out gets these.
@@ -74,8 +165,12 @@ pub mod defaults {
     pub const LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080));
     pub const ADMIN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9090));
     pub const STORE_DEADLINE_MS: u64 = 100;
+    pub const QUARANTINE_MAX: std::time::Duration = std::time::Duration::from_secs(60);
     pub const FILE_DEADLINE_MS: u64 = 1_000;
     pub const DRAIN_MS: u64 = 10_000;
+    pub const AUDIT_ROTATE_BYTES: u64 = 100 << 20;
+    pub const AUDIT_KEEP: u32 = 10;
+    pub const AUDIT_STREAM_LINES: u64 = 100_000;
 }
 
 /// Listen addresses and switches that are neither limits nor servers.
@@ -87,7 +182,51 @@ pub struct Front {
     pub allowed_origins: Vec<String>,
     pub allowed_hosts: Vec<String>,
     pub session_key: Option<Secret<Vec<u8>>>,
+    /// After SIGTERM: how long connections are still taken.
+    pub drain_delay: Duration,
+    /// Then: how long open requests may go on.
     pub drain: Duration,
+    /// Ask at the start whether upstreams can be reached around the gate.
+    pub probe_upstreams: bool,
+}
+
+#[cfg(test)]
+impl Front {
+    /// A listener with nothing else set.
+    pub fn at(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            admin: SocketAddr::from(([127, 0, 0, 1], 0)),
+            public_url: None,
+            allowed_origins: Vec::new(),
+            allowed_hosts: Vec::new(),
+            session_key: None,
+            drain: Duration::ZERO,
+            drain_delay: Duration::ZERO,
+            probe_upstreams: false,
+        }
+    }
+}
+
+impl Server {
+    /// A server at this URL that gets `within` for each step.
+    pub const fn at(
+        url: http::Uri,
+        headers: Vec<(http::HeaderName, Secret<http::HeaderValue>)>,
+        within: Duration,
+    ) -> Self {
+        Self {
+            upstream: url,
+            headers,
+            pass_host: false,
+            forward: false,
+            resource: None,
+            scopes: Vec::new(),
+            connect_timeout: within,
+            response_timeout: within,
+            idle_timeout: within,
+        }
+    }
 }
 
 /// The files that the settings name, as absolute or settings-relative paths already resolved.
@@ -98,6 +237,10 @@ pub struct Files {
     pub grants: Option<PathBuf>,
     /// By server, the accepted definitions of its tools; of those with `pin: true`.
     pub pins: BTreeMap<String, PathBuf>,
+    /// Names of the issuers that grants may refer to.
+    pub issuers: BTreeSet<String>,
+    /// By server, the id of the grant that calls without a token act as.
+    pub anonymous: BTreeMap<String, String>,
 }
 
 /// Where a server's pins are, beside the settings.

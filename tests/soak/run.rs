@@ -80,16 +80,16 @@ fn policy() -> Value {
 
 fn start_gate(server: &Server, patience: Duration) -> Gate {
     let seconds = patience.as_secs();
-    // what stalls is let go while what talks stays
-    let entry = |path: &str| {
-        json!({ "upstream": format!("http://{}/{path}", server.address),
-            "response_timeout_ms": seconds * 1_000, "idle_timeout_ms": seconds * 1_000 })
-    };
-    let setup = Setup::new()
-        .server_entry("mcp", entry("mcp"))
-        .server_entry("sse", entry("sse"))
+    let mut setup = Setup::new()
         .policy("p", policy())
         .key("limits", json!({ "connections_per_peer": 10_000 }));
+    for name in ["mcp", "sse"] {
+        setup = setup.server(name, &format!("http://{}/{name}", server.address));
+        // what stalls is let go while what talks stays
+        for limit in ["response_timeout_ms", "idle_timeout_ms"] {
+            setup = setup.server_key(name, limit, json!(seconds * 1_000));
+        }
+    }
     let grants = (0..GRANTS).map(|grant| {
         json!({ "id": format!("agent-{grant}"), "server": ["mcp", "sse"], "policy": "p",
             "token_sha256": crate::support::gate::token_sha256(&token(grant)) })

@@ -57,6 +57,12 @@ impl RawEvent {
         self.bytes
     }
 
+    /// Drops what the bytes begin with before the first line.
+    pub fn drop_start(&mut self) {
+        self.bytes.drain(..self.start);
+        self.start = 0;
+    }
+
     /// Whether a blank line ended the event (else the stream ended within it).
     pub fn is_complete(&self) -> bool {
         self.complete

@@ -1,6 +1,7 @@
 use std::sync::Arc;
+use std::task::{Context, Waker};
 
-use super::{Pinned, REMEMBERED};
+use super::{Changes, Pinned, REMEMBERED};
 use crate::policy::{Definition, Pins, listing};
 use crate::record::Metrics;
 
@@ -11,6 +12,7 @@ const OTHER: &str = r#"{"name":"other"}"#;
 struct Scene {
     pinned: Pinned,
     metrics: Arc<Metrics>,
+    changes: Arc<Changes>,
 }
 
 fn pins(tools: &[(&str, &str)]) -> Pins {
@@ -24,10 +26,31 @@ fn pins(tools: &[(&str, &str)]) -> Pins {
 
 fn scene(tools: &[(&str, &str)]) -> Scene {
     let metrics = Arc::new(Metrics::new("0").unwrap());
+    let changes = Arc::new(Changes::default());
     Scene {
-        pinned: Pinned::new(pins(tools), Arc::clone(&metrics)),
+        pinned: Pinned::new(pins(tools), Arc::clone(&metrics), Arc::clone(&changes)),
         metrics,
+        changes,
     }
+}
+
+#[tokio::test]
+async fn clients_are_told_when_other_tools_are_open_and_only_then() {
+    let scene = scene(&[("run", RUN)]);
+    let mut changed = scene.changes.watch("s");
+    let mut told = || {
+        let poll = changed.poll(&mut Context::from_waker(Waker::noop()));
+        poll.is_ready()
+    };
+    scene.listed(&[("run", RUN), ("other", OTHER)]);
+    scene.pinned.accept(pins(&[("run", RUN)]));
+    assert!(!told(), "a tool that is not accepted was never open");
+    scene.listed(&[("run", CHANGED)]);
+    assert!(told() && !told());
+    scene.passes(&[("run", RUN)]);
+    assert!(!told(), "another list may pass to the next client");
+    scene.pinned.accept(pins(&[("run", RUN), ("other", OTHER)]));
+    assert!(told() && !told());
 }
 
 impl Scene {

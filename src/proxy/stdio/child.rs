@@ -79,6 +79,8 @@ pub async fn wrap_command(
     let status = {
         let from_client = client.serve(&server, input);
         tokio::pin!(from_client);
+        let changes = client.tell_changes();
+        tokio::pin!(changes);
         let (mut client_is_done, mut ending) = (false, false);
         loop {
             tokio::select! {
@@ -97,6 +99,7 @@ pub async fn wrap_command(
                     server.close();
                     process.ends_soon();
                 }
+                () = &mut changes => {}
                 Some(signal) = signals.recv() => process.signal(signal),
                 Some(ticket) = places_lost.recv() => {
                     if !server.cut(&client, &ticket).await {

@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use super::lines::{Line, Lines, Out};
+use super::listens::Listens;
 use crate::counters::CallId;
 use crate::grants::Grant;
 use crate::mcp::envelope::{self, Envelope, Kind, Unreadable};
@@ -59,6 +60,7 @@ pub(super) struct Client {
     out: Out,
     /// It has sent a message of 2026-07-28 or later.
     modern: AtomicBool,
+    listens: Listens,
     /// It has closed its end, or does not take what it is told.
     gone: watch::Sender<bool>,
 }
@@ -69,6 +71,7 @@ impl Client {
             caller,
             out: Out::new(output),
             modern: AtomicBool::new(false),
+            listens: Listens::default(),
             gone: watch::Sender::new(false),
         }
     }
@@ -85,10 +88,22 @@ impl Client {
 
     /// Tells it one message.
     pub(super) async fn tell(&self, message: &[u8]) {
+        self.listens.heard(message);
         if let Err(error) = self.out.message(message).await
             && !self.gone.send_replace(true)
         {
             tracing::info!(%error, "the client takes no more messages");
+        }
+    }
+
+    /// Tells it each time that the list of tools looks otherwise now. Never ends.
+    pub(super) async fn tell_changes(&self) {
+        let mut changed = self.caller.gate.changes.watch(&self.caller.server);
+        loop {
+            changed.wait().await;
+            for notification in self.listens.notifications() {
+                self.tell(&notification).await;
+            }
         }
     }
 
@@ -187,7 +202,11 @@ impl Client {
             line,
         };
         match weighed.charge().await {
-            Ok(charged) => far.send(way, &message, charged, self).await,
+            Ok(charged) => {
+                // before it is sent: the answer may come at once
+                self.listens.asked(&envelope, line);
+                far.send(way, &message, charged, self).await;
+            }
             Err(denied) => self.denied(&exchange, *denied).await,
         }
     }

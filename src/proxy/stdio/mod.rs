@@ -6,6 +6,7 @@
 mod child;
 mod client;
 mod lines;
+mod listens;
 mod pending;
 mod place;
 mod process;

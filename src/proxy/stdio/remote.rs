@@ -69,6 +69,7 @@ pub async fn wrap_upstream(
     let shared = Arc::clone(&remote.shared);
     let signal = tokio::select! {
         () = shared.client.serve(&remote, input) => None,
+        () = shared.client.tell_changes() => None,
         signal = signals.recv() => signal,
     };
     let mut tasks = remote.tasks.into_inner();

@@ -96,6 +96,9 @@ def handle(message):
         call(id, params.get("name"), params.get("arguments") or {})
     elif method == "tools/list":
         say(listed(id))
+    elif method == "subscriptions/listen":
+        agreed = {"_meta": {"io.modelcontextprotocol/subscriptionId": id}, "notifications": message["params"]["notifications"]}
+        say({"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged", "params": agreed})
     elif method is None and id in asked:
         text(asked.pop(id), f"the client said {json.dumps(message.get('result'))}")
     elif id is not None and method is not None:
