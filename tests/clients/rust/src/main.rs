@@ -1,18 +1,22 @@
 //! A real client on `rmcp`: 2026-07-28 where the server has it, sessions elsewhere. Specification and answer are those
 //! of `../node/spec.mjs`; it speaks Streamable HTTP and stdio.
 
-#![allow(deprecated, reason = "sampling is deprecated, and servers ask for it all the same")]
+#![allow(
+    deprecated,
+    reason = "sampling is deprecated, and servers ask for it all the same"
+)]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rmcp::model::{
     CallToolRequestParams, ClientCapabilities, ClientConfig, CreateMessageRequestParams, CreateMessageResult,
-    ElicitRequestParams, ElicitResult, ElicitationAction, Implementation, ProgressNotificationParam, ProtocolVersion,
-    SamplingMessage,
+    ElicitRequestParams, ElicitResult, ElicitationAction, Implementation, ProgressNotificationParam,
+    ProtocolVersion, SamplingMessage,
 };
 use rmcp::service::{
-    ClientLifecycleMode, NotificationContext, RequestContext, RunningService, ServiceError, serve_client_with_lifecycle,
+    ClientLifecycleMode, NotificationContext, RequestContext, RunningService, ServiceError,
+    serve_client_with_lifecycle,
 };
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use rmcp::transport::{StreamableHttpClientTransport, TokioChildProcess};
@@ -44,7 +48,10 @@ impl ClientHandler for Handler {
         _: RequestContext<RoleClient>,
     ) -> Result<CreateMessageResult, ErrorData> {
         self.asked.lock().unwrap().push("sampling/createMessage");
-        Ok(CreateMessageResult::new(SamplingMessage::assistant_text("sampled"), "test".to_owned()))
+        Ok(CreateMessageResult::new(
+            SamplingMessage::assistant_text("sampled"),
+            "test".to_owned(),
+        ))
     }
 
     async fn create_elicitation(
@@ -54,7 +61,10 @@ impl ClientHandler for Handler {
     ) -> Result<ElicitResult, ErrorData> {
         self.asked.lock().unwrap().push("elicitation/create");
         let request = serde_json::to_value(request).unwrap();
-        let asked = request["requestedSchema"]["properties"].as_object().cloned().unwrap_or_default();
+        let asked = request["requestedSchema"]["properties"]
+            .as_object()
+            .cloned()
+            .unwrap_or_default();
         let content: Value = asked.keys().map(|name| (name.clone(), json!("ada"))).collect();
         Ok(ElicitResult::new(ElicitationAction::Accept).with_content(content))
     }
@@ -67,7 +77,9 @@ impl ClientHandler for Handler {
 #[tokio::main]
 async fn main() {
     let spec: Value = serde_json::from_str(&std::env::args().nth(1).expect("a specification")).unwrap();
-    let mut answer = run(&spec).await.unwrap_or_else(|error| json!({ "failed": error }));
+    let mut answer = run(&spec)
+        .await
+        .unwrap_or_else(|error| json!({ "failed": error }));
     answer["client"] = json!("rmcp");
     println!("{answer}");
 }
@@ -133,7 +145,11 @@ async fn call(client: &RunningService<RoleClient, Handler>, handler: &Handler, w
     match called {
         Ok(Ok(result)) => {
             let result = serde_json::to_value(result).unwrap();
-            let kind = if result["isError"] == true { "tool_error" } else { "ok" };
+            let kind = if result["isError"] == true {
+                "tool_error"
+            } else {
+                "ok"
+            };
             let parts = result["content"].as_array().cloned().unwrap_or_default();
             let texts: Vec<&str> = parts.iter().filter_map(|part| part["text"].as_str()).collect();
             json!({ "tool": tool, "kind": kind, "text": texts.join("\n"), "meta": result["_meta"], "progress": progress })
