@@ -81,19 +81,8 @@ async fn charge(
         id: ledger.id,
         charges,
     };
-    let timer = gate.recorder.metrics.store("admit");
     let asked = Instant::now();
-    let result = if gate.fallback.still_judges(&admission) {
-        Err(StoreError::Owed)
-    } else {
-        gate.store.admit(&admission).await
-    };
-    if matches!(result, Ok(Verdict::Limited { remembered: true, .. })) {
-        gate.recorder.metrics.remembered();
-    } else {
-        timer.end(result.as_ref().err().map(StoreError::code));
-    }
-    let denial = match result {
+    let denial = match ask(&gate, &admission).await {
         Ok(Verdict::Admitted { receipt, states }) => {
             ledger.noted(not_held(&admission.charges, &states, &tool));
             ledger.charges(admission.charges, states, Some(receipt.at_ms()));
@@ -141,6 +130,22 @@ async fn charge(
         denial,
         ledger: Some(ledger),
     }))
+}
+
+/// The store's verdict, measured unless the replica knew it.
+async fn ask(gate: &Gate, admission: &Admission) -> Result<Verdict, StoreError> {
+    let timer = gate.recorder.metrics.store("admit");
+    let result = if gate.fallback.still_judges(admission) {
+        Err(StoreError::Owed)
+    } else {
+        gate.store.admit(admission).await
+    };
+    if matches!(result, Ok(Verdict::Limited { remembered: true, .. })) {
+        gate.recorder.metrics.remembered();
+    } else {
+        timer.end(result.as_ref().err().map(StoreError::code));
+    }
+    result
 }
 
 /// What limits in shadow would have refused.

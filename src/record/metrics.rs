@@ -105,6 +105,12 @@ fn reached_around(registry: &Registry) -> prometheus::Result<IntGaugeVec> {
     )
 }
 
+fn remembered(registry: &Registry) -> prometheus::Result<IntCounter> {
+    let help = "Denials that this replica knew from one of the last second, without asking the store.";
+    let counts = counter(registry, "toolgate_store_remembered_total", help, &[])?;
+    Ok(counts.with_label_values::<&str>(&[]))
+}
+
 impl Metrics {
     /// Fails only where a name is registered twice, which a test excludes.
     pub fn new(version: &str) -> prometheus::Result<Self> {
@@ -138,13 +144,7 @@ impl Metrics {
                 "Refunds of calls that never reached the upstream.",
                 &["server", "result"],
             )?,
-            remembered: counter(
-                r,
-                "toolgate_store_remembered_total",
-                "Denials that this replica knew from one of the last second, without asking the store.",
-                &[],
-            )?
-            .with_label_values::<&str>(&[]),
+            remembered: remembered(r)?,
             in_flight: gauge(
                 r,
                 "toolgate_in_flight",

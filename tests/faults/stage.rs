@@ -175,13 +175,20 @@ impl Stage {
         self.server.kill();
         pause(ms).await;
         self.server.restart();
+        // a store that came back is held for a window, and then there must be something to lose
+        pause(1_500).await;
     }
 
-    /// A command to Redis, past the relay.
+    /// A command to Redis, past the relay, once it has loaded what it keeps.
     pub fn redis(&mut self, command: &[&str]) {
         let mut cmd = redis::cmd(command[0]);
         cmd.arg(&command[1..]);
-        cmd.exec(&mut self.server.connection()).unwrap();
+        let began = Instant::now();
+        while let Err(error) = cmd.exec(&mut self.server.connection()) {
+            let loading = error.code() == Some("LOADING");
+            assert!(loading && began.elapsed() < END, "{command:?}: {error}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Steps the store's clock by so many ms.

@@ -78,7 +78,10 @@ async fn played(seed: u64, plant: Plant) -> Result<BTreeMap<&'static str, u64>, 
     for (ended, count) in story.counts() {
         *server.happened.entry(ended).or_default() += count;
     }
-    judge(&story, &server.done, &repeated, steps_back)?;
+    let stricter = judge(&story, &server.done, &repeated, steps_back)?;
+    for (what, count) in [("charged twice", stricter.twice), ("stands", stricter.stands)] {
+        *server.happened.entry(what).or_default() += count;
+    }
     Ok(std::mem::take(&mut server.happened))
 }
 

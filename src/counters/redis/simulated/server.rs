@@ -145,7 +145,7 @@ impl Server {
             _ => {}
         }
         if self.plant == Plant::TimeOfTheAnswer {
-            reply.charged = reply.charged.min(0);
+            reply.charged = 0;
         }
         if self.plant == Plant::LateMemo {
             for state in &mut reply.states {
