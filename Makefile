@@ -35,12 +35,14 @@ test-deps: ## Install Redis and the pinned test clients where they are missing
 fmt: ## Format the sources
 	cargo fmt --all
 	cargo fmt --manifest-path fuzz/Cargo.toml
+	cargo fmt --manifest-path tests/clients/rust/Cargo.toml
 
 .PHONY: lint
 lint: ## Check format, lints, and what stands in the dependency tree
 	@echo "==> format"
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
+	cargo fmt --manifest-path tests/clients/rust/Cargo.toml --check
 	@echo "==> lints"
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	@echo "==> dependencies"
@@ -97,6 +99,10 @@ conformance: test-deps ## Run the official MCP suites directly and through toolg
 conformance-bless: test-deps ## Write what the suites say directly anew; read the diff before you commit it
 	cargo test --test real_conformance -- --ignored bless
 	@git --no-pager diff --stat -- tests/conformance
+
+.PHONY: soak
+soak: ## Keep 2 000 streams open for MINUTES=30 with calls all the while; writes docs/soak.md
+	MINUTES=$(or $(MINUTES),30) cargo test --test soak -- --ignored soak
 
 .PHONY: bench
 bench: ## Measure toolgate beside its peers on this machine; writes docs/performance.md

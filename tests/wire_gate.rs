@@ -35,6 +35,8 @@ mod http2;
 mod legacy;
 #[path = "wire/lists.rs"]
 mod lists;
+#[path = "wire/misplaced.rs"]
+mod misplaced;
 #[path = "wire/pins.rs"]
 mod pins;
 #[path = "wire/records.rs"]
@@ -47,6 +49,8 @@ mod robust;
 mod sessions;
 #[path = "wire/store.rs"]
 mod store;
+#[path = "wire/tasks.rs"]
+mod tasks;
 #[path = "wire/trial.rs"]
 mod trial;
 #[path = "wire/upstreams.rs"]

@@ -10,6 +10,7 @@ pub mod keys;
 pub mod line;
 pub mod list;
 pub mod reply;
+pub mod scout;
 pub mod skim;
 pub mod sse;
 mod strict;

@@ -18,6 +18,7 @@ use super::legacy::BadEndpoint;
 use super::listening::Ear;
 use super::memory::Share;
 use super::open::Watching;
+use super::scouted::Scouted;
 use super::stream::FilteredStream;
 use super::upstream::{Sender, Upstream};
 use crate::record::Operation;
@@ -108,6 +109,8 @@ enum Content {
     Whole(Option<Bytes>),
     /// An upstream's, piece by piece as it comes.
     Passed(Box<UpstreamBody>),
+    /// The same, looked at on its way.
+    Scouted(Box<Scouted>),
     /// An upstream's event stream, event by event through the list filter.
     Filtered(Box<FilteredStream>),
 }
@@ -120,6 +123,10 @@ impl GateBody {
 
     pub fn passed(body: UpstreamBody) -> Self {
         Self::of(Content::Passed(Box::new(body)))
+    }
+
+    pub fn scouted(body: Scouted) -> Self {
+        Self::of(Content::Scouted(Box::new(body)))
     }
 
     pub fn filtered(stream: FilteredStream) -> Self {
@@ -163,6 +170,8 @@ pub enum StreamError {
     Endpoint(#[from] BadEndpoint),
     #[error("an event could not be filtered: {0}")]
     Unfilterable(String),
+    #[error("a list of tools stood where none belongs")]
+    Misplaced,
 }
 
 impl Body for GateBody {
@@ -176,6 +185,7 @@ impl Body for GateBody {
         match &mut self.get_mut().content {
             Content::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Content::Passed(body) => Pin::new(&mut **body).poll_frame(cx),
+            Content::Scouted(body) => Pin::new(&mut **body).poll_frame(cx),
             Content::Filtered(stream) => Pin::new(&mut **stream).poll_frame(cx),
         }
     }
@@ -184,6 +194,7 @@ impl Body for GateBody {
         match &self.content {
             Content::Whole(bytes) => bytes.is_none(),
             Content::Passed(body) => body.is_end_stream(),
+            Content::Scouted(body) => body.is_end_stream(),
             Content::Filtered(stream) => stream.is_end_stream(),
         }
     }
@@ -194,6 +205,7 @@ impl Body for GateBody {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
             Content::Passed(body) => body.size_hint(),
+            Content::Scouted(body) => body.size_hint(),
             Content::Filtered(_) => SizeHint::default(),
         }
     }

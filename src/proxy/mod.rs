@@ -30,6 +30,7 @@ mod refused;
 mod resource;
 mod respond;
 mod route;
+mod scouted;
 mod session;
 mod stage;
 mod stdio;

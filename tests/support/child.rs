@@ -121,6 +121,11 @@ impl Child {
             .collect()
     }
 
+    /// Nothing more comes from it: it has ended, or closed its stdout.
+    pub fn has_closed_stdout(&self) -> bool {
+        self.out.seen.lock().unwrap().1
+    }
+
     pub fn stdout(&self) -> String {
         self.out.seen.lock().unwrap().0.join("\n")
     }
@@ -158,9 +163,9 @@ impl Child {
 }
 
 impl Drop for Child {
-    #[expect(
+    #[allow(
         clippy::print_stderr,
-        reason = "a failed test shows what its parts had to say"
+        reason = "a failed test shows what its parts had to say; some files of tests print anyway"
     )]
     fn drop(&mut self) {
         self.kill();
