@@ -52,6 +52,10 @@ lint: ## Check format, lints, and what stands in the dependency tree
 advisories: ## Check the dependencies against the published advisories (needs the network)
 	scripts/cargo-deny.sh check advisories
 
+.PHONY: sbom
+sbom: ## Write what the binary is made of, as CycloneDX, to target/sbom.cdx.json
+	scripts/sbom.py target/sbom.cdx.json
+
 .PHONY: containers
 containers: ## Lint the Dockerfile and resolve docker-compose.yml
 	scripts/check-containers.sh
@@ -107,6 +111,10 @@ bench: ## Measure toolgate beside its peers on this machine; writes docs/perform
 .PHONY: bench-decide
 bench-decide: ## Measure decisions by size of the policy; prints the tables of docs/performance-decisions.md
 	cargo bench --bench decide
+
+.PHONY: hostile
+hostile: ## Measure working clients beside hostile ones; writes docs/hostile.md
+	cargo bench --bench hostile
 
 .PHONY: audit-load
 audit-load: ## Write RATE=20000 decisions a second for LONG=60 seconds to an audit log; none may be missing

@@ -8,6 +8,7 @@
 
 #[path = "support/redis.rs"]
 mod redis_server;
+#[allow(dead_code, reason = "shared with the tests of the network")]
 mod wire;
 
 #[path = "wire/answered.rs"]

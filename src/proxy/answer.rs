@@ -68,6 +68,8 @@ pub enum Unusable {
     TooLarge,
     #[error("it broke off")]
     Broken,
+    #[error("it did not end in time")]
+    Slow,
     #[error("{0}")]
     Unfilterable(#[from] Unfilterable),
 }
@@ -172,7 +174,9 @@ async fn filtered(
         return Ok(GateBody::filtered(stream));
     }
     let cap = asked.gate.limits.max_list_bytes;
-    let whole = match Limited::new(body, cap).collect().await {
+    let limit = asked.upstream.response_timeout;
+    let read = tokio::time::timeout(limit, Limited::new(body, cap).collect()).await;
+    let whole = match read.map_err(|_| Unusable::Slow)? {
         Ok(whole) => whole.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => return Err(Unusable::TooLarge),
         Err(_) => return Err(Unusable::Broken),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use prometheus::IntGauge;
 use tokio::task::AbortHandle;
@@ -15,6 +15,8 @@ use tokio::time::{Instant, Sleep};
 
 use super::held::Held;
 use super::legacy::BadEndpoint;
+use super::listening::Ear;
+use super::memory::Share;
 use super::open::Watching;
 use super::scouted::Scouted;
 use super::stream::FilteredStream;
@@ -28,19 +30,35 @@ pub enum BodyError {
     Timeout,
     /// The client went away or broke the framing.
     Broken,
+    /// Too many large bodies are held already.
+    NoMemory,
 }
 
-/// Reads a whole request body of at most `cap` bytes within `limit`. Trailers are dropped.
-pub async fn read(body: Incoming, cap: usize, limit: Duration) -> Result<Bytes, BodyError> {
+/// Reads a whole request body of at most `cap` bytes within `limit`, into this share. Trailers are dropped.
+pub(super) async fn read(
+    body: Incoming,
+    cap: usize,
+    limit: Duration,
+    share: Share,
+) -> Result<Bytes, BodyError> {
     if body.size_hint().lower() > cap as u64 {
         return Err(BodyError::TooLarge);
     }
-    match tokio::time::timeout(limit, Limited::new(body, cap).collect()).await {
-        Ok(Ok(whole)) => Ok(whole.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge),
-        Ok(Err(_)) => Err(BodyError::Broken),
-        Err(_) => Err(BodyError::Timeout),
+    let read = tokio::time::timeout(limit, collect(body, cap, share)).await;
+    read.unwrap_or(Err(BodyError::Timeout))
+}
+
+async fn collect(mut body: Incoming, cap: usize, mut share: Share) -> Result<Bytes, BodyError> {
+    while let Some(frame) = body.frame().await {
+        let Ok(piece) = frame.map_err(|_| BodyError::Broken)?.into_data() else {
+            continue;
+        };
+        if share.len() + piece.len() > cap {
+            return Err(BodyError::TooLarge);
+        }
+        share.push(&piece).map_err(|_| BodyError::NoMemory)?;
     }
+    Ok(share.whole())
 }
 
 /// Counts a request as in flight until its answer has ended or was dropped.
@@ -83,6 +101,7 @@ pub struct GateBody {
     content: Content,
     // held until the body is dropped
     _in_flight: Option<InFlight>,
+    _ear: Option<Ear>,
 }
 
 enum Content {
@@ -118,12 +137,19 @@ impl GateBody {
         Self {
             content,
             _in_flight: None,
+            _ear: None,
         }
     }
 
     /// Counts the request as in flight until the body has ended.
     pub fn counted(mut self, in_flight: InFlight) -> Self {
         self._in_flight = Some(in_flight);
+        self
+    }
+
+    /// Keeps a stream's place until the body has ended.
+    pub(super) fn heard_by(mut self, ear: Option<Ear>) -> Self {
+        self._ear = ear;
         self
     }
 }

@@ -18,23 +18,27 @@ use super::forward::{forward, unreachable};
 use super::headers::{self, MCP_METHOD, MCP_NAME, PROTOCOL_VERSION, SESSION_ID, TRACEPARENT};
 use super::ledger::Ledger;
 use super::legacy::{Endpoint, NoStream};
+use super::listening::Ear;
+use super::refused::{denied, unreadable_in};
 use super::respond::{self, Addressed, Refusal, accepted, preflight, refuse};
 use super::route::{Route, route};
 use super::stage::Charged;
 use super::traced::traced;
 use super::turned_away::turn_away;
-use super::weigh::{Denied, Stopped, UNREAD, answerable, method_of, weigh};
+use super::weigh::{Stopped, UNREAD, answerable, method_of, weigh};
 use super::who::{Identified, who};
-use super::{Gate, Snapshot, Upstream, front, ratelimit};
+use super::{Gate, Snapshot, Upstream, front, peer};
 use crate::counters::CallId;
 use crate::grants::Grant;
-use crate::mcp::envelope::{self, Fault, Unreadable};
+use crate::mcp::envelope;
 use crate::mcp::headers::{MISMATCH_CODE, agree};
 use crate::mcp::subscription::LISTEN;
 use crate::policy::Outcome;
 use crate::record::Trace;
 
 type Answer = Response<GateBody>;
+
+const TOO_MANY_STREAMS: &str = "too many event streams";
 
 /// Answers one request. Dropping the future aborts what was sent; charges and records outlive it.
 pub async fn handle(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
@@ -52,7 +56,7 @@ pub async fn handle(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
 }
 
 async fn judged(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
-    if let Err(reason) = headers::check(&request) {
+    if let Err(reason) = headers::check(&request, gate.limits.headers) {
         return refuse(&Refusal::BadHead(reason));
     }
     if !front::host_is_ours(&gate.front, &request) {
@@ -91,7 +95,8 @@ async fn identified(
     let Ok(id) = CallId::random() else {
         return refuse(&Refusal::NoRandomness);
     };
-    let whose = match who(gate, snapshot, upstream, request.headers()).await {
+    let certificate = peer::certificate(&request);
+    let whose = match who(gate, snapshot, upstream, request.headers(), certificate).await {
         Ok(whose) => whose,
         Err(stranger) => return turn_away(gate, id, server, request.uri().path(), stranger),
     };
@@ -218,7 +223,8 @@ impl Known<'_> {
             return self.invalid(&Refusal::Encoded, "encoded body");
         }
         let limits = &self.gate.limits;
-        let body = match body::read(body, limits.body_bytes, limits.body_timeout).await {
+        let share = self.gate.bodies.share();
+        let body = match body::read(body, limits.body_bytes, limits.body_timeout, share).await {
             Ok(body) => body,
             Err(BodyError::TooLarge) => {
                 return self.invalid(
@@ -229,6 +235,7 @@ impl Known<'_> {
                 );
             }
             Err(BodyError::Timeout) => return self.invalid(&Refusal::BodyTimeout, "body too slow"),
+            Err(BodyError::NoMemory) => return self.invalid(&Refusal::NoMemory, "too many large bodies"),
             Err(BodyError::Broken) => return refuse(&Refusal::BrokenBody),
         };
         let started = Instant::now();
@@ -271,6 +278,10 @@ impl Known<'_> {
         trace: Option<Trace>,
     ) -> Answer {
         let message = exchange.message;
+        let listens = answerable(message).filter(|_| message.method.as_deref() == Some(LISTEN));
+        let Ok(ear) = Ear::of(self.gate, self.grant, listens.is_some()) else {
+            return self.invalid(&Refusal::TooManyStreams { id: listens }, TOO_MANY_STREAMS);
+        };
         let traceparent = trace.as_ref().and_then(Trace::to_upstream);
         let mut ledger = self.ledger(method_of(exchange));
         ledger.trace(trace);
@@ -298,12 +309,12 @@ impl Known<'_> {
                     Some(_) => Carries::Perhaps,
                     None => answer::carries(message),
                 };
-                let listens = answerable(message).filter(|_| message.method.as_deref() == Some(LISTEN));
                 let asked = Asked {
                     tells: listens.map_or(Tells::No, Tells::Subscribed),
                     ..self.asked(exchange.modern, carries)
                 };
-                forward(&asked, connection, charged, request, answerable(message)).await
+                let answer = forward(&asked, connection, charged, request, answerable(message)).await;
+                answer.map(|body| body.heard_by(ear))
             }
             Err(refused) => denied(exchange, *refused),
         }
@@ -311,13 +322,16 @@ impl Known<'_> {
 
     /// GET opens a stream, DELETE ends a session: neither carries a message to judge.
     async fn stream(&self, method: Method) -> Answer {
+        let is_get = method == Method::GET;
+        let Ok(ear) = Ear::of(self.gate, self.grant, is_get) else {
+            return self.invalid(&Refusal::TooManyStreams { id: None }, TOO_MANY_STREAMS);
+        };
         let ledger = self.ledger(method.as_str());
         let connection = match self.upstream.connection().await {
             Ok(connection) => connection,
             Err(error) => return unreachable(ledger, &error, None),
         };
         let headers = self.to_upstream();
-        let is_get = method == Method::GET;
         let request = self.upstream.request(method, None, headers, Bytes::new());
         let carries = if is_get {
             Carries::Awaited
@@ -333,7 +347,8 @@ impl Known<'_> {
             },
             ..self.asked(false, carries)
         };
-        forward(&asked, connection, Charged::free(ledger), request, None).await
+        let answer = forward(&asked, connection, Charged::free(ledger), request, None).await;
+        answer.map(|body| body.heard_by(ear))
     }
 
     const fn asked(&self, modern: bool, carries: Carries) -> Asked<'_> {
@@ -364,34 +379,4 @@ impl Known<'_> {
         self.ledger(UNREAD).invalid(Outcome::Invalid, message);
         refuse(refusal)
     }
-}
-
-/// Refuses a body that cannot be read, and records it in the one ledger that the message has.
-fn unreadable_in(ledger: Ledger, unreadable: &Unreadable<'_>) -> Answer {
-    let reason = unreadable.reason();
-    ledger.invalid(Outcome::Invalid, reason);
-    if unreadable.fault == Fault::Encoded {
-        return refuse(&Refusal::Encoded);
-    }
-    refuse(&Refusal::Unreadable {
-        code: unreadable.code(),
-        reason: reason.to_owned(),
-        id: unreadable.id,
-    })
-}
-
-/// Refuses, records, and tells what is left where that concerns the grant alone.
-fn denied(exchange: &Exchange<'_>, refused: Denied) -> Answer {
-    let mut answer = refuse(&Refusal::Denied {
-        denial: &refused.denial,
-        form: refused.form,
-        id: exchange.message.id,
-        modern: exchange.modern,
-        decision_id: &refused.decision_id(),
-    });
-    if let Some(ledger) = refused.ledger {
-        ratelimit::add(answer.headers_mut(), ledger.charged());
-        ledger.refused(&refused.denial);
-    }
-    answer
 }

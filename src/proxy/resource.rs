@@ -52,7 +52,8 @@ impl Resources {
     ) -> Self {
         let url = front.public_url.as_ref();
         let origin = url.and_then(|url| Some(format!("{}://{}", url.scheme_str()?, url.authority()?)));
-        let origin = origin.unwrap_or_else(|| format!("http://{proxy}"));
+        let scheme = if front.tls.is_some() { "https" } else { "http" };
+        let origin = origin.unwrap_or_else(|| format!("{scheme}://{proxy}"));
         let prefix = url.map_or("", |url| url.path()).trim_end_matches('/').to_owned();
         let only = servers.len() == 1;
         let named = servers.iter().map(|(name, server)| {
@@ -148,15 +149,12 @@ mod tests {
             ..Front::at("127.0.0.1:0".parse().unwrap())
         };
         let server = Server {
-            upstream: "http://127.0.0.1:1/mcp".parse().unwrap(),
-            headers: Vec::new(),
-            pass_host: false,
-            connect_timeout: Duration::ZERO,
-            response_timeout: Duration::ZERO,
-            idle_timeout: Duration::ZERO,
-            forward: false,
-            resource: None,
             scopes: vec!["mcp:run".to_owned(), "mcp:read".to_owned()],
+            ..Server::at(
+                "http://127.0.0.1:1/mcp".parse().unwrap(),
+                Vec::new(),
+                Duration::ZERO,
+            )
         };
         let servers = names.iter().map(|name| ((*name).to_owned(), server.clone()));
         let issuers = ["https://auth.example"];

@@ -166,10 +166,16 @@ impl Setup {
 
     /// The same, on files that were written before.
     pub fn start_in(folder: Folder) -> Gate {
+        Self::start_in_with(folder, &[])
+    }
+
+    /// The same with these variables in its environment, and no others.
+    pub fn start_in_with(folder: Folder, env: &[(&str, &str)]) -> Gate {
         let mut command = Command::new(env!("CARGO_BIN_EXE_toolgate"));
         // Nothing of the machine's own environment may steer the gate.
         command
             .env_clear()
+            .envs(env.iter().copied())
             .args(["serve", "--config"])
             .arg(folder.path().join("toolgate.yaml"));
         Self::start_command(folder, &mut command)
