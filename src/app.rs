@@ -22,9 +22,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::admin::{self, Admin};
-use crate::proxy::{self, Changes, Fallback, Gate, SessionKey, Snapshot, Streams, Upstream};
+use crate::proxy::{self, Changes, Fallback, Gate, Host, SessionKey, Snapshot, Streams, Upstream};
 use crate::record::{Lines, Metrics, Recorder};
-use crate::settings::Settings;
+use crate::settings::{CommandServer, Settings};
 
 /// A gate that listens but does not serve yet.
 pub struct App {
@@ -58,6 +58,7 @@ impl App {
             metrics.in_flight(name).set(0);
             servers.insert(name.clone(), Arc::new(upstream));
         }
+        let commands = commands(&settings.commands, settings.limits.line_bytes, &metrics);
         for grant in loaded.grants.iter() {
             for server in &grant.servers {
                 for policy in &grant.policies {
@@ -73,6 +74,7 @@ impl App {
             session_key.set(key);
         }
         let gate = Arc::new(Gate {
+            commands,
             snapshot: ArcSwap::from_pointee(Snapshot {
                 servers,
                 grants: loaded.grants,
@@ -130,8 +132,22 @@ impl App {
         for helper in helpers {
             helper.abort();
         }
+        background::end_processes(&gate).await;
         gate.recorder.flush().await;
     }
+}
+
+fn commands(
+    settings: &BTreeMap<String, CommandServer>,
+    line_cap: usize,
+    metrics: &Metrics,
+) -> BTreeMap<String, Arc<Host>> {
+    let commands = settings.iter().map(|(name, server)| {
+        metrics.in_flight(name).set(0);
+        let host = Host::new(name, server.clone(), line_cap);
+        (name.clone(), Arc::new(host))
+    });
+    commands.collect()
 }
 
 async fn listen(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -11,10 +11,12 @@ use crate::settings::{self, Counters};
 
 /// Runs until SIGTERM or SIGINT.
 pub fn run(config: &Path, out: &mut dyn Write) -> anyhow::Result<u8> {
+    // what this process was given open is not for the servers that it starts
+    close_fds::set_fds_cloexec_threadsafe(3, &[]);
     super::start_logging("info");
     super::install_crypto();
     let settings = settings::load(config)?;
-    let loaded = app::load_files(&settings.files, settings.servers.keys().map(String::as_str))?;
+    let loaded = app::load_files(&settings.files, settings.server_names())?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }

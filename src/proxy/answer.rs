@@ -14,7 +14,7 @@ use super::legacy::Endpoint;
 use super::pinned::Pinned;
 use super::respond;
 use super::stream::FilteredStream;
-use super::{Gate, Upstream};
+use super::{Gate, Server};
 use crate::grants::Grant;
 use crate::mcp::envelope::{Envelope, Kind};
 use crate::mcp::list::{Unfilterable, filter_definitions};
@@ -24,7 +24,7 @@ use crate::policy;
 pub struct Asked<'m> {
     pub gate: &'m Arc<Gate>,
     pub grant: &'m Arc<Grant>,
-    pub upstream: &'m Arc<Upstream>,
+    pub upstream: &'m Server,
     pub modern: bool,
     pub carries: Carries,
     /// The answer to a GET: its stream may announce an endpoint.
@@ -123,7 +123,7 @@ fn sign_session(asked: &Asked<'_>, headers: &mut HeaderMap) -> Result<(), Unusab
     let signed = asked
         .gate
         .session_key
-        .sign(&asked.upstream.name, &asked.grant.id, id);
+        .sign(asked.upstream.name(), &asked.grant.id, id);
     let signed = signed.ok_or(Unusable::NoSessionKey)?;
     let signed = HeaderValue::try_from(signed).map_err(|_| Unusable::SessionId)?;
     headers.insert(SESSION_ID, signed);
@@ -156,7 +156,7 @@ async fn filtered(
     let edited = filter(
         asked.grant,
         asked.gate,
-        &asked.upstream.name,
+        asked.upstream.name(),
         asked.modern,
         &whole,
     )?;

@@ -9,8 +9,9 @@ use super::body::{GateBody, InFlight};
 use super::ledger::Ledger;
 use super::ratelimit;
 use super::respond::{Refusal, refuse};
+use super::server::Way;
 use super::stage::{Charged, Sent};
-use super::upstream::{Connection, UpstreamError};
+use super::upstream::UpstreamError;
 
 type Answer = Response<GateBody>;
 
@@ -24,12 +25,12 @@ pub fn unreachable(ledger: Ledger, error: &UpstreamError, id: Option<&str>) -> A
 /// Sends an admitted request and passes the answer on.
 pub async fn forward(
     asked: &Asked<'_>,
-    connection: Connection,
+    way: Way,
     charged: Charged,
     request: Request<Full<Bytes>>,
     id: Option<&str>,
 ) -> Answer {
-    let in_flight = InFlight::start(asked.gate.recorder.metrics.in_flight(&asked.upstream.name));
+    let in_flight = InFlight::start(asked.gate.recorder.metrics.in_flight(asked.upstream.name()));
     let mut sent = charged.send();
     let mut held = sent.take_held();
     // taken only where it goes to the stream: what is dropped here would free the place of a running call
@@ -46,7 +47,7 @@ pub async fn forward(
             });
         }
     }
-    let answer = match connection.send(request, &mut held).await {
+    let answer = match way.send(request, &mut held).await {
         Ok(answer) => answer,
         Err(error) => {
             let held = held.or_else(|| {
@@ -55,7 +56,7 @@ pub async fn forward(
                     .zip(id)
                     .and_then(|(endpoint, id)| asked.gate.legacy.take(endpoint, id))
             });
-            tracing::warn!(server = asked.upstream.name, %error, "no answer from the upstream");
+            tracing::warn!(server = asked.upstream.name(), %error, "no answer from the upstream");
             sent.failed(&error, held);
             return refuse(&Refusal::Upstream { error: &error, id });
         }
@@ -67,7 +68,7 @@ pub async fn forward(
     }
     let mut answer = match answer::pass_on(asked, answer).await {
         Ok(answer) => answer,
-        Err(unusable) => return unusable_answer(&asked.upstream.name, &unusable, sent, status, id),
+        Err(unusable) => return unusable_answer(asked.upstream.name(), &unusable, sent, status, id),
     };
     if let Some(ledger) = sent.ledger() {
         ratelimit::add(answer.headers_mut(), ledger.charged());

@@ -20,9 +20,12 @@ use super::ledger::Ledger;
 use super::legacy::{Endpoint, NoStream};
 use super::respond::{Addressed, Refusal, accepted, preflight, refuse};
 use super::route::{Route, route};
+use super::server::Way;
 use super::stage::Charged;
+use super::stdio::{Asks, Visit};
+use super::upstream::UpstreamError;
 use super::weigh::{Denied, Stopped, UNREAD, answerable, method_of, weigh};
-use super::{Gate, Snapshot, Upstream, front, ratelimit};
+use super::{Gate, Server, Snapshot, front, ratelimit};
 use crate::counters::CallId;
 use crate::grants::Grant;
 use crate::mcp::envelope::{self, Fault, Unreadable};
@@ -55,7 +58,7 @@ async fn judged(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
         return refuse(&Refusal::ForeignHost);
     }
     let snapshot = gate.snapshot.load_full();
-    let server = match route(&request, snapshot.servers.keys().map(String::as_str)) {
+    let server = match route(&request, gate.server_names(&snapshot)) {
         Route::Server(server) => server,
         Route::NotFound(hint) => return refuse(&Refusal::NotFound(hint)),
         Route::WrongMethod => return refuse(&Refusal::WrongMethod),
@@ -63,7 +66,7 @@ async fn judged(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
     if *request.method() == Method::OPTIONS {
         return preflight(front::preflight(request.headers()));
     }
-    let Some(upstream) = snapshot.servers.get(server) else {
+    let Some(upstream) = &gate.server(&snapshot, server) else {
         return refuse(&Refusal::NotFound("no such server".to_owned()));
     };
     let Ok(id) = CallId::random() else {
@@ -146,7 +149,7 @@ struct Known<'r> {
     id: CallId,
     gate: &'r Arc<Gate>,
     grant: &'r Arc<Grant>,
-    upstream: &'r Arc<Upstream>,
+    upstream: &'r Server,
     session: Option<&'r str>,
     /// Where the message goes, if it came by the transport of 2024-11-05.
     endpoint: Option<&'r Endpoint>,
@@ -178,7 +181,7 @@ impl Known<'_> {
     }
 
     fn ledger(&self, method: &str) -> Ledger {
-        let mut ledger = Ledger::open(self.gate, self.id, &self.upstream.name);
+        let mut ledger = Ledger::open(self.gate, self.id, self.upstream.name());
         ledger.grant(self.grant);
         ledger.method(method);
         if let Some(session) = self.session_name() {
@@ -226,11 +229,11 @@ impl Known<'_> {
         }
         let exchange = Exchange {
             grant: self.grant,
-            server: &self.upstream.name,
+            server: self.upstream.name(),
             session: self.session_name(),
             modern: message.is_modern(version),
             message: &message,
-            pins: self.gate.pinned(&self.upstream.name),
+            pins: self.gate.pinned(self.upstream.name()),
         };
         self.decide(&exchange, &body, started).await
     }
@@ -243,8 +246,9 @@ impl Known<'_> {
             Err(Stopped::Denied(refused)) => return denied(exchange, *refused),
         };
         // ready first, so that admission and arrival are close
-        let connection = match self.upstream.connection().await {
-            Ok(connection) => connection,
+        let modern = exchange.modern;
+        let way = match self.ready(Asks::Message { message, modern }).await {
+            Ok(way) => way,
             Err(error) => return unreachable(weighed.into_ledger(), &error, answerable(message)),
         };
         match weighed.charge().await {
@@ -263,7 +267,7 @@ impl Known<'_> {
                     tells: listens.map_or(Tells::No, Tells::Subscribed),
                     ..self.asked(exchange.modern, carries)
                 };
-                forward(&asked, connection, charged, request, answerable(message)).await
+                forward(&asked, way, charged, request, answerable(message)).await
             }
             Err(refused) => denied(exchange, *refused),
         }
@@ -272,12 +276,13 @@ impl Known<'_> {
     /// GET opens a stream, DELETE ends a session: neither carries a message to judge.
     async fn stream(&self, method: Method) -> Answer {
         let ledger = self.ledger(method.as_str());
-        let connection = match self.upstream.connection().await {
-            Ok(connection) => connection,
+        let is_get = method == Method::GET;
+        let asks = if is_get { Asks::Stream } else { Asks::End };
+        let way = match self.ready(asks).await {
+            Ok(way) => way,
             Err(error) => return unreachable(ledger, &error, None),
         };
         let headers = headers::to_upstream(self.headers, self.session);
-        let is_get = method == Method::GET;
         let request = self.upstream.request(method, None, headers, Bytes::new());
         let carries = if is_get {
             Carries::Awaited
@@ -293,7 +298,17 @@ impl Known<'_> {
             },
             ..self.asked(false, carries)
         };
-        forward(&asked, connection, Charged::free(ledger), request, None).await
+        forward(&asked, way, Charged::free(ledger), request, None).await
+    }
+
+    async fn ready(&self, asks: Asks<'_>) -> Result<Way, UpstreamError> {
+        let visit = Visit {
+            grant: &self.grant.id,
+            session: self.session,
+            endpoint: self.endpoint.map(|endpoint| &endpoint.target),
+            asks,
+        };
+        self.upstream.ready(&visit).await
     }
 
     const fn asked(&self, modern: bool, carries: Carries) -> Asked<'_> {

@@ -12,7 +12,7 @@ use super::answer::{Asked, filter};
 use super::body::{StreamError, UpstreamBody};
 use super::changed::Teller;
 use super::legacy::{Announced, resolve};
-use super::{Gate, Upstream};
+use super::{Gate, Server};
 use crate::grants::Grant;
 use crate::mcp::sse::{RawEvent, Splitter};
 
@@ -26,7 +26,7 @@ pub struct FilteredStream {
     ready: VecDeque<Bytes>,
     gate: Arc<Gate>,
     grant: Arc<Grant>,
-    upstream: Arc<Upstream>,
+    upstream: Server,
     modern: bool,
     teller: Option<Teller>,
     /// No event of the upstream's was read yet.
@@ -57,9 +57,9 @@ impl FilteredStream {
             ready: VecDeque::new(),
             gate: Arc::clone(asked.gate),
             grant: Arc::clone(asked.grant),
-            upstream: Arc::clone(asked.upstream),
+            upstream: asked.upstream.clone(),
             modern: asked.modern,
-            teller: Teller::new(&asked.gate.changes, &asked.upstream.name, asked.tells),
+            teller: Teller::new(&asked.gate.changes, asked.upstream.name(), asked.tells),
             silent: true,
             told: false,
         }
@@ -104,7 +104,7 @@ impl FilteredStream {
         if let Legacy::Open(announced) = &self.legacy {
             announced.passed(&data);
         }
-        let filtered = filter(&self.grant, &self.gate, &self.upstream.name, self.modern, &data)
+        let filtered = filter(&self.grant, &self.gate, self.upstream.name(), self.modern, &data)
             .map_err(|error| StreamError::Unfilterable(error.to_string()))?;
         self.ready.push_back(match filtered {
             None => event.into_bytes().into(),
@@ -117,11 +117,11 @@ impl FilteredStream {
     /// is dropped: it would lead around it.
     fn endpoint(&mut self, event: &RawEvent) -> Result<(), StreamError> {
         let (Legacy::Perhaps, Some(cut)) = (&self.legacy, self.body.abort_handle()) else {
-            tracing::warn!(server = self.upstream.name, "an `endpoint` event was dropped");
+            tracing::warn!(server = self.upstream.name(), "an `endpoint` event was dropped");
             return Ok(());
         };
         let target = resolve(self.upstream.base(), &event.data())?;
-        let (name, grant) = (&self.upstream.name, &self.grant.id);
+        let (name, grant) = (self.upstream.name(), &self.grant.id);
         let (announced, told) = Announced::open(&self.gate, name, grant, &target, cut)?;
         self.legacy = Legacy::Open(announced);
         self.ready.push_back(event.with_data(told.as_bytes()).into());
@@ -184,7 +184,7 @@ impl Body for FilteredStream {
                     if let Ok(chunk) = frame.into_data()
                         && let Err(error) = this.take(&chunk)
                     {
-                        tracing::warn!(server = this.upstream.name, %error, "a stream of the upstream was cut");
+                        tracing::warn!(server = this.upstream.name(), %error, "a stream of the upstream was cut");
                         return Poll::Ready(Some(Err(error)));
                     }
                 }

@@ -60,6 +60,14 @@ pub enum UpstreamError {
     ConnectTimeout(Duration),
     #[error("{0} requests wait for an answer already")]
     Busy(usize),
+    #[error("{0} processes of the server run already")]
+    Processes(usize),
+    #[error("the server is spoken to in sessions, and none was opened")]
+    NoSession,
+    #[error("the session is over")]
+    SessionOver,
+    #[error("the session is open already")]
+    SessionOpen,
     #[error("the connection closed before the request was written")]
     Unsent,
     #[error("the connection failed after the request was written: {0}")]
@@ -77,7 +85,15 @@ impl UpstreamError {
     pub const fn nothing_sent(&self) -> bool {
         matches!(
             self,
-            Self::Connect(_) | Self::ConnectTimeout(_) | Self::Busy(_) | Self::Unsent | Self::LeaseOver
+            Self::Connect(_)
+                | Self::ConnectTimeout(_)
+                | Self::Busy(_)
+                | Self::Processes(_)
+                | Self::NoSession
+                | Self::SessionOver
+                | Self::SessionOpen
+                | Self::Unsent
+                | Self::LeaseOver
         )
     }
 

@@ -84,6 +84,16 @@ impl Setup {
         self
     }
 
+    /// A server that is a command, with further keys.
+    pub fn command(mut self, name: &str, command: &Command, more: &Value) -> Self {
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        let words: Vec<&str> = words.map(|word| word.to_str().unwrap()).collect();
+        let mut server = more.clone();
+        server["command"] = json!(words);
+        self.servers.insert(name.to_owned(), server);
+        self
+    }
+
     pub fn policy(mut self, name: &str, policy: Value) -> Self {
         self.policies.insert(name.to_owned(), policy);
         self
@@ -156,12 +166,22 @@ impl Setup {
         Self::start_in(self.write())
     }
 
+    /// The same, with this in its environment.
+    pub fn start_with_env(&self, env: &[(&str, &str)]) -> Gate {
+        Self::start_with(self.write(), env)
+    }
+
     /// The same, on files that were written before.
     pub fn start_in(folder: Folder) -> Gate {
+        Self::start_with(folder, &[])
+    }
+
+    fn start_with(folder: Folder, env: &[(&str, &str)]) -> Gate {
         let mut command = Command::new(env!("CARGO_BIN_EXE_toolgate"));
         // Nothing of the machine's own environment may steer the gate.
         command
             .env_clear()
+            .envs(env.iter().copied())
             .args(["serve", "--config"])
             .arg(folder.path().join("toolgate.yaml"));
         let child = Child::start("toolgate", &mut command);
