@@ -54,9 +54,28 @@ advisories: ## Check the dependencies against the published advisories (needs th
 containers: ## Lint the Dockerfile and resolve docker-compose.yml
 	scripts/check-containers.sh
 
+.PHONY: chart
+chart: ## Check the Helm chart: lint, every pair of options, Kubernetes' schemas, rules, golden files
+	scripts/install-kube-tools.sh
+	cargo build --bin toolgate
+	.tools/kube/venv/bin/python helm/tests/check.py $(ARGS)
+
+.PHONY: chart-full
+chart-full: ## The same for the whole product of the chart's options (about ten minutes)
+	$(MAKE) chart ARGS=--all
+
+.PHONY: chart-bless
+chart-bless: ## Write the chart's README, golden files and the plain manifest anew; read the diff before you commit it
+	$(MAKE) chart ARGS=--bless
+	@git --no-pager diff --stat -- helm examples/kubernetes
+
 .PHONY: mutants
 mutants: test-deps ## Break the Lua scripts on purpose; the suite must turn red each time
 	cargo test --test counters_mutations -- --nocapture
+
+.PHONY: reloads
+reloads: test-deps ## Reload policies 1 000 times under load: no mix of two versions, no memory left behind
+	cargo test --test operations -- --ignored --nocapture thousand_reloads
 
 .PHONY: fuzz
 fuzz: ## Fuzz each target for MINUTES=10 (TARGETS='…'); keeps the corpus, adds to docs/fuzzing.md

@@ -103,8 +103,7 @@ fn grants(count: usize) -> Grants {
             id: format!("grant-{number}"),
             servers: vec!["s".to_owned()],
             policies: vec![Arc::clone(&policy)],
-            expires: None,
-            claims: None,
+            ..Grant::default()
         };
         (
             TokenHash::of(format!("token-{number}").as_bytes()),

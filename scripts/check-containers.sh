@@ -22,15 +22,14 @@ echo "==> Dockerfile"
 
 echo "==> docker-compose.yml"
 config=$("$venv/bin/docker-compose" -f docker-compose.yml config --format json)
-# What compose resolved must be what was meant: two replicas in front of one server, over one store.
+# What compose resolved must be what was meant: three replicas in front of one server, over one store.
 python3 - "$config" <<'PYTHON'
 import json, os, sys
 
 services = json.loads(sys.argv[1])["services"]
 problems = []
-gates = [name for name in services if name.startswith("gate-")]
-if len(gates) != 2:
-    problems.append(f"two replicas of toolgate are wanted, found {gates}")
+if services["gate"]["deploy"]["replicas"] != 3:
+    problems.append("three replicas of toolgate are wanted")
 for name, service in services.items():
     for volume in service.get("volumes", []):
         if volume["type"] == "bind" and not os.path.exists(volume["source"]):
@@ -38,7 +37,9 @@ for name, service in services.items():
     for port in service.get("ports", []):
         if port.get("host_ip") != "127.0.0.1":
             problems.append(f"{name}: port {port.get('published')} is open to the network; its token is public")
-    if name not in gates and "front" in service.get("networks", {}):
+    if not service.get("read_only") or service.get("cap_drop") != ["ALL"]:
+        problems.append(f"{name}: may write to its root, or keeps capabilities")
+    if name in ("redis", "server") and "front" in service.get("networks", {}):
         problems.append(f"{name}: can be reached around the gate")
 sys.exit("\n".join(problems) if problems else 0)
 PYTHON

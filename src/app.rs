@@ -2,12 +2,17 @@
 
 mod background;
 mod files;
+mod issuers;
 mod pins;
+mod reload;
 mod store;
 mod tls;
+mod watch;
 pub mod wrap;
 
 pub use files::{Loaded, load_files};
+pub use reload::Reload;
+pub use store::store;
 pub use tls::upstream_tls;
 
 use std::collections::BTreeMap;
@@ -19,10 +24,13 @@ use anyhow::{Context, anyhow};
 use arc_swap::ArcSwap;
 use data_encoding::HEXLOWER;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::watch::{Receiver, channel};
 
 use crate::admin::{self, Admin};
-use crate::proxy::{self, Changes, Fallback, Gate, Host, SessionKey, Snapshot, Streams, Upstream};
+use crate::grants::Grants;
+use crate::proxy::{
+    self, Callers, Changes, Fallback, Gate, Host, Resources, SessionKey, Snapshot, Streams, Upstream,
+};
 use crate::record::{Lines, Metrics, Recorder};
 use crate::settings::{CommandServer, Settings};
 
@@ -32,6 +40,7 @@ pub struct App {
     proxy: TcpListener,
     admin: TcpListener,
     looks: Vec<pins::Looks>,
+    reload: Option<Reload>,
 }
 
 impl App {
@@ -59,16 +68,12 @@ impl App {
             servers.insert(name.clone(), Arc::new(upstream));
         }
         let commands = commands(&settings.commands, settings.limits.line_bytes, &metrics);
-        for grant in loaded.grants.iter() {
-            for server in &grant.servers {
-                for policy in &grant.policies {
-                    metrics.tools().learn(server, policy.tool_names());
-                }
-            }
-        }
+        metrics.tools().written(reload::tool_names(&loaded.grants));
+        metrics.reload().started(reload::now());
         let changes = Arc::new(Changes::default());
         let pinned = pins::pinned(loaded.pins, &metrics, &changes);
         let looks = pins::looks(&settings, &pinned, &tls);
+        let callers = callers(&settings, &loaded.grants, proxy.local_addr()?)?;
         let session_key = SessionKey::default();
         if let Some(key) = settings.front.session_key.clone() {
             session_key.set(key);
@@ -84,6 +89,7 @@ impl App {
             recorder: Recorder::new(metrics, lines),
             session_key,
             legacy: Streams::default(),
+            callers,
             changes,
             pins: pinned,
             front: settings.front,
@@ -95,7 +101,15 @@ impl App {
             proxy,
             admin,
             looks,
+            reload: None,
         })
+    }
+
+    /// Reads policies, grants and pins again where they change. Left out, they stay as they were.
+    #[must_use]
+    pub fn reloading(mut self, reload: Reload) -> Self {
+        self.reload = Some(reload);
+        self
     }
 
     pub fn proxy_addr(&self) -> std::io::Result<SocketAddr> {
@@ -107,19 +121,24 @@ impl App {
     }
 
     /// Serves until `shutdown` is true, drains, and flushes the record.
-    pub async fn run(self, shutdown: watch::Receiver<bool>) {
+    pub async fn run(self, shutdown: Receiver<bool>) {
         let Self {
             gate,
             proxy,
             admin,
             looks,
+            reload,
         } = self;
         let mut helpers = vec![
             tokio::spawn(admin::serve(admin_of(&gate, shutdown.clone()), admin)),
             tokio::spawn(background::share_session_key(Arc::clone(&gate))),
             tokio::spawn(background::reap_connections(Arc::clone(&gate))),
+            tokio::spawn(background::read_revoked(Arc::clone(&gate))),
+            tokio::spawn(background::cut_ended(Arc::clone(&gate))),
+            tokio::spawn(background::refresh_keys(Arc::clone(&gate))),
         ];
         helpers.extend(looks.into_iter().map(|looks| tokio::spawn(looks.run())));
+        helpers.extend(reload.map(|reload| tokio::spawn(reload.run(Arc::clone(&gate)))));
         let drain = gate.front.drain;
         let cut = proxy::accept(Arc::clone(&gate), proxy, shutdown, drain).await;
         if cut > 0 {
@@ -150,6 +169,34 @@ fn commands(
     commands.collect()
 }
 
+/// What is known of who calls; `proxy`: where the gate listens.
+fn callers(settings: &Settings, grants: &Grants, proxy: SocketAddr) -> anyhow::Result<Callers> {
+    warn_of_open_servers(grants, proxy);
+    let issuers = issuers::issuers(settings)?;
+    let resources = Resources::new(
+        &settings.front,
+        proxy,
+        &settings.servers,
+        settings.commands.keys().map(String::as_str),
+        issuers.advertised(),
+    );
+    Ok(Callers::new(issuers, resources))
+}
+
+/// Who reaches the port reaches these servers.
+fn warn_of_open_servers(grants: &Grants, listen: SocketAddr) {
+    for (server, grant) in grants.anonymous() {
+        if !listen.ip().is_loopback() {
+            let grant = grant.id.as_str();
+            tracing::warn!(
+                server,
+                grant,
+                "calls without a token are let in from everywhere, since `anonymous` names a grant for this server and `listen` is no loopback address"
+            );
+        }
+    }
+}
+
 async fn listen(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address}: change `{key}` in the settings, or stop what uses the port")
@@ -170,7 +217,7 @@ fn replica_name() -> anyhow::Result<String> {
     Ok(format!("{host}-{}", HEXLOWER.encode(&bytes)))
 }
 
-fn admin_of(gate: &Arc<Gate>, stopping: watch::Receiver<bool>) -> Admin {
+fn admin_of(gate: &Arc<Gate>, stopping: Receiver<bool>) -> Admin {
     let probed = Arc::clone(gate);
     Admin {
         metrics: Arc::clone(&gate.recorder.metrics),
@@ -188,11 +235,11 @@ fn admin_of(gate: &Arc<Gate>, stopping: watch::Receiver<bool>) -> Admin {
 }
 
 /// Becomes true at SIGTERM or SIGINT.
-pub fn signals() -> anyhow::Result<watch::Receiver<bool>> {
+pub fn signals() -> anyhow::Result<Receiver<bool>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let (stop, stopped) = watch::channel(false);
+    let (stop, stopped) = channel(false);
     tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}

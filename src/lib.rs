@@ -12,6 +12,7 @@ pub mod counters;
 pub mod demo;
 pub mod document;
 pub mod grants;
+pub mod issuers;
 pub mod mcp;
 pub mod policy;
 pub mod proxy;

@@ -23,8 +23,9 @@ const ROOMS: &[(&str, &str)] = &[
     ("replay", "counters mcp policy"),
     ("settings", "document"),
     ("grants", "policy settings"),
+    ("issuers", "policy settings"),
     ("record", "policy"),
-    ("proxy", "counters grants mcp policy record settings"),
+    ("proxy", "counters grants issuers mcp policy record settings"),
     ("admin", "record"),
     // Asks a server what tools it has, over the upstream connections of the proxy.
     ("client", "document mcp proxy settings"),
@@ -34,7 +35,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("demo", ""),
     (
         "app",
-        "admin client counters document grants mcp policy proxy record settings",
+        "admin client counters document grants issuers mcp policy proxy record settings",
     ),
     (
         "cli",

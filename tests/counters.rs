@@ -1,6 +1,10 @@
 //! One behaviour suite, run over every store.
 #![cfg(test)]
 
+#[path = "support/redis_cluster.rs"]
+mod redis_cluster;
+#[path = "support/redis_sentinel.rs"]
+mod redis_sentinel;
 #[path = "support/redis.rs"]
 mod redis_server;
 #[path = "support/stores.rs"]
@@ -12,7 +16,9 @@ use std::time::Duration;
 use redis_server::RedisServer;
 use stores::{PATIENT, stores};
 use toolgate::counters::history::{self, Admitted};
-use toolgate::counters::{Admission, CallId, ChargeState, Fit, RedisOptions, Store, Verdict};
+use toolgate::counters::{
+    Admission, CallId, ChargeState, Fit, Place, RedisOptions, RedisTls, Store, Verdict,
+};
 use toolgate::policy::{Charge, Limit, Scope, Subject, Unit, Window};
 
 fn limit(counter: &str, max: u64, window: Window, scope: Scope) -> Limit {
@@ -125,11 +131,9 @@ async fn a_limit_admits_exactly_max_calls() {
 #[tokio::test]
 async fn a_call_without_charges_is_admitted_without_the_store() {
     let nowhere = RedisOptions {
-        url: "redis://127.0.0.1:1/".into(),
-        prefix: "t".into(),
         deadline: PATIENT,
         connections: 1,
-        by_slot_group: false,
+        ..RedisOptions::single("redis://127.0.0.1:1/", "t")
     };
     let store = Store::redis(nowhere).unwrap();
     assert_eq!(admit(&store, &[]).await, Ok(vec![]));
@@ -400,11 +404,8 @@ async fn the_first_secret_offered_is_shared_by_all() {
 async fn four_replicas_and_four_hundred_calls_at_once_admit_exactly_max() {
     let server = RedisServer::start();
     let options = RedisOptions {
-        url: server.url(),
-        prefix: "t".into(),
         deadline: PATIENT,
-        connections: 2,
-        by_slot_group: false,
+        ..RedisOptions::single(server.url(), "t")
     };
     let replicas: Vec<_> = (0..4)
         .map(|_| Arc::new(Store::redis(options.clone()).unwrap()))
@@ -462,22 +463,47 @@ async fn under_load_the_worst_window_reaches_max_and_none_is_above() {
 #[tokio::test]
 async fn options_that_cannot_work_are_refused_without_showing_the_url() {
     let good = RedisOptions {
-        url: "redis://:hunter2@h/".into(),
-        prefix: "t".into(),
         deadline: PATIENT,
         connections: 1,
-        by_slot_group: false,
+        ..RedisOptions::single("redis://:hunter2@h/", "t")
     };
     assert!(!format!("{good:?}").contains("hunter2"));
     let store = Store::redis(good.clone()).unwrap();
     assert!(!format!("{store:?}").contains("hunter2"));
     for bad in [
         RedisOptions {
-            url: "hunter2".into(),
+            place: Place::Single("hunter2".into()),
             ..good.clone()
         },
         RedisOptions {
             prefix: "a{b".into(),
+            ..good.clone()
+        },
+        RedisOptions {
+            place: Place::Single("rediss://:hunter2@h/#insecure".into()),
+            ..good.clone()
+        },
+        RedisOptions {
+            place: Place::Cluster(vec!["redis://:hunter2@h/".into(), "rediss://h/".into()]),
+            ..good.clone()
+        },
+        RedisOptions {
+            place: Place::Cluster(Vec::new()),
+            ..good.clone()
+        },
+        RedisOptions {
+            tls: RedisTls {
+                ca: Some(b"ca".to_vec()),
+                client: None,
+            },
+            ..good.clone()
+        },
+        RedisOptions {
+            place: Place::Single("rediss://h/".into()),
+            tls: RedisTls {
+                ca: None,
+                client: Some((b"hunter2".to_vec(), b"hunter2".to_vec())),
+            },
             ..good.clone()
         },
         RedisOptions {
@@ -490,7 +516,6 @@ async fn options_that_cannot_work_are_refused_without_showing_the_url() {
         },
         RedisOptions {
             connections: 0,
-            by_slot_group: false,
             ..good.clone()
         },
     ] {

@@ -28,11 +28,8 @@ fn store(url: String) -> Arc<Store> {
 fn store_within(url: String, deadline: Duration) -> Arc<Store> {
     Arc::new(
         Store::redis(RedisOptions {
-            url,
-            prefix: "t".into(),
             deadline,
-            connections: 2,
-            by_slot_group: false,
+            ..RedisOptions::single(url, "t")
         })
         .unwrap(),
     )

@@ -1,6 +1,10 @@
 //! Calls in flight, in every store: taken with a call's other charges, renewed, given back.
 #![cfg(test)]
 
+#[path = "support/redis_cluster.rs"]
+mod redis_cluster;
+#[path = "support/redis_sentinel.rs"]
+mod redis_sentinel;
 #[path = "support/redis.rs"]
 mod redis_server;
 #[path = "support/stores.rs"]
@@ -233,11 +237,9 @@ async fn a_call_in_flight_counts_as_one_and_max_is_bounded() {
 async fn a_store_that_is_out_of_memory_still_renews_and_releases() {
     let server = RedisServer::start();
     let options = RedisOptions {
-        url: server.url(),
-        prefix: "t".into(),
         deadline: PATIENT,
         connections: 1,
-        by_slot_group: false,
+        ..RedisOptions::single(server.url(), "t")
     };
     let store = Store::redis(options).unwrap();
     let running = taken(admit(&store, &[lease(1, LONG)]).await);
@@ -261,11 +263,8 @@ async fn four_replicas_that_take_renew_and_release_never_hold_more_than_max() {
     let holding = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let tasks = (0..4).flat_map(|_| {
         let options = RedisOptions {
-            url: server.url(),
-            prefix: "t".into(),
             deadline: PATIENT,
-            connections: 2,
-            by_slot_group: false,
+            ..RedisOptions::single(server.url(), "t")
         };
         let replica = Arc::new(Store::redis(options).unwrap());
         (0..4).map(move |_| Arc::clone(&replica)).collect::<Vec<_>>()

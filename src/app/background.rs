@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::task::JoinSet;
 
 use crate::counters::StoreError;
@@ -50,4 +51,48 @@ pub(super) async fn end_processes(gate: &Arc<Gate>) {
         ending.spawn(async move { host.shutdown().await });
     }
     while ending.join_next().await.is_some() {}
+}
+
+/// How often the list of revoked grants is read; a replica knows of a new one within twice this time.
+const REVOKED_EVERY: Duration = Duration::from_secs(1);
+/// How often open answers are looked at.
+const ENDED_EVERY: Duration = Duration::from_millis(500);
+
+/// Reads which grants are revoked. While the store does not answer, those that are known stay so.
+pub(super) async fn read_revoked(gate: Arc<Gate>) {
+    let mut tick = tokio::time::interval(REVOKED_EVERY);
+    let mut failed = false;
+    loop {
+        tick.tick().await;
+        match gate.store.revoked().await {
+            Ok(names) => {
+                gate.callers.block(names);
+                failed = false;
+            }
+            Err(error) if !failed => {
+                tracing::warn!(%error, "the list of revoked grants cannot be read: the last one stays in force");
+                failed = true;
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// Cuts open answers whose grant has ended.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "grants and tokens expire by the wall clock"
+)]
+pub(super) async fn cut_ended(gate: Arc<Gate>) {
+    let mut tick = tokio::time::interval(ENDED_EVERY);
+    loop {
+        tick.tick().await;
+        gate.callers
+            .cut_ended(&gate.snapshot.load_full(), Timestamp::now());
+    }
+}
+
+/// Keeps the keys of issuers fresh.
+pub(super) async fn refresh_keys(gate: Arc<Gate>) {
+    gate.callers.issuers.refresh().await;
 }

@@ -8,7 +8,7 @@ use anyhow::anyhow;
 
 use super::pins;
 use crate::document::{self, Level};
-use crate::grants::{Grants, GrantsFile};
+use crate::grants::{Grants, GrantsFile, Named};
 use crate::policy::{self, Pins, Policy};
 use crate::settings::Files;
 
@@ -67,7 +67,15 @@ pub fn load_files<'s>(files: &Files, servers: impl Iterator<Item = &'s str>) -> 
     }
     let grants = match &files.grants {
         None => Grants::default(),
-        Some(path) => read_grants(path, servers, &policies)?,
+        Some(path) => {
+            let named = Named {
+                servers: servers.collect(),
+                policies: &policies,
+                issuers: files.issuers.iter().map(String::as_str).collect(),
+                anonymous: &files.anonymous,
+            };
+            read_grants(path, &named)?
+        }
     };
     Ok(Loaded {
         policies,
@@ -77,16 +85,12 @@ pub fn load_files<'s>(files: &Files, servers: impl Iterator<Item = &'s str>) -> 
     })
 }
 
-fn read_grants<'s>(
-    path: &Path,
-    servers: impl Iterator<Item = &'s str>,
-    policies: &BTreeMap<String, Arc<Policy>>,
-) -> anyhow::Result<Grants> {
+fn read_grants(path: &Path, named: &Named<'_>) -> anyhow::Result<Grants> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         anyhow!(
             "{}: cannot read the grants: {error}; make the file with `toolgate grant new`",
             path.display()
         )
     })?;
-    Ok(GrantsFile::parse(path, &text)?.resolve(path, servers, policies)?)
+    Ok(GrantsFile::parse(path, &text)?.resolve(path, named)?)
 }

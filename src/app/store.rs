@@ -1,35 +1,52 @@
 //! The store that the settings ask for.
 
-use crate::counters::{FileStore, RedisOptions, Store};
-use crate::settings::Counters;
+use anyhow::Context;
 
-/// Multiplexed connections to Redis of one replica.
+use crate::counters::{self, FileStore, RedisOptions, RedisTls, Store};
+use crate::settings::{Counters, Place, Redis, Secret};
+
+/// Multiplexed connections of one replica to each node of Redis.
 const STORE_CONNECTIONS: usize = 2;
 
-pub(super) const fn expected_replicas(counters: &Counters) -> u64 {
+pub(super) fn expected_replicas(counters: &Counters) -> u64 {
     match counters {
         Counters::Memory | Counters::File { .. } => 1,
-        Counters::Redis {
-            expected_replicas, ..
-        } => *expected_replicas,
+        Counters::Redis(redis) => redis.expected_replicas,
     }
 }
 
-pub(super) fn store(counters: &Counters) -> anyhow::Result<Store> {
+/// Does not connect; needs a tokio runtime.
+///
+/// # Errors
+/// Settings that cannot work.
+pub fn store(counters: &Counters) -> anyhow::Result<Store> {
     match counters {
         Counters::Memory => Ok(Store::memory()),
         Counters::File { path, deadline } => Ok(Store::File(FileStore::new(path.clone(), *deadline))),
-        Counters::Redis {
-            url,
-            prefix,
-            deadline,
-            ..
-        } => Ok(Store::redis(RedisOptions {
-            url: url.expose().clone(),
-            prefix: prefix.clone(),
-            deadline: *deadline,
-            connections: STORE_CONNECTIONS,
-            by_slot_group: false,
-        })?),
+        Counters::Redis(redis) => Store::redis(options(redis)).context("`counters`"),
+    }
+}
+
+fn options(redis: &Redis) -> RedisOptions {
+    let exposed = |urls: &[Secret<String>]| urls.iter().map(|url| url.expose().clone()).collect();
+    let place = match &redis.place {
+        Place::Single(url) => counters::Place::Single(url.expose().clone()),
+        Place::Sentinel { master, urls } => counters::Place::Sentinel {
+            master: master.clone(),
+            urls: exposed(urls),
+        },
+        Place::Cluster(urls) => counters::Place::Cluster(exposed(urls)),
+    };
+    let client = redis.tls.client.as_ref();
+    RedisOptions {
+        username: redis.username.clone(),
+        password: redis.password.as_ref().map(|password| password.expose().clone()),
+        tls: RedisTls {
+            ca: redis.tls.ca.clone(),
+            client: client.map(|(cert, key)| (cert.clone(), key.expose().clone())),
+        },
+        deadline: redis.deadline,
+        connections: STORE_CONNECTIONS,
+        ..RedisOptions::new(place, &redis.prefix)
     }
 }

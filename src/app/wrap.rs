@@ -1,6 +1,6 @@
 //! Wiring of `toolgate wrap`: one client on stdin and stdout, one grant, one server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -20,8 +20,8 @@ use crate::counters::CallId;
 use crate::grants::{Grant, Grants};
 use crate::policy::{Pins, Policy};
 use crate::proxy::{
-    self, Caller, Changes, Fallback, Gate, SessionKey, Signal, Snapshot, Streams, Upstream, exit_code,
-    signal_code, wrap_command, wrap_upstream,
+    self, Caller, Callers, Changes, Fallback, Gate, SessionKey, Signal, Snapshot, Streams, Upstream,
+    exit_code, signal_code, wrap_command, wrap_upstream,
 };
 use crate::record::{Lines, Metrics, Recorder};
 use crate::settings::{Files, Settings};
@@ -86,8 +86,7 @@ pub async fn run(wrap: Wrap) -> anyhow::Result<u8> {
             id: GRANT.to_owned(),
             servers: vec![wrap.server.clone()],
             policies,
-            expires: None,
-            claims: None,
+            ..Grant::default()
         }),
         server: wrap.server,
         session: CallId::random()?.to_string(),
@@ -130,6 +129,8 @@ fn policies(wrap: &Wrap) -> anyhow::Result<Vec<Arc<Policy>>> {
         policies: named.collect::<BTreeMap<_, _>>(),
         grants: None,
         pins: BTreeMap::new(),
+        issuers: BTreeSet::new(),
+        anonymous: BTreeMap::new(),
     };
     if files.policies.len() < wrap.policies.len() {
         return Err(anyhow!(
@@ -181,6 +182,7 @@ fn gate(settings: Settings, pins: BTreeMap<String, Pins>, lines: Lines) -> anyho
         recorder: Recorder::new(metrics, Some(lines)),
         session_key: SessionKey::default(),
         legacy: Streams::default(),
+        callers: Callers::default(),
         changes,
         front: settings.front,
         limits: settings.limits,

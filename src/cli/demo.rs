@@ -103,8 +103,7 @@ fn files(driving: &str, yours: &str) -> anyhow::Result<Loaded> {
             id: id.to_owned(),
             servers: vec!["demo".to_owned()],
             policies,
-            expires: None,
-            claims: None,
+            ..Grant::default()
         };
         (TokenHash::of(token.as_bytes()), Arc::new(grant))
     };

@@ -1,4 +1,4 @@
-//! `toolgate grant new | hash`.
+//! `toolgate grant new | hash | revoke`.
 
 use std::fmt::Write as _;
 use std::io::{Read, Write};
@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Subcommand;
 
+use crate::app;
+use crate::document::shown;
 use crate::grants::{GrantsFile, TokenHash, new_token};
+use crate::settings::{self, Counters};
 
 /// Subcommands of `toolgate grant`.
 #[derive(Debug, Subcommand)]
@@ -38,12 +41,30 @@ pub enum Command {
     /// Print the SHA-256 of a token read from stdin, for `token_sha256`.
     #[command(after_help = "Example:\n  printf %s \"$TOKEN\" | toolgate grant hash")]
     Hash,
+    /// Refuse a grant from now on, on every replica that shares the store, within two seconds.
+    ///
+    /// Its open streams end. The id is the one in records; of an entry for an issuer's tokens, its `id` as written
+    /// revokes all that it stands for. Write `revoked: true` into grants.yaml too: the store may lose its data.
+    #[command(
+        after_help = "Examples:\n  toolgate grant revoke laptop\n  toolgate grant revoke 'ci:{sub}'\n  toolgate grant revoke --undo laptop"
+    )]
+    Revoke {
+        /// The grant's id, or its `grant_key` in records.
+        id: String,
+        /// The settings, which name the store.
+        #[arg(long, value_name = "FILE", default_value = "toolgate.yaml")]
+        config: PathBuf,
+        /// Take the revocation back.
+        #[arg(long)]
+        undo: bool,
+    },
 }
 
 /// Runs one of them.
 pub fn run(command: &Command, out: &mut dyn Write) -> anyhow::Result<u8> {
     match command {
         Command::Hash => hash(out)?,
+        Command::Revoke { id, config, undo } => revoke(id, config, *undo, out)?,
         Command::New {
             id,
             server,
@@ -87,8 +108,37 @@ fn hash(out: &mut dyn Write) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn revoke(id: &str, config: &Path, undo: bool, out: &mut dyn Write) -> anyhow::Result<()> {
+    super::install_crypto();
+    let settings = settings::load(config)?;
+    if !matches!(settings.counters, Counters::Redis { .. }) {
+        bail!(
+            "{}: no other process reads this store: write `revoked: true` beside the grant, or set `counters.store: redis`",
+            config.display()
+        );
+    }
+    let runtime = super::runtime().context("the runtime cannot start")?;
+    let changed = runtime.block_on(async {
+        let store = app::store(&settings.counters)?;
+        let changed = if undo {
+            store.unrevoke(id).await
+        } else {
+            store.revoke(id).await
+        };
+        changed.context("the store did not take it: nothing is known to have changed")
+    })?;
+    let done = match (undo, changed) {
+        (false, true) => "is revoked",
+        (false, false) => "was revoked before",
+        (true, true) => "is no longer revoked",
+        (true, false) => "was not revoked",
+    };
+    writeln!(out, "`{}` {done}", shown(id))?;
+    Ok(())
+}
+
 /// One line of YAML. JSON strings are YAML strings.
-fn entry(
+pub(super) fn entry(
     id: &str,
     token: &str,
     servers: &[String],

@@ -8,6 +8,7 @@ mod demo;
 mod diff;
 mod explain;
 mod grant;
+mod init;
 mod pin;
 mod replay;
 mod report;
@@ -34,6 +35,8 @@ struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   toolgate demo                              see a policy at work; nothing else is needed
+  toolgate init --upstream http://127.0.0.1:3000/mcp
+                                             the first files for a server of yours
   toolgate check policies/*.json             look for mistakes before a policy is live
   toolgate explain policies/team.json --tool push --arg branch=main
                                              see which rule decides a call, and why
@@ -49,6 +52,11 @@ Environment:
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Write the first files for a server: settings, a policy, and a grant, whose token is printed once.
+    ///
+    /// Never overwrites a file.
+    #[command(after_help = init::EXAMPLES)]
+    Init(init::Args),
     /// Run the gate: the proxy, and probes and metrics on a second port.
     ///
     /// stdout holds JSON lines only: first {"event":"listening",…}, then one line per decision. Logs go to stderr.
@@ -92,7 +100,7 @@ enum Command {
     /// is accepted. Exit code: 0 all as accepted, 1 something differs, 2 unreadable.
     #[command(after_help = pin::EXAMPLES)]
     Pin(pin::Args),
-    /// Make tokens for grants.
+    /// Make tokens for grants, and revoke grants.
     #[command(subcommand)]
     Grant(grant::Command),
     /// Run the demo's MCP server alone, to try a gate in front of it.
@@ -132,6 +140,7 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
     match command {
+        Command::Init(args) => init::run(&args, out),
         Command::Serve { config } => serve::run(&config, out),
         Command::Demo { once } => demo::run(once, out),
         Command::Check(args) => check_config::run(&args, out),

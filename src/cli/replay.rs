@@ -148,7 +148,7 @@ fn of_config(config: &Path) -> anyhow::Result<Rulebook> {
             policies: grant.policies.clone(),
             servers: grant.servers.clone(),
             expires_ms: expires,
-            claims: grant.claims.clone(),
+            claims: grant.claims.as_deref().cloned(),
         };
         (grant.id.clone(), holder)
     });

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use crate::app::{self, App};
+use crate::app::{self, App, Reload};
 use crate::record::Lines;
-use crate::settings::{self, Counters};
+use crate::settings::{Counters, Settings};
 
 /// Runs until SIGTERM or SIGINT.
 pub fn run(config: &Path, out: &mut dyn Write) -> anyhow::Result<u8> {
@@ -15,8 +15,23 @@ pub fn run(config: &Path, out: &mut dyn Write) -> anyhow::Result<u8> {
     close_fds::set_fds_cloexec_threadsafe(3, &[]);
     super::start_logging("info");
     super::install_crypto();
-    let settings = settings::load(config)?;
-    let loaded = app::load_files(&settings.files, settings.server_names())?;
+    super::runtime()
+        .context("the runtime cannot start")?
+        .block_on(serve(config, out))
+}
+
+async fn serve(config: &Path, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let (reload, settings, loaded) = Reload::start(config)?;
+    warn(&settings, &loaded);
+    let lines = Lines::to(std::io::stdout()).context("the record cannot start")?;
+    let app = App::bind(settings, loaded, Some(lines)).await?.reloading(reload);
+    app::announce(out, &app)?;
+    let stop = app::signals()?;
+    app.run(stop).await;
+    Ok(0)
+}
+
+fn warn(settings: &Settings, loaded: &app::Loaded) {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -28,14 +43,4 @@ pub fn run(config: &Path, out: &mut dyn Write) -> anyhow::Result<u8> {
     if loaded.grants.iter().next().is_none() {
         tracing::warn!("there are no grants: every call gets 401; make one with `toolgate grant new`");
     }
-    super::runtime()
-        .context("the runtime cannot start")?
-        .block_on(async {
-            let lines = Lines::to(std::io::stdout()).context("the record cannot start")?;
-            let app = App::bind(settings, loaded, Some(lines)).await?;
-            app::announce(out, &app)?;
-            let stop = app::signals()?;
-            app.run(stop).await;
-            Ok(0)
-        })
 }

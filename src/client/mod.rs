@@ -3,7 +3,10 @@
 //! Streamable HTTP in both eras: the stateless revision 2026-07-28 is tried first, then the handshake of the
 //! revisions with sessions. Redirects are not followed, every answer is bounded, and one deadline holds for all.
 
+mod fetch;
 mod speak;
+
+pub use fetch::{Document, FetchError, fetch};
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -131,6 +134,9 @@ impl Target {
             upstream: self.url.clone(),
             headers: self.headers.clone(),
             pass_host: false,
+            forward: false,
+            resource: None,
+            scopes: Vec::new(),
             connect_timeout: within,
             response_timeout: within,
             idle_timeout: within,

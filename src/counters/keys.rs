@@ -101,6 +101,11 @@ pub fn secret_key(prefix: &str, name: &str) -> String {
     )
 }
 
+/// The name under which the replicas share a list: outside every slot group.
+pub fn list_key(prefix: &str, name: &str) -> String {
+    format!("{prefix}:{LAYOUT}:list:{name}")
+}
+
 fn fields(limit: &Limit, value: &[&str]) -> Vec<String> {
     let (mode, window) = match limit.window {
         Window::Sliding { ms } => ("sliding", ms.to_string()),

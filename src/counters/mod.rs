@@ -15,6 +15,7 @@ pub mod model;
 mod prepare;
 mod receipt;
 mod redis;
+mod revoked;
 mod simulation;
 mod store;
 pub mod wire;
@@ -28,7 +29,7 @@ pub use command::Fit;
 pub use file::FileStore;
 pub use memory::MemoryStore;
 pub use receipt::Receipt;
-pub use redis::{RedisOptions, RedisStore, StoreSetupError};
+pub use redis::{Place, RedisOptions, RedisStore, RedisTls, StoreSetupError};
 pub use simulation::Simulation;
 pub use store::Store;
 

@@ -37,7 +37,7 @@ impl Store {
     /// # Errors
     /// [`StoreSetupError`] for options that cannot work, and outside a tokio runtime.
     pub fn redis(options: RedisOptions) -> Result<Self, StoreSetupError> {
-        RedisStore::new(options).map(Self::Redis)
+        RedisStore::new(&options).map(Self::Redis)
     }
 
     /// Judges all charges of a call and makes all of them or none.

@@ -1,14 +1,14 @@
-//! `grants.yaml` as written, and from there to grants.
+//! `grants.yaml` as written.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Grant, Grants, TokenHash};
-use crate::policy::{Claims, Policy};
+use super::Grants;
+use super::check::resolve;
+use crate::policy::Policy;
 
 /// What is wrong with the grants: one line a problem, each with file, place and remedy.
 #[derive(Debug, thiserror::Error)]
@@ -29,29 +29,74 @@ pub struct GrantsFile {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct GrantEntry {
-    id: String,
-    token_sha256: String,
-    server: OneOrMany,
+pub(super) struct GrantEntry {
+    pub(super) id: String,
+    token_sha256: Option<String>,
+    tokens_sha256: Option<Vec<String>>,
+    pub(super) jwt: Option<JwtEntry>,
+    pub(super) server: OneOrMany,
     policy: Option<OneOrMany>,
-    expires: Option<String>,
-    claims: Option<serde_json::Map<String, serde_json::Value>>,
+    pub(super) expires: Option<String>,
+    #[serde(default)]
+    pub(super) revoked: bool,
+    pub(super) label: Option<String>,
+    pub(super) claims: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// Which tokens of an issuer's an entry is for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct JwtEntry {
+    pub(super) issuer: String,
+    #[serde(default)]
+    pub(super) claims: serde_json::Map<String, serde_json::Value>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
-enum OneOrMany {
+pub(super) enum OneOrMany {
     One(String),
     Many(Vec<String>),
 }
 
 impl OneOrMany {
-    fn as_slice(&self) -> &[String] {
+    pub(super) fn as_slice(&self) -> &[String] {
         match self {
             Self::One(item) => std::slice::from_ref(item),
             Self::Many(items) => items,
         }
     }
+}
+
+impl GrantEntry {
+    pub(super) fn policies(&self) -> &[String] {
+        self.policy.as_ref().map_or(&[][..], OneOrMany::as_slice)
+    }
+
+    /// The hashes as written, each with its key.
+    pub(super) fn tokens(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let one = self
+            .token_sha256
+            .iter()
+            .map(|hash| ("token_sha256", hash.as_str()));
+        let many = self.tokens_sha256.iter().flatten();
+        one.chain(many.map(|hash| ("tokens_sha256", hash.as_str())))
+    }
+
+    /// Whether the entry says that it has tokens, be it an empty list: the grant is then shut on purpose.
+    pub(super) const fn names_tokens(&self) -> bool {
+        self.token_sha256.is_some() || self.tokens_sha256.is_some()
+    }
+}
+
+/// What grants may refer to.
+#[derive(Debug)]
+pub struct Named<'a> {
+    pub servers: Vec<&'a str>,
+    pub policies: &'a BTreeMap<String, Arc<Policy>>,
+    pub issuers: Vec<&'a str>,
+    /// By server, the id of the grant that calls without a token act as.
+    pub anonymous: &'a BTreeMap<String, String>,
 }
 
 impl GrantsFile {
@@ -64,7 +109,7 @@ impl GrantsFile {
             .map_err(|error| GrantsError::Invalid(vec![format!("{}: {error}", path.display())]))
     }
 
-    fn entries(&self) -> &[GrantEntry] {
+    pub(super) fn entries(&self) -> &[GrantEntry] {
         self.grants.as_deref().unwrap_or_default()
     }
 
@@ -73,159 +118,10 @@ impl GrantsFile {
         self.entries().iter().map(|entry| entry.id.as_str())
     }
 
-    /// Resolves servers and policies by name, with every problem at once.
-    pub fn resolve<'s>(
-        &self,
-        path: &Path,
-        servers: impl IntoIterator<Item = &'s str>,
-        policies: &BTreeMap<String, Arc<Policy>>,
-    ) -> Result<Grants, GrantsError> {
-        let servers: Vec<&str> = servers.into_iter().collect();
-        let mut check = Check {
-            path,
-            servers,
-            policies,
-            problems: Vec::new(),
-            tokens: HashMap::new(),
-        };
-        let mut entries = Vec::new();
-        let mut ids = HashMap::new();
-        for (index, entry) in self.entries().iter().enumerate() {
-            let place = format!("grants[{index}] (`{}`)", entry.id);
-            if let Some(first) = ids.insert(entry.id.as_str(), index) {
-                check.problem(
-                    &place,
-                    format!("the id stands at grants[{first}] too: give each grant its own"),
-                );
-            }
-            entries.extend(check.entry(&place, entry));
-        }
-        if check.problems.is_empty() {
-            Ok(Grants::new(entries))
-        } else {
-            Err(GrantsError::Invalid(check.problems))
-        }
+    /// Resolves what the entries name, with every problem at once.
+    pub fn resolve(&self, path: &Path, named: &Named<'_>) -> Result<Grants, GrantsError> {
+        resolve(self, path, named)
     }
-}
-
-struct Check<'a> {
-    path: &'a Path,
-    servers: Vec<&'a str>,
-    policies: &'a BTreeMap<String, Arc<Policy>>,
-    problems: Vec<String>,
-    tokens: HashMap<TokenHash, String>,
-}
-
-impl Check<'_> {
-    fn problem(&mut self, place: &str, message: impl std::fmt::Display) {
-        self.problems
-            .push(format!("{}: {place}: {message}", self.path.display()));
-    }
-
-    fn entry(&mut self, place: &str, entry: &GrantEntry) -> Option<(TokenHash, Arc<Grant>)> {
-        if entry.id.is_empty() || entry.id.chars().any(|c| c.is_control() || c.is_whitespace()) {
-            self.problem(place, "an id must be some characters without blanks");
-        }
-        for server in entry.server.as_slice() {
-            if !self.servers.contains(&server.as_str()) {
-                let known = self.servers.join(", ");
-                self.problem(
-                    place,
-                    format!("the settings have no server `{server}`; they have: {known}"),
-                );
-            }
-        }
-        let names = entry.policy.as_ref().map_or(&[][..], OneOrMany::as_slice);
-        let policies = names
-            .iter()
-            .filter_map(|name| self.policy(place, name))
-            .collect::<Vec<_>>();
-        for message in crate::policy::check_together(&policies) {
-            self.problem(place, message);
-        }
-        let expires = entry
-            .expires
-            .as_deref()
-            .and_then(|text| self.expires(place, text));
-        let claims = entry
-            .claims
-            .as_ref()
-            .and_then(|claims| self.claims(place, claims));
-        let Some(hash) = TokenHash::from_hex(&entry.token_sha256) else {
-            self.problem(
-                place,
-                "`token_sha256` must be 64 hexadecimal digits: make it with `toolgate grant hash`",
-            );
-            return None;
-        };
-        if let Some(other) = self.tokens.insert(hash, place.to_owned()) {
-            self.problem(
-                place,
-                format!("the token is that of {other} too: each grant needs its own"),
-            );
-        }
-        let servers = entry.server.as_slice().to_vec();
-        Some((
-            hash,
-            Arc::new(Grant {
-                id: entry.id.clone(),
-                servers,
-                policies,
-                expires,
-                claims,
-            }),
-        ))
-    }
-
-    fn policy(&mut self, place: &str, name: &str) -> Option<Arc<Policy>> {
-        let found = self.policies.get(name);
-        if found.is_none() {
-            let known = self.policies.keys().cloned().collect::<Vec<_>>().join(", ");
-            self.problem(
-                place,
-                format!("the settings have no policy `{name}`; they have: {known}"),
-            );
-        }
-        found.cloned()
-    }
-
-    fn claims(&mut self, place: &str, claims: &serde_json::Map<String, serde_json::Value>) -> Option<Claims> {
-        if let Some(name) = slashed(claims) {
-            let message = format!(
-                "the claim `{name}` holds a `/`, which separates levels: write `{}` as levels of their own",
-                name.replace('/', "` and `")
-            );
-            self.problem(place, message);
-        }
-        let read = serde_json::to_string(claims)
-            .ok()
-            .and_then(|json| Claims::read(&json));
-        if read.is_none() {
-            self.problem(place, "the claims cannot be read");
-        }
-        read
-    }
-
-    fn expires(&mut self, place: &str, text: &str) -> Option<Timestamp> {
-        let parsed = text.parse();
-        if parsed.is_err() {
-            self.problem(
-                place,
-                format!("`expires: {text}` is no time: write 2027-01-01T00:00:00Z"),
-            );
-        }
-        parsed.ok()
-    }
-}
-
-/// The first name with a slash in it, at any level of objects.
-fn slashed(claims: &serde_json::Map<String, serde_json::Value>) -> Option<&str> {
-    claims.iter().find_map(|(name, value)| {
-        if name.contains('/') {
-            return Some(name.as_str());
-        }
-        value.as_object().and_then(slashed)
-    })
 }
 
 #[cfg(test)]

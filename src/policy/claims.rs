@@ -34,6 +34,49 @@ impl Claims {
         }
         Ok(Some(value))
     }
+
+    fn found(&self, name: &str) -> Option<&Json<'static>> {
+        self.get(name).ok().flatten()
+    }
+
+    /// Whether something stands there, whatever it is.
+    pub fn has(&self, name: &str) -> bool {
+        !matches!(self.get(name), Ok(None))
+    }
+
+    /// The text of a claim that is one.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.found(name)?.as_text()
+    }
+
+    /// The number of a claim that is one, as it was written.
+    pub fn number(&self, name: &str) -> Option<&str> {
+        match self.found(name)? {
+            Json::Number(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The texts of a claim that is a text, or a list of nothing else.
+    pub fn texts(&self, name: &str) -> Option<Vec<&str>> {
+        match self.found(name)? {
+            Json::Text(text) => Some(vec![text]),
+            Json::List(items) => items.iter().map(Json::as_text).collect(),
+            _ => None,
+        }
+    }
+
+    /// Whether a claim has this value, given as JSON; one that is a list has it where one of its entries is it.
+    pub fn holds(&self, name: &str, json: &str) -> bool {
+        let Some(wanted) = Json::read(json) else {
+            return false;
+        };
+        match self.found(name) {
+            Some(Json::List(items)) => items.contains(&wanted),
+            Some(value) => *value == wanted,
+            None => false,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -57,6 +100,29 @@ mod tests {
         assert!(claims.get("Team") == Ok(None));
         assert!(claims.get("kubernetes.io/pod") == Ok(None));
         assert!(claims.get("team/data") == Err(Doubt::Step));
+    }
+
+    #[test]
+    fn a_list_holds_each_of_its_entries_and_a_value_only_itself() {
+        let claims = Claims::read(r#"{"groups": ["a", "b"], "sub": "a", "n": 1, "yes": true}"#).unwrap();
+        for (name, json, holds) in [
+            ("groups", r#""a""#, true),
+            ("groups", r#""c""#, false),
+            ("groups", r#"["a","b"]"#, false),
+            ("sub", r#""a""#, true),
+            ("sub", r#""A""#, false),
+            ("n", "1", true),
+            ("n", r#""1""#, false),
+            ("yes", "true", true),
+            ("none", r#""a""#, false),
+            ("sub/x", r#""a""#, false),
+        ] {
+            assert_eq!(claims.holds(name, json), holds, "{name} {json}");
+        }
+        assert_eq!(claims.texts("groups"), Some(vec!["a", "b"]));
+        assert_eq!((claims.text("groups"), claims.text("sub")), (None, Some("a")));
+        assert_eq!((claims.number("n"), claims.number("sub")), (Some("1"), None));
+        assert!(claims.has("yes") && claims.has("sub/x") && !claims.has("none"));
     }
 
     #[test]

@@ -110,6 +110,14 @@ impl<'a> Json<'a> {
         Some(())
     }
 
+    /// The text that it is.
+    pub(super) fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// Its JSON type.
     pub(super) fn kind(&self) -> &'static str {
         match self {

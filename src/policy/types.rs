@@ -137,6 +137,21 @@ pub struct Charge {
     pub subject: Subject,
 }
 
+impl Charge {
+    /// The same charge to the counters of the grant with this identity.
+    #[must_use]
+    pub fn counted_for(mut self, identity: &str) -> Self {
+        match &mut self.subject {
+            Subject::Grant { grant }
+            | Subject::Session { grant, .. }
+            | Subject::Argument { grant, .. }
+            | Subject::Arguments { grant, .. } => identity.clone_into(grant),
+            Subject::Server { .. } | Subject::Global | Subject::Claim { .. } => {}
+        }
+        self
+    }
+}
+
 /// The scope's value of one charge. Everything but `Claim`, `Server` and `Global` lives in the grant's slot group.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Subject {

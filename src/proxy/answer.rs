@@ -14,6 +14,7 @@ use super::legacy::Endpoint;
 use super::pinned::Pinned;
 use super::respond;
 use super::stream::FilteredStream;
+use super::who::Identified;
 use super::{Gate, Server};
 use crate::grants::Grant;
 use crate::mcp::envelope::{Envelope, Kind};
@@ -24,6 +25,7 @@ use crate::policy;
 pub struct Asked<'m> {
     pub gate: &'m Arc<Gate>,
     pub grant: &'m Arc<Grant>,
+    pub whose: &'m Identified,
     pub upstream: &'m Server,
     pub modern: bool,
     pub carries: Carries,
@@ -123,7 +125,7 @@ fn sign_session(asked: &Asked<'_>, headers: &mut HeaderMap) -> Result<(), Unusab
     let signed = asked
         .gate
         .session_key
-        .sign(asked.upstream.name(), &asked.grant.id, id);
+        .sign(asked.upstream.name(), asked.grant.identity(), id);
     let signed = signed.ok_or(Unusable::NoSessionKey)?;
     let signed = HeaderValue::try_from(signed).map_err(|_| Unusable::SessionId)?;
     headers.insert(SESSION_ID, signed);

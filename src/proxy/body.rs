@@ -15,6 +15,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::held::Held;
 use super::legacy::BadEndpoint;
+use super::open::Watching;
 use super::stdio::Talk;
 use super::stream::FilteredStream;
 use super::upstream::{Sender, Upstream};
@@ -111,6 +112,8 @@ pub enum StreamError {
     LeaseLost,
     #[error("its client reads too slowly")]
     Slow,
+    #[error("the grant has ended")]
+    GrantEnded,
     #[error("the upstream sent nothing for {0:?}")]
     Idle(Duration),
     #[error("{0}")]
@@ -162,6 +165,7 @@ pub struct UpstreamBody {
     idle: Option<Pin<Box<Sleep>>>,
     /// Until the answer has ended. Behind the connection: that is closed first.
     held: Option<Held>,
+    watching: Option<Watching>,
 }
 
 enum Source {
@@ -178,6 +182,7 @@ impl UpstreamBody {
             idle_timeout,
             idle: None,
             held: None,
+            watching: None,
         }
     }
 
@@ -194,9 +199,17 @@ impl UpstreamBody {
             idle_timeout,
             idle: None,
             held,
+            watching: None,
         };
         this.release_at_end();
         this
+    }
+
+    /// Lets the answer be cut while it is open. One that has ended is dropped from the table at once.
+    pub(super) fn watched(mut self, watching: Watching) -> Self {
+        self.watching = Some(watching);
+        self.release_at_end();
+        self
     }
 
     /// What ends the connection that the body comes on; `None` once it has ended.
@@ -216,8 +229,19 @@ impl UpstreamBody {
     fn release(&mut self) {
         // before the connection serves another call: what this one holds may cut it
         self.held = None;
+        self.watching = None;
         if let Some((sender, upstream)) = self.lease.take() {
             upstream.put_back(sender);
+        }
+    }
+
+    fn broken(&self, error: StreamError) -> StreamError {
+        if self.held.as_ref().is_some_and(Held::is_cut) {
+            StreamError::LeaseLost
+        } else if self.watching.as_ref().is_some_and(Watching::is_cut) {
+            StreamError::GrantEnded
+        } else {
+            error
         }
     }
 
@@ -252,9 +276,7 @@ impl Body for UpstreamBody {
                 // framing is our own: the upstream's trailers are dropped
                 Poll::Ready(Some(Ok(_))) => {}
                 Poll::Ready(Some(Err(error))) => {
-                    let cut = this.held.as_ref().is_some_and(Held::is_cut);
-                    let error = if cut { StreamError::LeaseLost } else { error };
-                    return Poll::Ready(Some(Err(error)));
+                    return Poll::Ready(Some(Err(this.broken(error))));
                 }
                 Poll::Ready(None) => {
                     this.release();

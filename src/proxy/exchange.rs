@@ -107,7 +107,7 @@ fn judge_call<'m>(exchange: &Exchange<'m>, call: &ToolCall<'m>) -> Judgement<'m>
         grant: &exchange.grant.id,
         server: exchange.server,
         session: exchange.session,
-        claims: exchange.grant.claims.as_ref(),
+        claims: exchange.grant.claims.as_deref(),
     };
     let asked = Call {
         tool,
@@ -120,7 +120,15 @@ fn judge_call<'m>(exchange: &Exchange<'m>, call: &ToolCall<'m>) -> Judgement<'m>
         _ => decision.plan,
     };
     let judged = match plan {
-        Plan::Admit(charges) => Judged::Call { tool, charges },
+        Plan::Admit(charges) => {
+            // conditions look at the id; what is counted is whose call it is
+            let identity = exchange.grant.identity();
+            let charges = charges.into_iter().map(|charge| charge.counted_for(identity));
+            Judged::Call {
+                tool,
+                charges: charges.collect(),
+            }
+        }
         Plan::Refuse(denial) => {
             let form = form_of(&denial, call.task);
             Judged::Refuse { denial, form }

@@ -61,6 +61,14 @@ pub async fn forward(
             return refuse(&Refusal::Upstream { error: &error, id });
         }
     };
+    let answer = answer.map(|body| match body.abort_handle() {
+        Some(connection) => {
+            let open = &asked.gate.callers.open;
+            let watching = open.watch(asked.upstream.name(), asked.whose.clone(), connection);
+            body.watched(watching)
+        }
+        None => body,
+    });
     let status = answer.status().as_u16();
     if let (Some(endpoint), Some(id), false) = (asked.endpoint, id, answer.status().is_success()) {
         // nothing will come on the stream

@@ -5,7 +5,7 @@ use http::{Request, Response};
 
 use super::body::GateBody;
 use super::headers;
-use crate::settings::Front;
+use crate::settings::{Front, is_loopback};
 
 /// Headers that a browser client may read from an answer.
 const EXPOSED: &str =
@@ -26,7 +26,7 @@ pub fn host_is_ours<B>(front: &Front, request: &Request<B>) -> bool {
         .any(|allowed| *allowed == host || *allowed == bare)
         || public.is_some_and(|public| public.as_str().eq_ignore_ascii_case(&host));
     if front.listen.ip().is_loopback() {
-        listed || is_loopback_name(bare)
+        listed || is_loopback(bare)
     } else {
         front.allowed_hosts.is_empty() || listed
     }
@@ -37,14 +37,6 @@ fn without_port(host: &str) -> &str {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
     }
-}
-
-fn is_loopback_name(name: &str) -> bool {
-    let address = name.trim_start_matches('[').trim_end_matches(']');
-    name == "localhost"
-        || address
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 /// Whether a request may come from its `Origin`: none, the gate's own, or a listed one.
@@ -72,7 +64,7 @@ fn is_own_loopback<B>(front: &Front, request: &Request<B>, origin: &str) -> bool
         return false;
     };
     front.listen.ip().is_loopback()
-        && is_loopback_name(without_port(&host.to_ascii_lowercase()))
+        && is_loopback(without_port(&host.to_ascii_lowercase()))
         && name.eq_ignore_ascii_case(host)
 }
 

@@ -8,7 +8,6 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, request};
 use http_body_util::{BodyExt, Collected};
 use hyper::body::Incoming;
-use jiff::Timestamp;
 
 use super::answer::{self, Asked, Carries};
 use super::body::{self, BodyError, GateBody};
@@ -18,13 +17,15 @@ use super::forward::{forward, unreachable};
 use super::headers::{self, MCP_METHOD, MCP_NAME, PROTOCOL_VERSION, SESSION_ID};
 use super::ledger::Ledger;
 use super::legacy::{Endpoint, NoStream};
-use super::respond::{Addressed, Refusal, accepted, preflight, refuse};
+use super::respond::{self, Addressed, Refusal, accepted, preflight, refuse};
 use super::route::{Route, route};
 use super::server::Way;
 use super::stage::Charged;
 use super::stdio::{Asks, Visit};
+use super::turned_away::turn_away;
 use super::upstream::UpstreamError;
 use super::weigh::{Denied, Stopped, UNREAD, answerable, method_of, weigh};
+use super::who::{Identified, who};
 use super::{Gate, Server, Snapshot, front, ratelimit};
 use crate::counters::CallId;
 use crate::grants::Grant;
@@ -57,6 +58,13 @@ async fn judged(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
     if !front::host_is_ours(&gate.front, &request) {
         return refuse(&Refusal::ForeignHost);
     }
+    if let Some(metadata) = gate.callers.resources.metadata(request.uri().path()) {
+        return match *request.method() {
+            Method::GET => respond::metadata(metadata),
+            Method::OPTIONS => preflight(front::preflight(request.headers())),
+            _ => refuse(&Refusal::OnlyGet),
+        };
+    }
     let snapshot = gate.snapshot.load_full();
     let server = match route(&request, gate.server_names(&snapshot)) {
         Route::Server(server) => server,
@@ -69,19 +77,32 @@ async fn judged(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
     let Some(upstream) = &gate.server(&snapshot, server) else {
         return refuse(&Refusal::NotFound("no such server".to_owned()));
     };
+    identified(gate, &snapshot, upstream, request).await
+}
+
+/// A request to a server that there is: whose it is, and in which session.
+async fn identified(
+    gate: &Arc<Gate>,
+    snapshot: &Arc<Snapshot>,
+    upstream: &Server,
+    request: Request<Incoming>,
+) -> Answer {
+    let server = upstream.name();
     let Ok(id) = CallId::random() else {
         return refuse(&Refusal::NoRandomness);
     };
-    let Some(grant) = who(&snapshot, server, request.headers()) else {
-        Ledger::open(gate, id, server).invalid(Outcome::Unauthenticated, "no known token for this server");
-        return refuse(&Refusal::Unauthenticated);
+    let whose = match who(gate, snapshot, upstream, request.headers()).await {
+        Ok(whose) => whose,
+        Err(stranger) => return turn_away(gate, id, server, request.uri().path(), stranger),
     };
+    let grant = &whose.grant;
     let (mut parts, body) = request.into_parts();
     name_host(&mut parts);
     let known = Known {
         id,
         gate,
         grant,
+        whose: &whose,
         upstream,
         session: None,
         endpoint: None,
@@ -90,7 +111,7 @@ async fn judged(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
     let Ok(session) = session(gate, grant, server, &parts.headers) else {
         return known.without_session();
     };
-    let Ok(endpoint) = Endpoint::of(gate, server, &grant.id, parts.uri.query()) else {
+    let Ok(endpoint) = Endpoint::of(gate, server, grant.identity(), parts.uri.query()) else {
         let message = "an endpoint that this grant was not given";
         return known.invalid(&Refusal::NoStream, message);
     };
@@ -118,18 +139,6 @@ fn name_host(parts: &mut request::Parts) {
     }
 }
 
-/// The grant of a bearer token that reaches this server now.
-#[expect(clippy::disallowed_methods, reason = "grants expire by the wall clock")]
-fn who<'s>(snapshot: &'s Snapshot, server: &str, headers: &HeaderMap) -> Option<&'s Arc<Grant>> {
-    let value = headers.get(header::AUTHORIZATION)?.as_bytes();
-    let (scheme, token) = value.split_at_checked(7)?;
-    if !scheme.eq_ignore_ascii_case(b"bearer ") {
-        return None;
-    }
-    let grant = snapshot.grants.of_token(token.trim_ascii())?;
-    grant.reaches(server, Timestamp::now()).then_some(grant)
-}
-
 /// The upstream's session id: none sent, or one whose signature verifies.
 fn session<'h>(
     gate: &Gate,
@@ -141,7 +150,10 @@ fn session<'h>(
         return Ok(None);
     };
     let id = id.to_str().map_err(|_| ())?;
-    gate.session_key.verify(server, &grant.id, id).map(Some).ok_or(())
+    gate.session_key
+        .verify(server, grant.identity(), id)
+        .map(Some)
+        .ok_or(())
 }
 
 /// A request whose grant and session are known.
@@ -149,6 +161,7 @@ struct Known<'r> {
     id: CallId,
     gate: &'r Arc<Gate>,
     grant: &'r Arc<Grant>,
+    whose: &'r Identified,
     upstream: &'r Server,
     session: Option<&'r str>,
     /// Where the message goes, if it came by the transport of 2024-11-05.
@@ -178,6 +191,15 @@ impl Known<'_> {
     /// The upstream's name for the session.
     fn session_name(&self) -> Option<&str> {
         self.endpoint.map(Endpoint::session).or(self.session)
+    }
+
+    /// The headers that go to the upstream.
+    fn to_upstream(&self) -> HeaderMap {
+        let mut headers = headers::to_upstream(self.headers, self.session);
+        if let Some(authorization) = &self.whose.forward {
+            headers.insert(header::AUTHORIZATION, authorization.clone());
+        }
+        headers
     }
 
     fn ledger(&self, method: &str) -> Ledger {
@@ -254,7 +276,7 @@ impl Known<'_> {
         match weighed.charge().await {
             Ok(charged) => {
                 self.gate.recorder.metrics.judged(started.elapsed().as_secs_f64());
-                let headers = headers::to_upstream(self.headers, self.session);
+                let headers = self.to_upstream();
                 let target = self.endpoint.map(|endpoint| &endpoint.target);
                 let request = self.upstream.request(Method::POST, target, headers, body.clone());
                 let carries = match self.endpoint {
@@ -282,7 +304,7 @@ impl Known<'_> {
             Ok(way) => way,
             Err(error) => return unreachable(ledger, &error, None),
         };
-        let headers = headers::to_upstream(self.headers, self.session);
+        let headers = self.to_upstream();
         let request = self.upstream.request(method, None, headers, Bytes::new());
         let carries = if is_get {
             Carries::Awaited
@@ -303,7 +325,7 @@ impl Known<'_> {
 
     async fn ready(&self, asks: Asks<'_>) -> Result<Way, UpstreamError> {
         let visit = Visit {
-            grant: &self.grant.id,
+            grant: self.grant.identity(),
             session: self.session,
             endpoint: self.endpoint.map(|endpoint| &endpoint.target),
             asks,
@@ -315,6 +337,7 @@ impl Known<'_> {
         Asked {
             gate: self.gate,
             grant: self.grant,
+            whose: self.whose,
             upstream: self.upstream,
             modern,
             carries,

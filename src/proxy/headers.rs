@@ -4,13 +4,16 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Version};
 use http_body::Body;
 
+use super::who::GRANT_TOKEN;
+
 /// Header lines that must not be doubled: two readers could pick different ones.
-const ONCE: [HeaderName; 5] = [
+const ONCE: [HeaderName; 6] = [
     header::AUTHORIZATION,
     header::HOST,
     header::ORIGIN,
     header::CONTENT_TYPE,
     LAST_EVENT_ID,
+    GRANT_TOKEN,
 ];
 
 pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -68,7 +71,13 @@ fn connection_tokens(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
 
 fn is_judged(token: &[u8]) -> bool {
     let token = token.to_ascii_lowercase();
-    let exact: [&[u8]; 4] = [b"authorization", b"host", b"origin", b"last-event-id"];
+    let exact: [&[u8]; 5] = [
+        b"authorization",
+        b"host",
+        b"origin",
+        b"last-event-id",
+        b"x-toolgate-grant",
+    ];
     exact.contains(&token.as_slice()) || token.starts_with(b"mcp-") || token.starts_with(b"content-")
 }
 

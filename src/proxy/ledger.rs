@@ -180,6 +180,8 @@ impl Ledger {
             time: format!("{:.3}", self.arrived),
             id: self.id.to_string(),
             grant: self.grant.as_ref().map(|grant| grant.id.as_str()),
+            grant_key: self.grant.as_ref().and_then(|grant| grant.identity.as_deref()),
+            label: self.grant.as_ref().and_then(|grant| grant.label.as_deref()),
             server: &self.server,
             session: self.session.clone(),
             method: &self.method,

@@ -6,6 +6,7 @@
 mod accept;
 mod answer;
 mod body;
+mod callers;
 mod changed;
 mod exchange;
 mod fallback;
@@ -16,8 +17,10 @@ mod headers;
 mod held;
 mod ledger;
 mod legacy;
+mod open;
 mod pinned;
 mod ratelimit;
+mod resource;
 mod respond;
 mod route;
 mod server;
@@ -26,15 +29,19 @@ mod stage;
 mod stdio;
 mod stream;
 mod told;
+mod turned_away;
 mod upstream;
 mod weigh;
+mod who;
 mod written;
 
 pub use accept::{Shutdown, accept};
+pub use callers::Callers;
 pub use changed::Changes;
 pub use fallback::Fallback;
 pub use legacy::Streams;
 pub use pinned::Pinned;
+pub use resource::Resources;
 pub use server::Server;
 pub use session::SessionKey;
 pub use stdio::{Caller, Host, ServerCommand, Signal, exit_code, signal_code, wrap_command, wrap_upstream};
@@ -66,6 +73,7 @@ pub struct Gate {
     pub recorder: Recorder,
     pub session_key: SessionKey,
     pub legacy: Streams,
+    pub callers: Callers,
     /// Shared with those who see what changes.
     pub changes: Arc<Changes>,
     /// By server, those with `pin: true`.

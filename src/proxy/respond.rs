@@ -23,10 +23,23 @@ const CODE_SESSION: i64 = -32000;
 pub enum Refusal<'a> {
     NotFound(String),
     WrongMethod,
+    /// The metadata is read, and nothing else.
+    OnlyGet,
     BadHead(&'static str),
     ForeignHost,
     ForeignOrigin,
-    Unauthenticated,
+    /// `challenge`: the value of `WWW-Authenticate`.
+    Unauthenticated {
+        challenge: String,
+        reason: &'a str,
+    },
+    /// Who calls is known, and has no grant for this server.
+    NoGrant {
+        challenge: String,
+        reason: &'a str,
+    },
+    /// The keys that its token would be checked with are not known.
+    NoIssuerKeys,
     UnknownSession,
     /// An endpoint of the transport of 2024-11-05 without its stream.
     NoStream,
@@ -109,6 +122,11 @@ fn answer(refusal: &Refusal<'_>) -> Response<GateBody> {
             header::ALLOW,
             "POST, GET, DELETE, OPTIONS",
         ),
+        Refusal::OnlyGet => with(
+            problem(StatusCode::METHOD_NOT_ALLOWED, CODE_INVALID_REQUEST, "use GET"),
+            header::ALLOW,
+            "GET, OPTIONS",
+        ),
         Refusal::BadHead(reason) => problem(StatusCode::BAD_REQUEST, CODE_INVALID_REQUEST, reason),
         Refusal::ForeignHost => {
             let hint = "this host name is not answered here: add it to `allowed_hosts` or set `public_url`";
@@ -118,15 +136,23 @@ fn answer(refusal: &Refusal<'_>) -> Response<GateBody> {
             let hint = "requests from this origin are refused: add it to `allowed_origins`";
             problem(StatusCode::FORBIDDEN, CODE_DENIED, hint)
         }
-        Refusal::Unauthenticated => with(
-            problem(
-                StatusCode::UNAUTHORIZED,
-                CODE_UNAUTHENTICATED,
-                "send `Authorization: Bearer <grant token>` of a grant for this server",
-            ),
-            header::WWW_AUTHENTICATE,
-            "Bearer realm=\"toolgate\"",
-        ),
+        Refusal::Unauthenticated { challenge, reason } => {
+            let text =
+                format!("send `Authorization: Bearer <grant token>` of a grant for this server: {reason}");
+            challenged(
+                problem(StatusCode::UNAUTHORIZED, CODE_UNAUTHENTICATED, &text),
+                challenge,
+            )
+        }
+        Refusal::NoGrant { challenge, reason } => {
+            let text = format!("the token is good, but {reason}");
+            challenged(problem(StatusCode::FORBIDDEN, CODE_DENIED, &text), challenge)
+        }
+        Refusal::NoIssuerKeys => {
+            let text = "the keys of the token's issuer are not known now: try again";
+            let answer = problem(StatusCode::SERVICE_UNAVAILABLE, CODE_UNAVAILABLE, text);
+            with(answer, header::RETRY_AFTER, "5")
+        }
         Refusal::UnknownSession => problem(
             StatusCode::NOT_FOUND,
             CODE_NOT_FOUND,
@@ -310,6 +336,22 @@ fn empty(status: StatusCode) -> Response<GateBody> {
     let mut answer = Response::new(GateBody::whole(Vec::new()));
     *answer.status_mut() = status;
     answer
+}
+
+fn challenged(mut answer: Response<GateBody>, challenge: &str) -> Response<GateBody> {
+    if let Ok(value) = HeaderValue::from_str(challenge) {
+        answer.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+    }
+    answer
+}
+
+/// The metadata of a protected resource.
+pub fn metadata(json: Vec<u8>) -> Response<GateBody> {
+    with(
+        self::json(StatusCode::OK, json),
+        header::CACHE_CONTROL,
+        "max-age=300",
+    )
 }
 
 fn with(mut answer: Response<GateBody>, name: header::HeaderName, value: &'static str) -> Response<GateBody> {

@@ -23,7 +23,8 @@ pub fn route<'a, B>(request: &Request<B>, servers: impl Iterator<Item = &'a str>
     }
 }
 
-fn server<'a>(path: &str, mut servers: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
+/// The server of a path, `/mcp/SERVER` or the only one's `/mcp`.
+pub fn server<'a>(path: &str, mut servers: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
     if path == "/mcp" {
         let only = servers.next()?;
         return servers.next().is_none().then_some(only);

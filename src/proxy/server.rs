@@ -34,6 +34,11 @@ impl Server {
         }
     }
 
+    /// Whether a client's own `Authorization` may go to it.
+    pub fn forwards(&self) -> bool {
+        matches!(self, Self::Url(upstream) if upstream.forward)
+    }
+
     /// What a stream of 2024-11-05 announces is resolved against this URL.
     pub fn base(&self) -> &Url {
         match self {

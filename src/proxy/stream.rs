@@ -121,7 +121,7 @@ impl FilteredStream {
             return Ok(());
         };
         let target = resolve(self.upstream.base(), &event.data())?;
-        let (name, grant) = (self.upstream.name(), &self.grant.id);
+        let (name, grant) = (self.upstream.name(), self.grant.identity());
         let (announced, told) = Announced::open(&self.gate, name, grant, &target, cut)?;
         self.legacy = Legacy::Open(announced);
         self.ready.push_back(event.with_data(told.as_bytes()).into());

@@ -111,6 +111,8 @@ pub struct Upstream {
     base: Url,
     host_header: HeaderValue,
     pub pass_host: bool,
+    /// Pass on the client's token where it was issued for this server.
+    pub forward: bool,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     headers: Vec<(HeaderName, Secret<HeaderValue>)>,
     connect_timeout: Duration,
@@ -161,6 +163,7 @@ impl Upstream {
             target: target.unwrap_or_else(|| PathAndQuery::from_static("/")),
             host_header,
             pass_host: settings.pass_host,
+            forward: settings.forward,
             tls,
             headers: settings.headers.clone(),
             connect_timeout: settings.connect_timeout,

@@ -19,6 +19,12 @@ pub struct DecisionRecord<'a> {
     /// The call's id: 16 hexadecimal digits, the same in a refusal's `_meta`.
     pub id: String,
     pub grant: Option<&'a str>,
+    /// What the grant is counted under, where it was made of claims: an id that looks the same may be another's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grant_key: Option<&'a str>,
+    /// What people call the grant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<&'a str>,
     pub server: &'a str,
     /// A hash of the session id.
     pub session: Option<String>,

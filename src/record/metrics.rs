@@ -1,7 +1,5 @@
 //! Prometheus metrics in a registry of their own. Labels come from closed sets only.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{PoisonError, RwLock};
 use std::time::Instant;
 
 use prometheus::{
@@ -11,13 +9,8 @@ use prometheus::{
 
 use super::DecisionRecord;
 use super::pins::PinMetrics;
-
-/// Tool label of a name that neither a policy nor the server's own list knows.
-const OTHER: &str = "_other";
-/// Tool label of a message that calls no tool.
-const NONE: &str = "_none";
-/// Names learnt from one server's lists; what comes after is `_other`.
-const LEARNT_AT_MOST: usize = 1_000;
+use super::reload::ReloadMetrics;
+use super::tools::{NONE, ToolNames};
 
 /// Everything that `/metrics` shows.
 pub struct Metrics {
@@ -32,6 +25,7 @@ pub struct Metrics {
     open_connections: IntGauge,
     judge_seconds: Histogram,
     pins: PinMetrics,
+    reload: ReloadMetrics,
     tools: ToolNames,
 }
 
@@ -77,15 +71,19 @@ fn histogram(
     Ok(metric)
 }
 
+fn build_info(registry: &Registry, version: &str) -> prometheus::Result<()> {
+    let about = "1, labelled with the version.";
+    let info = gauge(registry, "toolgate_build_info", about, &["version"])?;
+    info.with_label_values(&[version]).set(1);
+    Ok(())
+}
+
 impl Metrics {
     /// Fails only where a name is registered twice, which a test excludes.
     pub fn new(version: &str) -> prometheus::Result<Self> {
         let registry = Registry::new();
         let r = &registry;
-        let about = "1, labelled with the version.";
-        gauge(r, "toolgate_build_info", about, &["version"])?
-            .with_label_values(&[version])
-            .set(1);
+        build_info(r, version)?;
         let store = ("toolgate_store_seconds", "Time that the store took to answer.");
         let upstream = (
             "toolgate_upstream_seconds",
@@ -134,6 +132,7 @@ impl Metrics {
             )?
             .with_label_values::<&str>(&[]),
             pins: PinMetrics::new(r)?,
+            reload: ReloadMetrics::new(r)?,
             store_seconds: histogram(r, store, &STORE_BUCKETS, &["operation"])?,
             upstream_seconds: histogram(r, upstream, &UPSTREAM_BUCKETS, &["server"])?,
             judge_seconds: histogram(r, judge, &JUDGE_BUCKETS, &[])?.with_label_values::<&str>(&[]),
@@ -152,11 +151,8 @@ impl Metrics {
     }
 
     pub(super) fn decision(&self, record: &DecisionRecord<'_>) {
-        let tool = match record.tool {
-            None => NONE,
-            Some(tool) if self.tools.knows(record.server, tool) => tool,
-            Some(_) => OTHER,
-        };
+        let tool = record.tool.map(|tool| self.tools.label(record.server, tool));
+        let tool = tool.unwrap_or(NONE);
         let count = |outcome, mode| {
             self.decisions
                 .with_label_values(&[record.server, tool, outcome, mode])
@@ -204,6 +200,10 @@ impl Metrics {
         &self.pins
     }
 
+    pub const fn reload(&self) -> &ReloadMetrics {
+        &self.reload
+    }
+
     pub const fn open_connections(&self) -> &IntGauge {
         &self.open_connections
     }
@@ -237,48 +237,9 @@ impl StoreTimer<'_> {
     }
 }
 
-/// Tool names that may be labels: from policies, and from the servers' own lists. Never a name that a
-/// caller invented.
-#[derive(Default)]
-pub struct ToolNames {
-    by_server: RwLock<HashMap<String, HashSet<String>>>,
-}
-
-impl ToolNames {
-    /// Adds names of `server`, up to a bound.
-    pub fn learn<'n>(&self, server: &str, names: impl IntoIterator<Item = &'n str>) {
-        let mut fresh = Vec::new();
-        {
-            let known = self.by_server.read().unwrap_or_else(PoisonError::into_inner);
-            let known = known.get(server);
-            fresh.extend(
-                names
-                    .into_iter()
-                    .filter(|name| known.is_none_or(|known| !known.contains(*name))),
-            );
-        }
-        if fresh.is_empty() {
-            return;
-        }
-        let mut all = self.by_server.write().unwrap_or_else(PoisonError::into_inner);
-        let known = all.entry(server.to_owned()).or_default();
-        for name in fresh {
-            if known.len() >= LEARNT_AT_MOST {
-                break;
-            }
-            known.insert(name.to_owned());
-        }
-    }
-
-    fn knows(&self, server: &str, tool: &str) -> bool {
-        let all = self.by_server.read().unwrap_or_else(PoisonError::into_inner);
-        all.get(server).is_some_and(|known| known.contains(tool))
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{LEARNT_AT_MOST, Metrics, ToolNames};
+    use super::Metrics;
 
     #[test]
     fn every_metric_registers_and_shows() {
@@ -290,14 +251,5 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("toolgate_in_flight{server=\"s\"} 0"), "{text}");
-    }
-
-    #[test]
-    fn names_are_learnt_up_to_a_bound() {
-        let names = ToolNames::default();
-        let many: Vec<String> = (0..LEARNT_AT_MOST + 10).map(|n| format!("t{n}")).collect();
-        names.learn("s", many.iter().map(String::as_str));
-        assert!(names.knows("s", "t0") && !names.knows("s", &format!("t{}", LEARNT_AT_MOST)));
-        assert!(!names.knows("other", "t0"));
     }
 }

@@ -5,16 +5,20 @@ mod lines;
 mod metrics;
 mod pending;
 mod pins;
+mod reload;
 mod sample;
+mod tools;
 
 pub use decision::{
     ChargeRecord, DecisionRecord, PolicyRecord, RecordedValues, ShadowRecord, UpstreamRecord, shown_message,
     shown_name,
 };
 pub use lines::Lines;
-pub use metrics::{Metrics, StoreTimer, ToolNames};
+pub use metrics::{Metrics, StoreTimer};
 pub use pending::Pending;
 pub use pins::PinMetrics;
+pub use reload::ReloadMetrics;
+pub use tools::ToolNames;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -18,11 +18,14 @@ impl Check<'_> {
             ("upstream", written.upstream.is_some()),
             ("headers", !written.headers.is_empty()),
             ("host", written.host.is_some()),
+            ("authorization", written.authorization.is_some()),
+            ("resource", written.resource.is_some()),
+            ("scopes", !written.scopes.is_empty()),
         ];
         for (field, _) in of_urls.into_iter().filter(|(_, set)| *set) {
             self.problem(
                 &key(field),
-                "cannot stand beside `command`: a server is a URL or a program, so remove one of the two",
+                "cannot stand beside `command`: it is for a server at a URL, so remove one of the two",
             );
         }
         let sessions = match written.sessions.as_deref() {

@@ -1,10 +1,11 @@
 //! The section `counters`.
 
+use std::path::Path;
 use std::time::Duration;
 
-use super::file::CountersFile;
+use super::file::{CountersFile, StoreTlsFile};
 use super::load::Check;
-use super::{Counters, Secret, defaults};
+use super::{Counters, Place, Redis, Secret, StoreTls, defaults};
 
 impl Check<'_> {
     pub(super) fn counters(&mut self, written: &CountersFile) -> Counters {
@@ -14,35 +15,145 @@ impl Check<'_> {
                 self.problem("counters.url", "a URL without a store: add `store: redis`");
                 Counters::Memory
             }
-            (None | Some("memory"), _) => Counters::Memory,
-            (Some("redis"), _) => {
-                let url = written.url.clone().unwrap_or_default();
-                if !url.starts_with("redis://") && !url.starts_with("rediss://") {
-                    self.problem("counters.url", "write redis://HOST:PORT or rediss://HOST:PORT");
-                }
-                let deadline = written.deadline_ms.unwrap_or(defaults::STORE_DEADLINE_MS);
-                if deadline == 0 || deadline > 60_000 {
-                    self.problem("counters.deadline_ms", "must be 1 to 60000 milliseconds");
-                }
-                let prefix = written.prefix.clone().unwrap_or_else(|| "toolgate".to_owned());
-                if prefix.is_empty() || prefix.contains(['{', '}']) {
-                    self.problem("counters.prefix", "must be some letters, without braces");
-                }
-                let expected_replicas = written.expected_replicas.unwrap_or(1);
-                if expected_replicas == 0 {
-                    self.problem("counters.expected_replicas", "must be at least 1");
-                }
-                Counters::Redis {
-                    expected_replicas: expected_replicas.max(1),
-                    url: Secret::new(url),
-                    prefix,
-                    deadline: Duration::from_millis(deadline),
-                }
+            (None, _) if written.sentinel.is_some() || !written.cluster.is_empty() => {
+                self.problem("counters", "a place without a store: add `store: redis`");
+                Counters::Memory
             }
+            (None | Some("memory"), _) => Counters::Memory,
+            (Some("redis"), _) => Counters::Redis(Box::new(self.redis(written))),
             (Some(other), _) => {
                 let hint = format!("`{other}` is no store here: write memory or redis");
                 self.problem("counters.store", hint);
                 Counters::Memory
+            }
+        }
+    }
+
+    fn redis(&mut self, written: &CountersFile) -> Redis {
+        let deadline = written.deadline_ms.unwrap_or(defaults::STORE_DEADLINE_MS);
+        if deadline == 0 || deadline > 60_000 {
+            self.problem("counters.deadline_ms", "must be 1 to 60000 milliseconds");
+        }
+        let prefix = written.prefix.clone().unwrap_or_else(|| "toolgate".to_owned());
+        if prefix.is_empty() || prefix.contains(['{', '}']) {
+            self.problem("counters.prefix", "must be some letters, without braces");
+        }
+        let expected_replicas = written.expected_replicas.unwrap_or(1);
+        if expected_replicas == 0 {
+            self.problem("counters.expected_replicas", "must be at least 1");
+        }
+        let password = written.password.as_ref().map(|source| {
+            let read = source.read(self.base, &|name| self.env.get(name).cloned());
+            read.unwrap_or_else(|message| {
+                self.problem("counters.password", message);
+                Secret::new(String::new())
+            })
+        });
+        if written.username.is_some() && password.is_none() {
+            self.problem(
+                "counters.username",
+                "a user without a password: add `password: { env: NAME }`",
+            );
+        }
+        Redis {
+            place: self.place(written),
+            username: written.username.clone(),
+            password,
+            tls: self.store_tls(&written.tls),
+            prefix,
+            deadline: Duration::from_millis(deadline),
+            expected_replicas: expected_replicas.max(1),
+        }
+    }
+
+    fn place(&mut self, written: &CountersFile) -> Place {
+        match (&written.url, &written.sentinel, written.cluster.as_slice()) {
+            (Some(url), None, []) => Place::Single(self.redis_url("counters.url", url)),
+            (None, Some(sentinel), []) => {
+                if sentinel.urls.is_empty() {
+                    self.problem(
+                        "counters.sentinel.urls",
+                        "no sentinel: write redis://HOST:PORT of each",
+                    );
+                }
+                Place::Sentinel {
+                    master: sentinel.master.clone(),
+                    urls: self.redis_urls("counters.sentinel.urls", &sentinel.urls),
+                }
+            }
+            (None, None, urls @ [_, ..]) => Place::Cluster(self.redis_urls("counters.cluster", urls)),
+            (None, None, []) => {
+                let hint = "no place: write `url: redis://HOST:PORT`, or `sentinel`, or `cluster`";
+                self.problem("counters.url", hint);
+                Place::Single(Secret::new(String::new()))
+            }
+            _ => {
+                self.problem(
+                    "counters",
+                    "more than one place: keep one of `url`, `sentinel` and `cluster`",
+                );
+                Place::Single(Secret::new(String::new()))
+            }
+        }
+    }
+
+    fn redis_urls(&mut self, key: &str, urls: &[String]) -> Vec<Secret<String>> {
+        let with_tls = |url: &String| url.starts_with("rediss://");
+        if urls.iter().any(with_tls) && !urls.iter().all(with_tls) {
+            self.problem(
+                key,
+                "some with TLS and some without: write rediss:// in all of them or in none",
+            );
+        }
+        urls.iter().map(|url| self.redis_url(key, url)).collect()
+    }
+
+    fn redis_url(&mut self, key: &str, url: &str) -> Secret<String> {
+        if !url.starts_with("redis://") && !url.starts_with("rediss://") {
+            self.problem(key, "write redis://HOST:PORT or rediss://HOST:PORT");
+        }
+        if url.contains('#') {
+            self.problem(key, "without a fragment: certificates are always verified; name their authority in `counters.tls.ca`");
+        }
+        Secret::new(url.to_owned())
+    }
+
+    fn store_tls(&mut self, written: &StoreTlsFile) -> StoreTls {
+        let ca = written
+            .ca
+            .as_deref()
+            .and_then(|path| self.pem("counters.tls.ca", path));
+        let cert = written
+            .cert
+            .as_deref()
+            .and_then(|path| self.pem("counters.tls.cert", path));
+        let key = written
+            .key
+            .as_deref()
+            .and_then(|path| self.pem("counters.tls.key", path));
+        if written.cert.is_some() != written.key.is_some() {
+            self.problem("counters.tls", "a client needs both: `cert` and `key`");
+        }
+        let client = cert.zip(key).map(|(cert, key)| (cert, Secret::new(key)));
+        StoreTls { ca, client }
+    }
+
+    fn pem(&mut self, key: &str, path: &Path) -> Option<Vec<u8>> {
+        let path = self.base.join(path);
+        match std::fs::read(&path) {
+            Ok(text)
+                if text.starts_with(b"-----BEGIN")
+                    || text.windows(11).any(|part| part == b"\n-----BEGIN") =>
+            {
+                Some(text)
+            }
+            Ok(_) => {
+                self.problem(key, format!("`{}` is not in PEM form", path.display()));
+                None
+            }
+            Err(error) => {
+                self.problem(key, format!("cannot read `{}`: {error}", path.display()));
+                None
             }
         }
     }

@@ -19,6 +19,11 @@ pub(super) struct SettingsFile {
     #[serde(default, deserialize_with = "list")]
     pub(super) allowed_hosts: Vec<String>,
     pub(super) session_key: Option<SecretSource>,
+    #[serde(default)]
+    pub(super) issuers: BTreeMap<String, IssuerFile>,
+    /// By server, the id of the grant that calls without a token act as.
+    #[serde(default)]
+    pub(super) anonymous: BTreeMap<String, String>,
     pub(super) drain_ms: Option<u64>,
     #[serde(default)]
     pub(super) counters: CountersFile,
@@ -46,9 +51,32 @@ impl SettingsFile {
 pub(super) struct CountersFile {
     pub(super) store: Option<String>,
     pub(super) url: Option<String>,
+    pub(super) sentinel: Option<SentinelFile>,
+    #[serde(default, deserialize_with = "list")]
+    pub(super) cluster: Vec<String>,
+    pub(super) username: Option<String>,
+    pub(super) password: Option<SecretSource>,
+    #[serde(default)]
+    pub(super) tls: StoreTlsFile,
     pub(super) prefix: Option<String>,
     pub(super) deadline_ms: Option<u64>,
     pub(super) expected_replicas: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SentinelFile {
+    pub(super) master: String,
+    #[serde(deserialize_with = "list")]
+    pub(super) urls: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StoreTlsFile {
+    pub(super) ca: Option<PathBuf>,
+    pub(super) cert: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -82,6 +110,24 @@ pub(super) struct ServerFile {
     pub(super) idle_timeout_ms: Option<u64>,
     #[serde(default)]
     pub(super) pin: bool,
+    pub(super) authorization: Option<String>,
+    pub(super) resource: Option<String>,
+    #[serde(default, deserialize_with = "list")]
+    pub(super) scopes: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IssuerFile {
+    pub(super) issuer: Option<String>,
+    pub(super) jwks: Option<String>,
+    pub(super) jwks_ca: Option<PathBuf>,
+    pub(super) jwks_token: Option<PathBuf>,
+    #[serde(default, deserialize_with = "list")]
+    pub(super) audience: Vec<String>,
+    #[serde(default, deserialize_with = "list")]
+    pub(super) algorithms: Vec<String>,
+    pub(super) advertise: Option<bool>,
 }
 
 /// A list, or (from the environment) its items with commas between them.

@@ -9,7 +9,7 @@ use http::Uri;
 
 use super::environment::environment;
 use super::file::{ServerFile, SettingsFile};
-use super::{CommandServer, Counters, Files, Front, Limits, Server};
+use super::{CommandServer, Counters, Files, Front, Issuer, Limits, Server};
 
 /// The prefix of every environment override: `TOOLGATE__SECTION__KEY`.
 const ENV_PREFIX: &str = "TOOLGATE";
@@ -25,6 +25,7 @@ pub struct Settings {
     pub servers: BTreeMap<String, Server>,
     /// Those that are programs; no name is in both.
     pub commands: BTreeMap<String, CommandServer>,
+    pub issuers: BTreeMap<String, Issuer>,
     pub files: Files,
 }
 
@@ -182,18 +183,24 @@ impl Check<'_> {
         let policies = policies
             .map(|(name, path)| (name.clone(), self.base.join(path)))
             .collect();
+        let front = self.front(written);
+        let issuers = self.issuers(written, &front);
+        self.forwarding(written);
         Settings {
-            front: self.front(written),
             counters: self.counters(&written.counters),
             limits: self.limits(written),
             servers,
             commands,
             files: Files {
+                issuers: issuers.keys().cloned().collect(),
+                anonymous: self.anonymous(written),
                 settings: self.path.to_owned(),
                 policies,
                 grants: written.grants.as_ref().map(|path| self.base.join(path)),
                 pins: written.pins(self.path),
             },
+            front,
+            issuers,
         }
     }
 

@@ -5,18 +5,22 @@ mod counters;
 mod environment;
 mod file;
 mod front;
+mod issuers;
 mod limits;
 mod load;
 mod secret;
 mod server;
 mod wrap;
+mod written;
 
 pub use environment::child_environment;
+pub use issuers::{Algorithm, Issuer, KeySource, is_loopback, trusted_url};
 pub use load::{Settings, SettingsError, for_one_server, load, load_with};
 pub use secret::{Secret, SecretSource, secret_from_env};
 pub use wrap::{Wrapped, for_wrap, for_wrap_with};
+pub use written::Written;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
@@ -29,14 +33,46 @@ pub enum Counters {
     /// This process only.
     Memory,
     /// The gates of one user before one server: `toolgate wrap` alone.
-    File { path: PathBuf, deadline: Duration },
-    Redis {
-        url: Secret<String>,
-        prefix: String,
+    File {
+        path: PathBuf,
         deadline: Duration,
-        /// Replicas that share a limit counted with `on_store_error: local`; at least 1.
-        expected_replicas: u64,
     },
+    Redis(Box<Redis>),
+}
+
+/// Counters in Redis.
+#[derive(Debug, Clone)]
+pub struct Redis {
+    pub place: Place,
+    /// In place of what stands in the URLs.
+    pub username: Option<String>,
+    pub password: Option<Secret<String>>,
+    pub tls: StoreTls,
+    pub prefix: String,
+    pub deadline: Duration,
+    /// Replicas that share a limit counted with `on_store_error: local`; at least 1.
+    pub expected_replicas: u64,
+}
+
+/// Which Redis.
+#[derive(Debug, Clone)]
+pub enum Place {
+    Single(Secret<String>),
+    /// The sentinels, and their name of the primary.
+    Sentinel {
+        master: String,
+        urls: Vec<Secret<String>>,
+    },
+    /// Some nodes of a cluster.
+    Cluster(Vec<Secret<String>>),
+}
+
+/// PEM texts for a store over TLS.
+#[derive(Debug, Clone, Default)]
+pub struct StoreTls {
+    pub ca: Option<Vec<u8>>,
+    /// The client's certificates and their key.
+    pub client: Option<(Vec<u8>, Secret<Vec<u8>>)>,
 }
 
 /// Bounds on what one client may send or hold. All are inclusive.
@@ -68,6 +104,12 @@ pub struct Server {
     pub response_timeout: Duration,
     /// Between two pieces of an answer.
     pub idle_timeout: Duration,
+    /// Pass the client's token on, where the server's own resource identifier is its audience.
+    pub forward: bool,
+    /// The resource identifier (RFC 8707); `None`: the URL that clients use.
+    pub resource: Option<String>,
+    /// OAuth scopes that clients are told to ask for.
+    pub scopes: Vec<String>,
 }
 
 /// One MCP server that is a program: it is started, and spoken to over its stdin and stdout.
@@ -140,6 +182,10 @@ pub struct Files {
     pub grants: Option<PathBuf>,
     /// By server, the accepted definitions of its tools; of those with `pin: true`.
     pub pins: BTreeMap<String, PathBuf>,
+    /// Names of the issuers that grants may refer to.
+    pub issuers: BTreeSet<String>,
+    /// By server, the id of the grant that calls without a token act as.
+    pub anonymous: BTreeMap<String, String>,
 }
 
 /// Where a server's pins are, beside the settings.

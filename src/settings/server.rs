@@ -60,9 +60,16 @@ impl Check<'_> {
             .iter()
             .filter_map(|(header, source)| self.header(&key(&format!("headers.{header}")), header, source))
             .collect();
+        let forward = self.forwards(&key("authorization"), written);
+        let resource = written.resource.as_deref();
+        let resource = resource.and_then(|text| self.resource(&key("resource"), text));
+        self.scopes(&key("scopes"), &written.scopes);
         Some(Server {
             upstream,
             headers,
+            forward,
+            resource,
+            scopes: written.scopes.clone(),
             pass_host,
             connect_timeout: self.millis(&key("connect_timeout_ms"), written.connect_timeout_ms, 5_000),
             response_timeout: self.millis(&key("response_timeout_ms"), written.response_timeout_ms, 300_000),

@@ -144,6 +144,11 @@ pub fn start(sdk: Sdk, url: &str, token: &str, calls: &Value) -> Running {
     start_with(sdk, &json!({ "url": url, "token": token, "calls": calls }))
 }
 
+/// As [`start`], with a token that the client gets by itself from where the server sends it.
+pub fn start_oauth(sdk: Sdk, url: &str, calls: &Value) -> Running {
+    start_with(sdk, &json!({ "url": url, "oauth": true, "calls": calls }))
+}
+
 /// As [`start`], over the transport of 2024-11-05.
 pub fn start_legacy(sdk: Sdk, url: &str, token: &str, calls: &Value) -> Running {
     start_with(

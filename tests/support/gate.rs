@@ -94,6 +94,12 @@ impl Setup {
         self
     }
 
+    /// A further key of a server that is there.
+    pub fn server_key(mut self, name: &str, key: &str, value: Value) -> Self {
+        self.servers.get_mut(name).unwrap()[key] = value;
+        self
+    }
+
     pub fn policy(mut self, name: &str, policy: Value) -> Self {
         self.policies.insert(name.to_owned(), policy);
         self

@@ -50,6 +50,14 @@ impl RedisServer {
         format!("redis://127.0.0.1:{}/", self.port)
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    pub fn folder(&self) -> &std::path::Path {
+        &self.dir
+    }
+
     /// A plain blocking connection.
     pub fn connection(&self) -> redis::Connection {
         redis::Client::open(self.url()).unwrap().get_connection().unwrap()
@@ -122,7 +130,7 @@ impl RedisServer {
 
 /// A port below the range from which the system picks for outgoing connections (32768 and up), so that none of
 /// them holds it while the server is down.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let mut random = [0; 2];
     loop {
         getrandom::fill(&mut random).unwrap();
@@ -140,6 +148,33 @@ fn own_pid(connection: &mut redis::Connection) -> redis::RedisResult<u32> {
         .lines()
         .find_map(|line| line.strip_prefix("process_id:")?.parse().ok());
     pid.ok_or_else(|| (redis::ErrorKind::Client, "no process_id").into())
+}
+
+/// Ends processes and folders when this process ends, however it ends: for servers that all tests of a file share,
+/// and that nobody drops. It holds the far end of a pipe that this process never closes.
+pub fn end_with_us(pids: &[u32], folders: &[&std::path::Path]) {
+    let mut guard = Command::new("sh")
+        .args(["-c", r#"cat >/dev/null; kill -9 $PIDS; rm -rf "$@""#, "sh"])
+        .args(folders)
+        .env(
+            "PIDS",
+            pids.iter().map(u32::to_string).collect::<Vec<_>>().join(" "),
+        )
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::mem::forget(guard.stdin.take());
+}
+
+/// Looks at a condition until it holds; panics with `what` where it does not come to.
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let until = Instant::now() + START;
+    while !holds() {
+        assert!(Instant::now() < until, "waited {START:?} in vain until {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 impl Drop for RedisServer {

@@ -82,6 +82,33 @@ impl Conformance {
     }
 }
 
+/// The authorization server (`tests/clients/node/authorization-server.mjs`): lets everybody in as `ada`.
+pub struct AuthorizationServer {
+    _child: Child,
+    /// Its issuer, and its root.
+    pub issuer: String,
+}
+
+impl AuthorizationServer {
+    pub fn start() -> Self {
+        let child = Child::start("authorization server", &mut node("authorization-server.mjs"));
+        let ready = child.wait_event("listening", PATIENCE);
+        let issuer = ready["issuer"].as_str().unwrap().to_owned();
+        Self {
+            _child: child,
+            issuer,
+        }
+    }
+
+    /// What it was asked for: `authorized` and `tokens`, each with `resource` and `scope`.
+    pub async fn seen(&self) -> Value {
+        let request = "GET /seen HTTP/1.1\r\nHost: fixture\r\nConnection: close\r\n\r\n";
+        http::exchange(http::address_of(&self.issuer), request.as_bytes())
+            .await
+            .json()
+    }
+}
+
 /// Which generation of MCP the fixture speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Era {

@@ -1,13 +1,15 @@
 //! A store of each kind, for suites that hold them all to the same behaviour.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use toolgate::counters::{FileStore, RedisOptions, Store};
+use toolgate::counters::{FileStore, Place, RedisOptions, Store};
 
-use super::redis_server::RedisServer;
+use super::redis_cluster::RedisCluster;
+use super::redis_sentinel::{MASTER, Sentinels};
+use super::redis_server::{RedisServer, end_with_us};
 
 /// Tests of exactness do not depend on how busy the machine is.
 pub const PATIENT: Duration = Duration::from_secs(5);
@@ -38,27 +40,57 @@ fn folder() -> PathBuf {
     parent.join(format!("toolgate-counters-{}-{number}", std::process::id()))
 }
 
-/// A store of each kind, and what must outlive them: memory, a file, Redis in one step, and Redis step by step as
-/// on a cluster.
+/// A cluster and a primary behind a sentinel, for all tests of a file.
+struct Shared {
+    cluster: RedisCluster,
+    sentinels: Sentinels,
+}
+
+fn shared() -> &'static Shared {
+    static SHARED: LazyLock<Shared> = LazyLock::new(|| {
+        let shared = Shared {
+            cluster: RedisCluster::start(),
+            sentinels: Sentinels::start(1, 1),
+        };
+        let nodes = &shared.cluster.nodes;
+        let mut pids = shared.sentinels.pids();
+        pids.extend(nodes.iter().map(RedisServer::pid));
+        let mut folders = shared.sentinels.folders();
+        folders.extend(nodes.iter().map(RedisServer::folder));
+        end_with_us(&pids, &folders);
+        shared
+    });
+    &SHARED
+}
+
+/// A store of each kind, and what must outlive them: memory, a file, Redis in one step, Redis step by step, a
+/// cluster, and a primary that a sentinel names.
 pub fn stores() -> (Vec<Arc<Store>>, Kept) {
     let server = RedisServer::start();
-    let redis = |prefix: &str, by_slot_group| {
+    let redis = |place: Place, prefix: &str, by_slot_group| {
         let options = RedisOptions {
-            url: server.url(),
-            prefix: prefix.into(),
             deadline: PATIENT,
-            connections: 2,
             by_slot_group,
+            ..RedisOptions::new(place, prefix)
         };
         Arc::new(Store::redis(options).unwrap())
     };
     let folder = folder();
     let file = Store::File(FileStore::new(folder.join("s.counters"), PATIENT));
+    let shared = shared();
+    let sentinel = Place::Sentinel {
+        master: MASTER.into(),
+        urls: shared.sentinels.urls(),
+    };
+    // these servers are other tests' too
+    let own = format!("t{}", folder.file_name().unwrap().to_str().unwrap());
     let stores = vec![
         Arc::new(Store::memory()),
         Arc::new(file),
-        redis("t", false),
-        redis("g", true),
+        redis(Place::Single(server.url()), "t", false),
+        redis(Place::Single(server.url()), "g", true),
+        redis(Place::Cluster(shared.cluster.urls()), &own, false),
+        redis(sentinel, &own, false),
     ];
     let kept = Kept {
         _redis: server,

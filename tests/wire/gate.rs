@@ -31,6 +31,8 @@ pub struct Setup {
     pub env: BTreeMap<String, String>,
     /// The pins of the server `s`, as their file's text.
     pub pins: Option<String>,
+    /// Further lines of `grants.yaml`.
+    pub grants: String,
 }
 
 impl Default for Setup {
@@ -42,6 +44,7 @@ impl Default for Setup {
             second: None,
             env: BTreeMap::new(),
             pins: None,
+            grants: String::new(),
         }
     }
 }
@@ -73,6 +76,13 @@ impl Setup {
 
     pub fn server(mut self, keys: &str) -> Self {
         self.server.push_str(keys);
+        self
+    }
+
+    /// A further grant, in flow style without its braces: `id: a, jwt: …`.
+    #[allow(dead_code, reason = "only tests/identity.rs writes grants of its own")]
+    pub fn grant(mut self, keys: &str) -> Self {
+        self.grants.push_str(&format!("  - {{ {keys} }}\n"));
         self
     }
 
@@ -208,6 +218,7 @@ fn write_files(setup: &Setup, upstream: SocketAddr) -> PathBuf {
     if setup.second.is_some() {
         grants += &grant("elsewhere", ELSEWHERE, "server: t, policy: p");
     }
+    grants += &setup.grants;
     if let Some(pins) = &setup.pins {
         std::fs::create_dir_all(folder.join("pins")).unwrap();
         std::fs::write(folder.join("pins/s.json"), pins).unwrap();

@@ -1,6 +1,7 @@
 //! Who asks, and under which policies: from flags, or from the settings.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{anyhow, bail};
 
@@ -16,7 +17,7 @@ pub(super) struct Asker {
     pub(super) grant: String,
     pub(super) server: String,
     pub(super) session: Option<String>,
-    claims: Option<Claims>,
+    claims: Option<Arc<Claims>>,
     pub(super) notes: Vec<String>,
 }
 
@@ -26,7 +27,7 @@ impl Asker {
             grant: &self.grant,
             server: &self.server,
             session: self.session.as_deref(),
-            claims: self.claims.as_ref(),
+            claims: self.claims.as_deref(),
         }
     }
 }
@@ -62,7 +63,7 @@ fn of_flags(options: &Options) -> anyhow::Result<Result<(Asker, Sources), Unfit>
         grant: or_local(&options.grant),
         server: or_local(&options.server),
         session: options.session.clone(),
-        claims: claims(options)?,
+        claims: claims(options)?.map(Arc::new),
         notes: Vec::new(),
     };
     let sources = Sources::read(named(&options.policies).into_iter());
@@ -103,7 +104,7 @@ fn of_settings(options: &Options, config: &Path) -> anyhow::Result<Result<(Asker
         notes: expired(grant, &server),
         server,
         session: options.session.clone(),
-        claims: claims(options)?.or_else(|| grant.claims.clone()),
+        claims: claims(options)?.map(Arc::new).or_else(|| grant.claims.clone()),
     };
     if !options.policies.is_empty() {
         let sources = Sources::read(named(&options.policies).into_iter());

@@ -1,17 +1,16 @@
 //! One multiplexed connection that comes back by itself and never repeats a command.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
-use redis::io::tcp::TcpSettings;
-use redis::{
-    Client, Cmd, ErrorKind, IntoConnectionInfo, ProtocolVersion, RedisError, ServerErrorKind, Value,
-};
-use tokio::time::{Instant, timeout_at};
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::{AsyncConnectionConfig, Client, Cmd, PushInfo, PushKind, Value};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::StoreSetupError;
+use super::failure::{Failure, READ_ONLY};
+use super::identity::Identity;
 use crate::counters::StoreError;
 
 /// How long one attempt to connect may take; calls wait for it only until their own deadline.
@@ -19,35 +18,29 @@ const CONNECT: Duration = Duration::from_secs(1);
 /// A connection that has answered nothing for so long while asked is given up for a new one.
 const STALLED: Duration = Duration::from_secs(1);
 
-/// A command that brought no answer.
-#[derive(Clone, Debug)]
-pub(super) struct Failure {
-    pub(super) error: StoreError,
-    /// Worth sending once more.
-    pub(super) again: bool,
-    /// The store may have executed it, or may yet.
-    pub(super) may_have_run: bool,
-    /// The store does not know the script: nothing ran.
-    pub(super) unknown_script: bool,
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        Self {
-            error,
-            again: false,
-            may_have_run: false,
-            unknown_script: false,
-        }
-    }
-}
+/// Learns who is at the other end of each new connection, before anything is sent on it.
+pub(super) type Meet = Arc<dyn Fn(&Identity) + Send + Sync>;
 
 pub(super) struct Link {
     client: Client,
-    manager: ArcSwap<ConnectionManager>,
+    meet: Meet,
+    /// None until the first command.
+    current: Mutex<Option<Arc<Attempt>>>,
     origin: Instant,
     /// Milliseconds from `origin` + 1 to the first of the time-outs in a row; 0: the last call answered.
     silent_since: AtomicU64,
+}
+
+/// One connection, from the attempt to make it on.
+struct Attempt {
+    outcome: watch::Receiver<Option<Result<MultiplexedConnection, Failure>>>,
+}
+
+/// An open connection, for the commands of one call.
+pub(super) struct Wire {
+    link: Arc<Link>,
+    attempt: Arc<Attempt>,
+    connection: MultiplexedConnection,
 }
 
 impl std::fmt::Debug for Link {
@@ -59,46 +52,77 @@ impl std::fmt::Debug for Link {
 
 impl Link {
     /// Does not connect: that happens with the first command.
-    pub(super) fn new(url: &str) -> Result<Self, StoreSetupError> {
-        let info = url.into_connection_info().map_err(|_| StoreSetupError::Url)?;
-        let resp3 = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let tcp = TcpSettings::default().set_nodelay(true);
-        let info = info.set_redis_settings(resp3).set_tcp_settings(tcp);
-        let client = Client::open(info).map_err(|_| StoreSetupError::Url)?;
-        let manager = manager(&client).map_err(|_| StoreSetupError::Url)?;
-        Ok(Self {
+    pub(super) fn new(client: Client, meet: Meet) -> Self {
+        Self {
             client,
-            manager: ArcSwap::from_pointee(manager),
+            meet,
+            current: Mutex::new(None),
             origin: Instant::now(),
             silent_since: AtomicU64::new(0),
-        })
+        }
     }
 
-    /// Sends one command once and waits for its answer until `until`.
-    pub(super) async fn send(&self, cmd: &Cmd, until: Instant) -> Result<Value, Failure> {
-        let mut manager = ConnectionManager::clone(&self.manager.load());
-        let answer = match timeout_at(until, manager.req_packed_command(cmd)).await {
-            Err(_) => {
-                self.note_silence();
-                return Err(Failure {
-                    again: true,
-                    may_have_run: true,
-                    ..StoreError::Timeout.into()
-                });
-            }
-            Ok(answer) => answer.and_then(Value::extract_error),
+    /// The connection, once it is there.
+    pub(super) async fn wire(self: &Arc<Self>, until: Instant) -> Result<Wire, Failure> {
+        let attempt = self.attempt();
+        let mut outcome = attempt.outcome.clone();
+        let known = timeout_at(until, outcome.wait_for(Option::is_some)).await;
+        let known = match known {
+            Err(_) => return Err(Failure::timeout(false)),
+            // the runtime goes down
+            Ok(Err(_)) => return Err(Failure::lost("the connection was given up")),
+            Ok(Ok(known)) => known.clone(),
         };
-        self.silent_since.store(0, Ordering::Relaxed);
-        answer.map_err(|error| {
-            if matches!(error.kind(), ErrorKind::Server(ServerErrorKind::ReadOnly)) {
-                // The address may lead to the new primary by now.
-                self.replace();
-            }
-            failure(&error)
+        let connection = known.unwrap_or_else(|| Err(Failure::lost("no connection")))?;
+        let link = Arc::clone(self);
+        Ok(Wire {
+            link,
+            attempt,
+            connection,
         })
     }
 
-    fn note_silence(&self) {
+    /// The current attempt; a new one where the last has failed.
+    fn attempt(self: &Arc<Self>) -> Arc<Attempt> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let usable = current.as_ref().filter(|attempt| !attempt.has_failed());
+        if let Some(attempt) = usable {
+            return Arc::clone(attempt);
+        }
+        let attempt = self.begin();
+        *current = Some(Arc::clone(&attempt));
+        attempt
+    }
+
+    /// Connects anew, unless somebody else has begun to.
+    fn replace(self: &Arc<Self>, gone: &Weak<Attempt>) {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current
+            .as_ref()
+            .is_some_and(|attempt| Weak::ptr_eq(&Arc::downgrade(attempt), gone))
+        {
+            *current = Some(self.begin());
+        }
+    }
+
+    fn begin(self: &Arc<Self>) -> Arc<Attempt> {
+        let (done, outcome) = watch::channel(None);
+        let attempt = Arc::new(Attempt { outcome });
+        let (link, gone) = (Arc::downgrade(self), Arc::downgrade(&attempt));
+        let (client, meet) = (self.client.clone(), Arc::clone(&self.meet));
+        tokio::spawn(async move {
+            let when_closed = move |push: PushInfo| {
+                if let (PushKind::Disconnection, Some(link)) = (&push.kind, link.upgrade()) {
+                    link.replace(&gone);
+                }
+                Ok::<(), redis::aio::SendError>(())
+            };
+            done.send_replace(Some(connect(&client, &meet, when_closed).await));
+        });
+        attempt
+    }
+
+    fn note_silence(self: &Arc<Self>, gone: &Weak<Attempt>) {
         let now = u64::try_from(self.origin.elapsed().as_millis())
             .unwrap_or(u64::MAX)
             .saturating_add(1);
@@ -113,73 +137,85 @@ impl Link {
                 .compare_exchange(since, now, Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok()
         {
-            self.replace();
-        }
-    }
-
-    fn replace(&self) {
-        if let Ok(manager) = manager(&self.client) {
-            self.manager.store(manager.into());
+            self.replace(gone);
         }
     }
 }
 
-fn manager(client: &Client) -> Result<ConnectionManager, RedisError> {
-    let config = ConnectionManagerConfig::new()
-        .set_number_of_retries(0)
-        .set_connection_timeout(Some(CONNECT))
-        .set_response_timeout(None);
-    ConnectionManager::new_lazy_with_config(client.clone(), config)
+impl Attempt {
+    fn has_failed(&self) -> bool {
+        match &*self.outcome.borrow() {
+            Some(outcome) => outcome.is_err(),
+            // whoever was to say how it ended is gone
+            None => self.outcome.has_changed().is_err(),
+        }
+    }
 }
 
-/// What a failed command means. Messages of the store are not kept: they may quote keys.
-fn failure(error: &RedisError) -> Failure {
-    use ServerErrorKind as Server;
-    let unavailable = StoreError::Unavailable;
-    let nothing_ran = |error: StoreError| Failure::from(error);
-    if error.is_connection_refusal() {
-        return Failure {
-            again: true,
-            ..nothing_ran(unavailable("it refuses connections"))
+impl Wire {
+    /// Sends one command once and waits for its answer until `until`; `asking` where the node takes over the
+    /// command's slot just now.
+    pub(super) async fn send(&mut self, cmd: &Cmd, asking: bool, until: Instant) -> Result<Value, Failure> {
+        let connection = &mut self.connection;
+        let answer = if asking {
+            let mut pair = redis::pipe();
+            pair.cmd("ASKING").add_command(cmd.clone());
+            let answers = timeout_at(until, connection.req_packed_commands(&pair, 0, 2)).await;
+            answers.map(|answers| answers.map(|mut answers| answers.pop().unwrap_or(Value::Nil)))
+        } else {
+            timeout_at(until, connection.req_packed_command(cmd)).await
         };
+        self.read(answer.map(|answer| answer.and_then(Value::extract_error)))
     }
-    match error.kind() {
-        ErrorKind::Server(Server::NoScript) => Failure {
-            unknown_script: true,
-            ..nothing_ran(StoreError::Protocol("it does not keep the script it was given"))
-        },
-        ErrorKind::Server(Server::BusyLoading) => nothing_ran(unavailable("it is loading its data")),
-        ErrorKind::Server(Server::MasterDown | Server::ClusterDown | Server::TryAgain) => {
-            nothing_ran(unavailable("its primary is down"))
-        }
-        // Sent again once: by then the connection is a new one.
-        ErrorKind::Server(Server::ReadOnly) => Failure {
+
+    fn read(
+        &self,
+        answer: Result<redis::RedisResult<Value>, tokio::time::error::Elapsed>,
+    ) -> Result<Value, Failure> {
+        let gone = Arc::downgrade(&self.attempt);
+        let Ok(answer) = answer else {
+            self.link.note_silence(&gone);
+            return Err(Failure::timeout(true));
+        };
+        self.link.silent_since.store(0, Ordering::Relaxed);
+        answer.map_err(|error| {
+            let failure = Failure::of(&error);
+            // A read-only server's address may lead to the new primary by now.
+            if error.is_unrecoverable_error() || failure.is_read_only() {
+                self.link.replace(&gone);
+            }
+            failure
+        })
+    }
+}
+
+/// Connects and learns who answers. A replica is no place for counters.
+async fn connect(
+    client: &Client,
+    meet: &Meet,
+    when_closed: impl redis::aio::AsyncPushSender,
+) -> Result<MultiplexedConnection, Failure> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT))
+        .set_response_timeout(None)
+        .set_push_sender(when_closed);
+    let connection = client.get_multiplexed_async_connection_with_config(&config);
+    let mut connection = connection.await.map_err(|error| Failure {
+        // whatever failed, no command of a call was sent
+        may_have_run: false,
+        ..Failure::of(&error)
+    })?;
+    let identity = timeout(CONNECT, Identity::ask(&mut connection)).await;
+    let identity = identity
+        .unwrap_or(Err(StoreError::Timeout))
+        .map_err(|error| Failure {
             again: true,
-            ..nothing_ran(unavailable("it is a read-only replica"))
-        },
-        ErrorKind::Server(Server::Moved | Server::Ask | Server::CrossSlot) => {
-            nothing_ran(unavailable("it is a cluster: the keys live on another node"))
-        }
-        ErrorKind::Server(Server::NoPerm) => nothing_ran(unavailable("the user lacks a permission")),
-        ErrorKind::AuthenticationFailed => nothing_ran(unavailable("it refuses the credentials")),
-        ErrorKind::RESP3NotSupported => nothing_ran(unavailable("it is older than 6.0: use 7.0 or newer")),
-        _ => match error.code() {
-            Some("OOM") => nothing_ran(StoreError::OutOfMemory),
-            Some("NOAUTH" | "WRONGPASS") => nothing_ran(unavailable("it refuses the credentials")),
-            Some("BUSY") => nothing_ran(unavailable("it is busy with another script")),
-            Some("MISCONF") => nothing_ran(unavailable("it cannot save its data")),
-            Some("NOREPLICAS") => nothing_ran(unavailable("it has too few replicas")),
-            Some(_) => nothing_ran(StoreError::Protocol("an error reply")),
-            None if error.is_timeout() => Failure {
-                again: true,
-                may_have_run: true,
-                ..nothing_ran(StoreError::Timeout)
-            },
-            None => Failure {
-                again: true,
-                may_have_run: true,
-                ..nothing_ran(unavailable("the connection broke"))
-            },
-        },
+            node_lost: true,
+            ..error.into()
+        })?;
+    if identity.is_replica {
+        return Err(Failure::lost(READ_ONLY));
     }
+    meet(&identity);
+    Ok(connection)
 }

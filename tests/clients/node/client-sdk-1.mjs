@@ -4,14 +4,17 @@ import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { CreateMessageRequestSchema, ElicitRequestSchema, McpError } from '@modelcontextprotocol/sdk/types.js';
+import { connect, Memory } from './oauth.mjs';
 import { answers, CAPABILITIES, names, report, requestInit, runCalls, specification, stdioServer } from './spec.mjs';
 
 const spec = specification();
 await report('typescript 1', async () => {
   const Transport = spec.transport === 'sse' ? SSEClientTransport : StreamableHTTPClientTransport;
-  const transport = spec.command
-    ? new StdioClientTransport(stdioServer(spec))
-    : new Transport(new URL(spec.url), { requestInit: requestInit(spec) });
+  const authProvider = spec.oauth ? new Memory() : undefined;
+  const open = () =>
+    spec.command
+      ? new StdioClientTransport(stdioServer(spec))
+      : new Transport(new URL(spec.url), { requestInit: requestInit(spec), authProvider });
   const capabilities = spec.asked ? CAPABILITIES : {};
   const client = new Client({ name: 'toolgate-test', version: '1.0.0' }, { capabilities });
   const asked = [];
@@ -20,7 +23,7 @@ await report('typescript 1', async () => {
     client.setRequestHandler(CreateMessageRequestSchema, answer['sampling/createMessage']);
     client.setRequestHandler(ElicitRequestSchema, answer['elicitation/create']);
   }
-  await client.connect(transport);
+  const transport = await connect(client, open, authProvider);
   const tools = spec.list ? await names((params) => client.listTools(params)) : null;
   const calls = await runCalls(
     spec,

@@ -1,14 +1,18 @@
 // A real client on `@modelcontextprotocol/client` 2.x: 2026-07-28 where the server has it, sessions elsewhere. See spec.mjs.
 import { Client, ProtocolError, SSEClientTransport, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
+import { connect, Memory } from './oauth.mjs';
 import { answers, CAPABILITIES, names, report, requestInit, runCalls, specification, stdioServer } from './spec.mjs';
 
 const spec = specification();
 await report('typescript 2', async () => {
   const Transport = spec.transport === 'sse' ? SSEClientTransport : StreamableHTTPClientTransport;
-  const transport = spec.command
-    ? new StdioClientTransport(stdioServer(spec))
-    : new Transport(new URL(spec.url), { requestInit: requestInit(spec) });
+  const authProvider = spec.oauth ? new Memory() : undefined;
+  if (authProvider) authProvider.whole = true;
+  const open = () =>
+    spec.command
+      ? new StdioClientTransport(stdioServer(spec))
+      : new Transport(new URL(spec.url), { requestInit: requestInit(spec), authProvider });
   // the transport of 2024-11-05 knows no other era
   const options = spec.transport === 'sse' ? {} : { versionNegotiation: { mode: 'auto' } };
   if (spec.asked) options.capabilities = CAPABILITIES;
@@ -17,7 +21,7 @@ await report('typescript 2', async () => {
   if (spec.asked) {
     for (const [method, answer] of Object.entries(answers(asked))) client.setRequestHandler(method, answer);
   }
-  await client.connect(transport);
+  const transport = await connect(client, open, authProvider);
   const tools = spec.list ? await names((params) => client.listTools(params)) : null;
   const calls = await runCalls(
     spec,

@@ -1,5 +1,6 @@
 // What the two node clients share: the specification they are driven by and the one line of JSON they answer.
 // Specification (first argument): {"url", "transport"?: "sse" (that of 2024-11-05), "token"?,
+//   "oauth"?: true (gets a token from where the server sends it, see oauth.mjs),
 //   or "command": [words], "env": {} (stdio), "list": true, "callTimeoutMs": 20000,
 //   "asked": false (whether the client declares sampling and elicitation, and answers them),
 //   "calls": [{"tool", "arguments": {}, "times": 1, "watch"?: true (asks for progress), "abort"?: true (at the first progress)}]}

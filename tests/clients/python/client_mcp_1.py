@@ -6,13 +6,22 @@ from datetime import timedelta
 import anyio
 import httpx
 from mcp import ClientSession, types
+from mcp.client import auth
 from mcp.client.sse import sse_client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.shared import auth as shared
 from mcp.shared.exceptions import McpError
+from oauth import provider
 from spec import callbacks, headers, names, report, run_calls, specification, stdio_server
 
 spec = specification()
+
+
+def authorization():
+    if not spec["oauth"]:
+        return None
+    return provider(auth, shared, httpx, spec["url"], lambda answer: (answer["code"], answer["state"]))
 
 
 @asynccontextmanager
@@ -26,7 +35,7 @@ async def transport():
             yield streams
         return
     async with (
-        httpx.AsyncClient(headers=headers(spec), timeout=httpx.Timeout(30)) as http,
+        httpx.AsyncClient(headers=headers(spec), timeout=httpx.Timeout(30), auth=authorization()) as http,
         streamable_http_client(spec["url"], http_client=http) as streams,
     ):
         yield streams

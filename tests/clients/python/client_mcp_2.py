@@ -4,18 +4,31 @@ import anyio
 import httpx2
 import mcp_types as types
 from mcp import Client, MCPError
+from mcp.client import auth
 from mcp.client.sse import sse_client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.shared import auth as shared
+from oauth import provider
 from spec import callbacks, headers, names, report, run_calls, specification, stdio_server
 
 spec = specification()
 
 
+def authorization():
+    if not spec["oauth"]:
+        return None
+
+    def result(answer):
+        return auth.AuthorizationCodeResult(code=answer["code"], state=answer["state"], iss=answer["iss"])
+
+    return provider(auth, shared, httpx2, spec["url"], result)
+
+
 async def work():
     asked = []
     answers = callbacks(types, asked) if spec["asked"] else {}
-    async with httpx2.AsyncClient(headers=headers(spec), timeout=httpx2.Timeout(30)) as http:
+    async with httpx2.AsyncClient(headers=headers(spec), timeout=httpx2.Timeout(30), auth=authorization()) as http:
         if "command" in spec:
             transport = stdio_client(StdioServerParameters(**stdio_server(spec)))
         elif spec.get("transport") == "sse":

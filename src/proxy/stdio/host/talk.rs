@@ -35,7 +35,7 @@ struct Stream {
     asked: Option<Asked>,
     /// Until the first message.
     patience: Option<(Pin<Box<Sleep>>, Duration)>,
-    cut: Option<Cut>,
+    cut: Cut,
     over: bool,
     _closing: Option<Closing>,
 }
@@ -44,6 +44,18 @@ struct Stream {
 struct Cut {
     handle: AbortHandle,
     ended: oneshot::Receiver<()>,
+}
+
+impl Cut {
+    fn new() -> Self {
+        let (alive, ended) = oneshot::channel::<()>();
+        let task = tokio::spawn(async move {
+            let _alive = alive;
+            std::future::pending::<()>().await;
+        });
+        let handle = task.abort_handle();
+        Self { handle, ended }
+    }
 }
 
 impl Drop for Cut {
@@ -93,7 +105,7 @@ impl Talk {
             inbox,
             asked: None,
             patience: None,
-            cut: None,
+            cut: Cut::new(),
             over: false,
             _closing: None,
         })))
@@ -131,23 +143,10 @@ impl Talk {
         self.with(|stream| stream._closing = Some(closing))
     }
 
-    /// It can be ended from outside.
-    pub(super) fn cuttable(self) -> Self {
-        self.with(|stream| {
-            let (alive, ended) = oneshot::channel::<()>();
-            let task = tokio::spawn(async move {
-                let _alive = alive;
-                std::future::pending::<()>().await;
-            });
-            let handle = task.abort_handle();
-            stream.cut = Some(Cut { handle, ended });
-        })
-    }
-
     /// What ends it from outside.
     pub fn abort_handle(&self) -> Option<AbortHandle> {
         match &self.0 {
-            Kind::Stream(stream) => stream.cut.as_ref().map(|cut| cut.handle.clone()),
+            Kind::Stream(stream) => Some(stream.cut.handle.clone()),
             Kind::Whole(_) => None,
         }
     }
@@ -190,10 +189,11 @@ impl Stream {
             if self.over {
                 return Poll::Ready(None);
             }
-            if let Some(cut) = &mut self.cut
-                && Pin::new(&mut cut.ended).poll(cx).is_ready()
-            {
+            if Pin::new(&mut self.cut.ended).poll(cx).is_ready() {
                 self.over = true;
+                if let Some(mut asked) = self.asked.take() {
+                    asked.cancel();
+                }
                 return Poll::Ready(Some(Err(StreamError::LeaseLost)));
             }
             match self.inbox.poll_next(cx) {

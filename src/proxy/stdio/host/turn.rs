@@ -173,10 +173,7 @@ impl Turn {
         let closing = Closing::new(&self.host, &session.id);
         let inbox = session.mailbox.open();
         let event = format!("event: endpoint\ndata: {}\n\n", endpoint_of(&session.id));
-        let talk = Talk::stream(inbox)
-            .beginning(event.into())
-            .closing(closing)
-            .cuttable();
+        let talk = Talk::stream(inbox).beginning(event.into()).closing(closing);
         Ok(self.answer(Heading::Stream, talk))
     }
 

@@ -1,0 +1,164 @@
+{{- define "toolgate.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 50 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "toolgate.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
+{{- else if contains (include "toolgate.name" .) .Release.Name }}
+{{- .Release.Name | trunc 50 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name (include "toolgate.name" .) | trunc 50 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- /* What never changes: selectors are immutable. */ -}}
+{{- define "toolgate.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "toolgate.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "toolgate.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{ include "toolgate.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- define "toolgate.gateLabels" -}}
+{{ include "toolgate.selectorLabels" . }}
+app.kubernetes.io/component: gate
+{{- end }}
+
+{{- define "toolgate.image" -}}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end }}
+{{- end }}
+
+{{- define "toolgate.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- .Values.serviceAccount.name | default (include "toolgate.fullname" .) }}
+{{- else }}
+{{- .Values.serviceAccount.name | default "default" }}
+{{- end }}
+{{- end }}
+
+{{- /* "true" where the example server stands in for one of the user's. */ -}}
+{{- define "toolgate.isExample" -}}
+{{- if .Values.exampleServer.enabled }}
+{{- if and (eq .Values.mode "shared") (not .Values.servers) }}true{{ end }}
+{{- if and (eq .Values.mode "sidecar") (not .Values.sidecar.image) }}true{{ end }}
+{{- end }}
+{{- end }}
+
+{{- define "toolgate.hasRedis" -}}
+{{- if or .Values.redis.url .Values.redis.existingSecret .Values.redis.bundled.enabled }}true{{ end }}
+{{- end }}
+
+{{- define "toolgate.grantsSecret" -}}
+{{- if .Values.grants.existingSecret }}
+{{- .Values.grants.existingSecret }}
+{{- else if .Values.grants.entries }}
+{{- printf "%s-grants" (include "toolgate.fullname" .) }}
+{{- end }}
+{{- end }}
+
+{{- /* The most gates that may run at once. */ -}}
+{{- define "toolgate.mostReplicas" -}}
+{{- if .Values.autoscaling.enabled }}{{ .Values.autoscaling.maxReplicas }}{{ else }}{{ .Values.replicas }}{{ end }}
+{{- end }}
+
+{{- /* The servers as `toolgate.yaml` takes them. */ -}}
+{{- define "toolgate.servers" -}}
+{{- $servers := .Values.servers }}
+{{- if and (not $servers) (eq (include "toolgate.isExample" .) "true") }}
+{{- $servers = dict "example" dict }}
+{{- end }}
+{{- $out := dict }}
+{{- range $name, $server := $servers }}
+{{- $server = deepCopy $server }}
+{{- if eq $.Values.mode "shared" }}
+{{- if not (or $server.upstream $server.command) }}
+{{- if $.Values.servers }}
+{{- fail (printf "servers.%s: no upstream: add `upstream: http://HOST:PORT/mcp`" $name) }}
+{{- end }}
+{{- $_ := set $server "upstream" (printf "http://%s-example:3000/mcp" (include "toolgate.fullname" $)) }}
+{{- end }}
+{{- else if eq $.Values.mode "sidecar" }}
+{{- $_ := set $server "upstream" (printf "http://127.0.0.1:%v%s" $.Values.sidecar.port $.Values.sidecar.path) }}
+{{- end }}
+{{- $_ := set $out $name $server }}
+{{- end }}
+{{- tpl (toYaml $out) . }}
+{{- end }}
+
+{{- /* The policies: by name, the text of the document. */ -}}
+{{- define "toolgate.policies" -}}
+{{- $policies := .Values.policies }}
+{{- if and (not $policies) (eq (include "toolgate.isExample" .) "true") }}
+{{- $limit := dict "counter" "start_run_rate" "window" "minute" "max" 10 "scope" "grant" }}
+{{- $tools := dict "start_run" (dict "limits" (list $limit)) "list_runs" dict }}
+{{- $policies = dict "start-run" (dict "version" "1" "default" "deny" "tools" $tools) }}
+{{- end }}
+{{- $out := dict }}
+{{- range $name, $policy := $policies }}
+{{- if kindIs "string" $policy }}
+{{- $_ := set $out (printf "%s.yaml" $name) $policy }}
+{{- else }}
+{{- $_ := set $out (printf "%s.json" $name) (printf "%s\n" (mustToPrettyJson $policy)) }}
+{{- end }}
+{{- end }}
+{{- toYaml $out }}
+{{- end }}
+
+{{- /* toolgate.yaml. */ -}}
+{{- define "toolgate.settings" -}}
+{{- $settings := dict "listen" "0.0.0.0:8080" "drain_ms" (int .Values.drainMs) }}
+{{- if include "toolgate.hasRedis" . }}
+{{- $counters := dict "store" "redis" "prefix" .Values.redis.prefix "deadline_ms" (int .Values.redis.deadlineMs) }}
+{{- $_ := set $counters "expected_replicas" (int (include "toolgate.mostReplicas" .)) }}
+{{- $_ := set $settings "counters" $counters }}
+{{- end }}
+{{- $_ := set $settings "servers" (include "toolgate.servers" . | fromYaml) }}
+{{- $paths := dict }}
+{{- range $file, $_ := include "toolgate.policies" . | fromYaml }}
+{{- $_ := set $paths (regexReplaceAll "\\.(json|yaml)$" $file "") (printf "policies/%s" $file) }}
+{{- end }}
+{{- $_ := set $settings "policies" $paths }}
+{{- if include "toolgate.grantsSecret" . }}
+{{- $_ := set $settings "grants" "grants.yaml" }}
+{{- end }}
+{{- toYaml (mergeOverwrite $settings (deepCopy .Values.settings)) }}
+{{- end }}
+
+{{- /* Values that would render something that cannot hold what it promises. */ -}}
+{{- define "toolgate.validate" -}}
+{{- if and (gt (int (include "toolgate.mostReplicas" .)) 1) (not (include "toolgate.hasRedis" .)) }}
+{{- fail "more than one gate without a shared store: each would count for itself; set redis.url, redis.existingSecret or redis.bundled.enabled" }}
+{{- end }}
+{{- if and (eq .Values.mode "sidecar") (gt (len .Values.servers) 1) }}
+{{- fail "mode sidecar has one server, the container beside the gate: name one under servers, or use mode shared" }}
+{{- end }}
+{{- if and (eq .Values.mode "sidecar") (not .Values.sidecar.image) (not .Values.exampleServer.enabled) }}
+{{- fail "mode sidecar without a server: set sidecar.image, or exampleServer.enabled" }}
+{{- end }}
+{{- if not (include "toolgate.policies" . | fromYaml) }}
+{{- fail "no policy: add one under policies" }}
+{{- end }}
+{{- if not (include "toolgate.servers" . | fromYaml) }}
+{{- fail "no server: add one under servers, or set exampleServer.enabled" }}
+{{- end }}
+{{- if and .Values.grants.existingSecret .Values.grants.entries }}
+{{- fail "grants.existingSecret and grants.entries: set one of them" }}
+{{- end }}
+{{- if gt (len (compact (list .Values.redis.url .Values.redis.existingSecret (ternary "bundled" "" .Values.redis.bundled.enabled)))) 1 }}
+{{- fail "redis.url, redis.existingSecret and redis.bundled.enabled: set one of them" }}
+{{- end }}
+{{- $pre := ternary .Values.preStopSeconds .Values.sidecar.preStopSeconds (ne .Values.mode "sidecar") }}
+{{- if le (mul (int .Values.terminationGracePeriodSeconds) 1000) (add (mul (int $pre) 1000) (int .Values.drainMs)) }}
+{{- fail "terminationGracePeriodSeconds must be longer than preStopSeconds and drainMs together, else calls are cut" }}
+{{- end }}
+{{- end }}

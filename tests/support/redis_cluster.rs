@@ -1,0 +1,194 @@
+//! A real Redis Cluster of three nodes on loopback, each with a third of the slots.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use redis::{Connection, RedisResult, Value, cmd};
+
+use super::redis_server::{RedisServer, free_port, wait_until};
+
+pub struct RedisCluster {
+    pub nodes: Vec<RedisServer>,
+}
+
+/// The first slot of each node, and the one after the last.
+const BORDERS: [u16; 4] = [0, 5_461, 10_923, 16_384];
+
+impl RedisCluster {
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// With further arguments for each node.
+    pub fn start_with(extra: &[&str]) -> Self {
+        let nodes: Vec<RedisServer> = (0..3).map(|_| node(extra)).collect();
+        let cluster = Self { nodes };
+        let first = &cluster.nodes[0];
+        for (index, node) in cluster.nodes.iter().enumerate() {
+            let mut connection = node.connection();
+            let slots = cmd("CLUSTER")
+                .arg("ADDSLOTSRANGE")
+                .arg(BORDERS[index])
+                .arg(BORDERS[index + 1] - 1)
+                .exec(&mut connection);
+            slots.unwrap();
+            cmd("CLUSTER")
+                .arg("SET-CONFIG-EPOCH")
+                .arg(index + 1)
+                .exec(&mut connection)
+                .unwrap();
+            if index > 0 {
+                meet(&mut connection, first);
+            }
+        }
+        wait_until("the cluster is complete", || {
+            cluster.nodes.iter().all(|node| is_complete(node, 3))
+        });
+        cluster
+    }
+
+    pub fn urls(&self) -> Vec<String> {
+        self.nodes.iter().map(RedisServer::url).collect()
+    }
+
+    /// Adds a node that copies the `of`th, and waits until it does.
+    pub fn add_replica(&mut self, of: usize, extra: &[&str]) -> usize {
+        let replica = node(extra);
+        let mut connection = replica.connection();
+        meet(&mut connection, &self.nodes[0]);
+        let primary = id(&self.nodes[of]);
+        wait_until("the replica knows its primary", || {
+            let replicate = cmd("CLUSTER")
+                .arg("REPLICATE")
+                .arg(&primary)
+                .exec(&mut connection);
+            replicate.is_ok()
+        });
+        wait_until("the replica has its copy", || {
+            info(&mut connection, "replication").contains("master_link_status:up")
+        });
+        let own = id(&replica);
+        wait_until("all know the replica", || {
+            self.nodes.iter().all(|node| {
+                let nodes: String = cmd("CLUSTER").arg("NODES").query(&mut node.connection()).unwrap();
+                nodes
+                    .lines()
+                    .any(|line| line.starts_with(&own) && line.contains("slave"))
+            })
+        });
+        self.nodes.push(replica);
+        self.nodes.len() - 1
+    }
+
+    /// The node that keeps a slot, as the first living node sees it.
+    pub fn owner(&self, slot: u16) -> usize {
+        let ports = self.nodes.iter().find_map(|node| owner_port(node, slot));
+        let port = ports.expect("somebody keeps the slot");
+        let mut nodes = self.nodes.iter();
+        nodes.position(|node| node.port == port).unwrap()
+    }
+
+    /// Moves a slot to another node while it is in use, key by key.
+    pub fn migrate(&self, slot: u16, from: usize, to: usize) {
+        self.begin_migration(slot, from, to);
+        self.move_keys(slot, from, to);
+        self.end_migration(slot, from, to);
+    }
+
+    pub fn begin_migration(&self, slot: u16, from: usize, to: usize) {
+        let set = |node: &RedisServer, what: &str, other: &RedisServer| {
+            let mut set = cmd("CLUSTER");
+            set.arg("SETSLOT").arg(slot).arg(what).arg(id(other));
+            set.exec(&mut node.connection()).unwrap();
+        };
+        set(&self.nodes[to], "IMPORTING", &self.nodes[from]);
+        set(&self.nodes[from], "MIGRATING", &self.nodes[to]);
+    }
+
+    pub fn move_keys(&self, slot: u16, from: usize, to: usize) {
+        let mut connection = self.nodes[from].connection();
+        loop {
+            let keys: Vec<String> = cmd("CLUSTER")
+                .arg("GETKEYSINSLOT")
+                .arg(slot)
+                .arg(10)
+                .query(&mut connection)
+                .unwrap();
+            if keys.is_empty() {
+                return;
+            }
+            for key in keys {
+                let mut migrate = cmd("MIGRATE");
+                migrate.arg("127.0.0.1").arg(self.nodes[to].port).arg(key);
+                migrate.arg(0).arg(5_000).exec(&mut connection).unwrap();
+            }
+        }
+    }
+
+    pub fn end_migration(&self, slot: u16, from: usize, to: usize) {
+        for node in [to, from] {
+            let mut set = cmd("CLUSTER");
+            set.arg("SETSLOT").arg(slot).arg("NODE").arg(id(&self.nodes[to]));
+            set.exec(&mut self.nodes[node].connection()).unwrap();
+        }
+    }
+}
+
+fn node(extra: &[&str]) -> RedisServer {
+    let bus = free_port().to_string();
+    let mut arguments = vec!["--cluster-enabled", "yes", "--cluster-port", bus.as_str()];
+    arguments.extend([
+        "--cluster-config-file",
+        "nodes.conf",
+        "--cluster-node-timeout",
+        "1000",
+    ]);
+    arguments.extend(extra);
+    RedisServer::start_with(&arguments)
+}
+
+fn meet(connection: &mut Connection, other: &RedisServer) {
+    let bus: (String, String) = cmd("CONFIG")
+        .arg("GET")
+        .arg("cluster-port")
+        .query(&mut other.connection())
+        .unwrap();
+    let mut meet = cmd("CLUSTER");
+    meet.arg("MEET").arg("127.0.0.1").arg(other.port).arg(bus.1);
+    meet.exec(connection).unwrap();
+}
+
+fn id(node: &RedisServer) -> String {
+    cmd("CLUSTER").arg("MYID").query(&mut node.connection()).unwrap()
+}
+
+fn info(connection: &mut Connection, section: &str) -> String {
+    cmd("INFO").arg(section).query(connection).unwrap()
+}
+
+fn is_complete(node: &RedisServer, ranges: usize) -> bool {
+    let mut connection = node.connection();
+    let info: String = cmd("CLUSTER").arg("INFO").query(&mut connection).unwrap();
+    let slots: RedisResult<Vec<Value>> = cmd("CLUSTER").arg("SLOTS").query(&mut connection);
+    info.contains("cluster_state:ok") && slots.is_ok_and(|slots| slots.len() == ranges)
+}
+
+fn owner_port(node: &RedisServer, slot: u16) -> Option<u16> {
+    let mut connection = redis::Client::open(node.url()).unwrap().get_connection().ok()?;
+    let ranges: Vec<(u16, u16, (String, u16, String, Value))> = cmd("CLUSTER")
+        .arg("SLOTS")
+        .query::<Vec<Vec<Value>>>(&mut connection)
+        .ok()?
+        .into_iter()
+        .filter_map(|range| {
+            let mut parts = range.into_iter();
+            Some((
+                redis::from_redis_value(parts.next()?).ok()?,
+                redis::from_redis_value(parts.next()?).ok()?,
+                redis::from_redis_value(parts.next()?).ok()?,
+            ))
+        })
+        .collect();
+    let mut ranges = ranges.into_iter();
+    ranges
+        .find(|(first, last, _)| (*first..=*last).contains(&slot))
+        .map(|(_, _, (_, port, _, _))| port)
+}
