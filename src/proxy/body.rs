@@ -165,6 +165,8 @@ pub struct UpstreamBody {
     idle: Option<Pin<Box<Sleep>>>,
     /// Until the answer has ended. Behind the connection: that is closed first.
     held: Option<Held>,
+    /// The call may go on when the answer has ended: what it holds stays here.
+    keeps: bool,
     watching: Option<Watching>,
 }
 
@@ -182,6 +184,7 @@ impl UpstreamBody {
             idle_timeout,
             idle: None,
             held: None,
+            keeps: false,
             watching: None,
         }
     }
@@ -199,10 +202,21 @@ impl UpstreamBody {
             idle_timeout,
             idle: None,
             held,
+            keeps: false,
             watching: None,
         };
         this.release_at_end();
         this
+    }
+
+    /// Keeps what the call holds beyond the end of the body, to be taken up with another.
+    pub(super) const fn keeping(mut self) -> Self {
+        self.keeps = true;
+        self
+    }
+
+    pub(super) const fn take_held(&mut self) -> Option<Held> {
+        self.held.take()
     }
 
     /// Lets the answer be cut while it is open. One that has ended is dropped from the table at once.
@@ -228,7 +242,10 @@ impl UpstreamBody {
 
     fn release(&mut self) {
         // before the connection serves another call: what this one holds may cut it
-        self.held = None;
+        match &self.held {
+            Some(held) if self.keeps => held.rests(),
+            _ => self.held = None,
+        }
         self.watching = None;
         if let Some((sender, upstream)) = self.lease.take() {
             upstream.put_back(sender);
