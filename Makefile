@@ -102,6 +102,10 @@ bench: ## Measure toolgate beside its peers on this machine; writes docs/perform
 bench-decide: ## Measure decisions by size of the policy; prints the tables of docs/performance-decisions.md
 	cargo bench --bench decide
 
+.PHONY: audit-load
+audit-load: ## Write RATE=20000 decisions a second for LONG=60 seconds to an audit log; none may be missing
+	cargo bench --bench audit -- $(or $(RATE),20000) $(or $(LONG),60)
+
 .PHONY: schema
 schema: ## Write schema/policy.schema.json anew
 	scripts/write-schema.sh

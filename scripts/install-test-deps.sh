@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside a Rust toolchain: Redis, curl, Node.js, Python and pinned MCP clients and servers.
+# Installs what the tests need beside a Rust toolchain: Redis, curl, promtool, Node.js, Python and pinned MCP clients and servers.
 # Idempotent, and quick where nothing is missing. System packages come from the distribution (root or sudo without a
 # password; otherwise the script says what to install); all else goes to .tools/ and tests/clients/node/node_modules/.
 set -euo pipefail
@@ -36,7 +36,7 @@ apt_install() { # apt_install WHY PACKAGE…
   fi
 }
 
-redis_is_there() { command -v redis-server >/dev/null && command -v redis-cli >/dev/null; }
+redis_is_there() { command -v redis-server >/dev/null && command -v redis-cli >/dev/null && command -v redis-sentinel >/dev/null; }
 node_major() { node --version 2>/dev/null | sed -E 's/^v([0-9]+).*/\1/'; }
 node_is_there() {
   local major
@@ -48,12 +48,18 @@ python_is_there() {
 }
 
 install_redis() {
-  redis_is_there || apt_install "the tests start redis-server" redis-server redis-tools
-  redis_is_there || fail "redis-server is installed but not on PATH; add its folder (often /usr/bin) to PATH"
+  redis_is_there || apt_install "the tests start redis-server and redis-sentinel" redis-server redis-sentinel redis-tools
+  redis_is_there || fail "redis-server and redis-sentinel are installed but not on PATH; add their folder (often /usr/bin) to PATH"
 }
 
 install_curl() {
   command -v curl >/dev/null || apt_install "the documents' commands are run with curl" curl ca-certificates
+}
+
+# promtool comes with Prometheus; the server itself is not started.
+install_promtool() {
+  command -v promtool >/dev/null || apt_install "the tests check metrics and rules with promtool" prometheus
+  command -v promtool >/dev/null || fail "promtool is needed: install Prometheus and put its folder on PATH"
 }
 
 # Debian 12 packages Node.js 18, and the conformance suite needs 22; the registry's own `node` package then brings a newer one (a binary in .tools/).
@@ -108,6 +114,7 @@ install_python_client() { # install_python_client NAME
 
 install_redis
 install_curl
+install_promtool
 install_node
 use_local_node
 install_python
@@ -115,4 +122,5 @@ mkdir -p .tools
 install_npm_packages
 install_python_client mcp-1
 install_python_client mcp-2
+install_python_client otlp
 say "test dependencies are in place: $(redis-server --version | sed -E 's/.*v=([^ ]+).*/redis \1/'), node $(node --version), $(python3 --version)"

@@ -1,15 +1,21 @@
 //! Wiring: settings → bind → run until shutdown → drain.
 
+mod audit;
 mod background;
 mod files;
 mod issuers;
+mod otlp;
 mod pins;
+mod probes;
+mod reached;
 mod reload;
 mod store;
+mod store_state;
 mod tls;
 mod watch;
 pub mod wrap;
 
+pub use audit::{KeptHead, audit_lines, journal, reopen_at_hangup};
 pub use files::{Loaded, load_files};
 pub use reload::Reload;
 pub use store::store;
@@ -26,10 +32,10 @@ use data_encoding::HEXLOWER;
 use tokio::net::TcpListener;
 use tokio::sync::watch::{Receiver, channel};
 
-use crate::admin::{self, Admin};
+use crate::admin;
 use crate::grants::Grants;
 use crate::proxy::{
-    self, Callers, Changes, Fallback, Gate, Host, Resources, SessionKey, Snapshot, Streams, Upstream,
+    self, Callers, Changes, Fallback, Gate, Host, Leaving, Resources, SessionKey, Snapshot, Streams, Upstream,
 };
 use crate::record::{Lines, Metrics, Recorder};
 use crate::settings::{CommandServer, Settings};
@@ -40,7 +46,10 @@ pub struct App {
     proxy: TcpListener,
     admin: TcpListener,
     looks: Vec<pins::Looks>,
+    heads: Option<audit::Heads>,
     reload: Option<Reload>,
+    exporter: Option<otlp::Exporter>,
+    around: Vec<reached::Around>,
 }
 
 impl App {
@@ -56,17 +65,7 @@ impl App {
                 .values()
                 .any(|server| server.upstream.scheme_str() == Some("https")),
         );
-        let mut servers = BTreeMap::new();
-        for (name, server) in &settings.servers {
-            let upstream = Upstream::new(name, server, &tls).map_err(|error| {
-                anyhow!(
-                    "{}: `servers.{name}.upstream`: {error}",
-                    settings.files.settings.display()
-                )
-            })?;
-            metrics.in_flight(name).set(0);
-            servers.insert(name.clone(), Arc::new(upstream));
-        }
+        let servers = upstreams(&settings, &tls, &metrics)?;
         let commands = commands(&settings.commands, settings.limits.line_bytes, &metrics);
         metrics.tools().written(reload::tool_names(&loaded.grants));
         metrics.reload().started(reload::now());
@@ -78,6 +77,9 @@ impl App {
         if let Some(key) = settings.front.session_key.clone() {
             session_key.set(key);
         }
+        let around = around(&settings, &tls);
+        let replica = replica_name()?;
+        let (spans, exporter) = otlp::exporting(settings.tracing.as_ref(), metrics.spans(), &replica)?;
         let gate = Arc::new(Gate {
             commands,
             snapshot: ArcSwap::from_pointee(Snapshot {
@@ -86,22 +88,27 @@ impl App {
             }),
             store: store::store(&settings.counters)?,
             fallback: Fallback::new(store::expected_replicas(&settings.counters)),
-            recorder: Recorder::new(metrics, lines),
+            recorder: Recorder::new(metrics, lines).tracing(spans),
             session_key,
             legacy: Streams::default(),
             callers,
+            leaving: Leaving::default(),
             changes,
             pins: pinned,
             front: settings.front,
             limits: settings.limits,
-            replica: replica_name()?,
+            replica,
         });
+        let heads = audit::Heads::new(&settings.counters, &gate.recorder, &gate.replica)?;
         Ok(Self {
             gate,
             proxy,
             admin,
             looks,
+            heads,
             reload: None,
+            exporter,
+            around,
         })
     }
 
@@ -127,17 +134,30 @@ impl App {
             proxy,
             admin,
             looks,
+            heads,
             reload,
+            exporter,
+            around,
         } = self;
+        let (ended, ending) = channel(false);
+        let exporting = exporter.map(|exporter| tokio::spawn(exporter.run(ending)));
         let mut helpers = vec![
-            tokio::spawn(admin::serve(admin_of(&gate, shutdown.clone()), admin)),
+            tokio::spawn(admin::serve(probes::admin(&gate, shutdown.clone()), admin)),
             tokio::spawn(background::share_session_key(Arc::clone(&gate))),
             tokio::spawn(background::reap_connections(Arc::clone(&gate))),
             tokio::spawn(background::read_revoked(Arc::clone(&gate))),
             tokio::spawn(background::cut_ended(Arc::clone(&gate))),
             tokio::spawn(background::refresh_keys(Arc::clone(&gate))),
+            tokio::spawn(store_state::watch_store(Arc::clone(&gate))),
+            tokio::spawn(store_state::tell_store(Arc::clone(&gate))),
         ];
+        let last = heads.clone();
+        helpers.extend(heads.map(|heads| tokio::spawn(heads.run())));
         helpers.extend(looks.into_iter().map(|looks| tokio::spawn(looks.run())));
+        for around in around {
+            let metrics = Arc::clone(&gate.recorder.metrics);
+            helpers.push(tokio::spawn(around.run(metrics)));
+        }
         helpers.extend(reload.map(|reload| tokio::spawn(reload.run(Arc::clone(&gate)))));
         let drain = gate.front.drain;
         let cut = proxy::accept(Arc::clone(&gate), proxy, shutdown, drain).await;
@@ -153,6 +173,14 @@ impl App {
         }
         background::end_processes(&gate).await;
         gate.recorder.flush().await;
+        if let Some(mut heads) = last {
+            heads.keep().await;
+        }
+        ended.send_replace(true);
+        if let Some(exporting) = exporting {
+            // it has bounds of its own; an error means that it ended before
+            drop(exporting.await);
+        }
     }
 }
 
@@ -197,6 +225,38 @@ fn warn_of_open_servers(grants: &Grants, listen: SocketAddr) {
     }
 }
 
+fn upstreams(
+    settings: &Settings,
+    tls: &Arc<rustls::ClientConfig>,
+    metrics: &Metrics,
+) -> anyhow::Result<BTreeMap<String, Arc<Upstream>>> {
+    let mut servers = BTreeMap::new();
+    for (name, server) in &settings.servers {
+        let upstream = Upstream::new(name, server, tls).map_err(|error| {
+            anyhow!(
+                "{}: `servers.{name}.upstream`: {error}",
+                settings.files.settings.display()
+            )
+        })?;
+        metrics.serves(name);
+        servers.insert(name.clone(), Arc::new(upstream));
+    }
+    Ok(servers)
+}
+
+/// What is asked around the gate, where that is wanted.
+fn around(settings: &Settings, tls: &Arc<rustls::ClientConfig>) -> Vec<reached::Around> {
+    let own = reached::own_address();
+    let servers = settings.servers.iter().filter(|_| settings.front.probe_upstreams);
+    let around = servers.map(|(name, server)| reached::Around {
+        name: name.clone(),
+        server: server.clone(),
+        tls: Arc::clone(tls),
+        own,
+    });
+    around.collect()
+}
+
 async fn listen(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address}: change `{key}` in the settings, or stop what uses the port")
@@ -215,23 +275,6 @@ fn replica_name() -> anyhow::Result<String> {
         host.trim()
     };
     Ok(format!("{host}-{}", HEXLOWER.encode(&bytes)))
-}
-
-fn admin_of(gate: &Arc<Gate>, stopping: Receiver<bool>) -> Admin {
-    let probed = Arc::clone(gate);
-    Admin {
-        metrics: Arc::clone(&gate.recorder.metrics),
-        stopping,
-        store: Arc::new(move || {
-            let gate = Arc::clone(&probed);
-            Box::pin(async move {
-                match gate.store.ping().await {
-                    Ok(()) => "up",
-                    Err(_) => "down",
-                }
-            })
-        }),
-    }
 }
 
 /// Becomes true at SIGTERM or SIGINT.

@@ -23,8 +23,10 @@ const ROOMS: &[(&str, &str)] = &[
     ("replay", "counters mcp policy"),
     ("settings", "document"),
     ("grants", "policy settings"),
+    // The audit log's chain: sealing and finding what was changed.
+    ("audit", ""),
     ("issuers", "policy settings"),
-    ("record", "policy"),
+    ("record", "audit mcp policy"),
     ("proxy", "counters grants issuers mcp policy record settings"),
     ("admin", "record"),
     // Asks a server what tools it has, over the upstream connections of the proxy.
@@ -35,11 +37,11 @@ const ROOMS: &[(&str, &str)] = &[
     ("demo", ""),
     (
         "app",
-        "admin client counters document grants issuers mcp policy proxy record settings",
+        "admin audit client counters document grants issuers mcp policy proxy record settings",
     ),
     (
         "cli",
-        "app client convert counters demo document grants mcp policy record replay settings",
+        "app audit client convert counters demo document grants mcp policy record replay settings",
     ),
     ("main", "cli"),
     // The crate root declares the rooms and re-exports nothing: `crate::Thing` would hide an arrow.
@@ -50,7 +52,7 @@ const ROOMS: &[(&str, &str)] = &[
 const MUST_EXIST: &[&str] = &["counters", "mcp", "policy"];
 
 /// Rooms without I/O and without a clock: what they answer depends on what they are given, and on nothing else.
-const PURE_ROOMS: &[&str] = &["convert", "document", "mcp", "policy", "replay"];
+const PURE_ROOMS: &[&str] = &["audit", "convert", "document", "mcp", "policy", "replay"];
 
 /// What a pure room may not name, beside every dependency that [`PURE_CRATES`] does not list.
 const IMPURE: &[&str] = &[

@@ -1,6 +1,8 @@
 //! One behaviour suite, run over every store.
 #![cfg(test)]
 
+#[path = "support/charges.rs"]
+mod charges;
 #[path = "support/redis_cluster.rs"]
 mod redis_cluster;
 #[path = "support/redis_sentinel.rs"]
@@ -13,51 +15,12 @@ mod stores;
 use std::sync::Arc;
 use std::time::Duration;
 
+use charges::{HOUR, admit, call, global, grant, grant_of, limit, peek};
 use redis_server::RedisServer;
 use stores::{PATIENT, stores};
 use toolgate::counters::history::{self, Admitted};
-use toolgate::counters::{
-    Admission, CallId, ChargeState, Fit, Place, RedisOptions, RedisTls, Store, Verdict,
-};
+use toolgate::counters::{ChargeState, Fit, Place, RedisOptions, RedisTls, Store, Verdict};
 use toolgate::policy::{Charge, Limit, Scope, Subject, Unit, Window};
-
-fn limit(counter: &str, max: u64, window: Window, scope: Scope) -> Limit {
-    Limit {
-        rule: format!("/{counter}"),
-        counter: counter.into(),
-        window,
-        max,
-        scope,
-        scale: 0,
-        max_values: None,
-        shadow: false,
-        on_deny: None,
-        on_store_error: toolgate::policy::OnStoreError::Deny,
-    }
-}
-
-const HOUR: Window = Window::Sliding { ms: 3_600_000 };
-
-fn grant(counter: &str, max: u64) -> Charge {
-    grant_of(limit(counter, max, HOUR, Scope::Grant), 1)
-}
-
-fn grant_of(limit: Limit, weight: u64) -> Charge {
-    Charge {
-        limit: Arc::new(limit),
-        weight,
-        subject: Subject::Grant { grant: "ci".into() },
-    }
-}
-
-fn global(counter: &str, max: u64) -> Charge {
-    let limit = Arc::new(limit(counter, max, HOUR, Scope::Global));
-    Charge {
-        limit,
-        weight: 1,
-        subject: Subject::Global,
-    }
-}
 
 fn session(id: &str, max: u64, max_values: u32) -> Charge {
     let limit = Limit {
@@ -91,29 +54,6 @@ fn customer(digest: &str, max: u64) -> Charge {
         limit: Arc::new(limit),
         weight: 1,
         subject,
-    }
-}
-
-fn call(charges: &[Charge]) -> Admission {
-    Admission {
-        id: CallId::random().unwrap(),
-        charges: charges.to_vec(),
-    }
-}
-
-/// What is left of each charge, or the index of the charge that denied.
-async fn admit(store: &Store, charges: &[Charge]) -> Result<Vec<u64>, usize> {
-    read(store.admit(&call(charges)).await.unwrap())
-}
-
-async fn peek(store: &Store, charges: &[Charge]) -> Result<Vec<u64>, usize> {
-    read(store.peek(&call(charges)).await.unwrap())
-}
-
-fn read(verdict: Verdict) -> Result<Vec<u64>, usize> {
-    match verdict {
-        Verdict::Admitted { states, .. } => Ok(states.iter().map(|state| state.left).collect()),
-        Verdict::Limited { charge, .. } => Err(charge),
     }
 }
 

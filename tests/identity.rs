@@ -1,9 +1,14 @@
 //! Who calls: tokens of issuers, grants made of their claims, revocation, and the way of OAuth clients to the gate.
-#![cfg(test)]
-#![allow(clippy::too_many_lines, reason = "a table of cases reads best in one piece")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::too_many_lines,
+    reason = "in a test and its helpers a failed unwrap is a failed test, and a table of cases reads best in one piece"
+)]
 
-#[path = "support/redis.rs"]
-mod redis_server;
 mod support;
 #[allow(dead_code, reason = "shared with the tests on the wire, which use all of it")]
 mod wire;

@@ -6,6 +6,8 @@
 mod bounds;
 #[path = "replay/command.rs"]
 mod command;
+#[path = "replay/folded.rs"]
+mod folded;
 #[path = "replay/history.rs"]
 mod history;
 #[path = "replay/same.rs"]

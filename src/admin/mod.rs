@@ -1,8 +1,11 @@
-//! The admin port: `/livez`, `/readyz`, `/metrics`. GET only. Never sees the proxy.
+//! The admin port: `/livez`, `/readyz`, `/metrics`, and a page for people. GET only. Never sees the proxy.
+
+mod ready;
+mod status;
+
+pub use ready::{Answers, Probes};
 
 use std::convert::Infallible;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,14 +23,11 @@ use crate::record::Metrics;
 /// Connections that the admin port serves at once.
 const CONNECTIONS: usize = 64;
 
-/// Asks whether the store answers; the word is shown by `/readyz`.
-pub type StoreProbe = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = &'static str> + Send>> + Send + Sync>;
-
 /// What the admin port shows.
 #[derive(Clone)]
 pub struct Admin {
     pub metrics: Arc<Metrics>,
-    pub store: StoreProbe,
+    pub probes: Probes,
     /// True once the process is draining.
     pub stopping: watch::Receiver<bool>,
 }
@@ -72,34 +72,38 @@ async fn answer<B>(admin: &Admin, request: &Request<B>) -> Response<Full<Bytes>>
     }
     match request.uri().path() {
         "/livez" => text(StatusCode::OK, "text/plain", "ok\n"),
-        "/readyz" => ready(admin).await,
+        "/readyz" => ready::ready(admin, request.uri().query()).await,
         "/metrics" => text(
             StatusCode::OK,
             "text/plain; version=0.0.4; charset=utf-8",
             admin.metrics.text(),
         ),
+        "/" => status_page(admin).await,
+        "/status.css" => text(StatusCode::OK, "text/css", status::STYLE),
         _ => text(
             StatusCode::NOT_FOUND,
             "text/plain",
-            "there are /livez, /readyz and /metrics\n",
+            "there are /, /livez, /readyz and /metrics\n",
         ),
     }
 }
 
-/// Ready until the drain begins. A store that is down does not make the gate unready: all replicas would
-/// drop out at once, and calls without limits still pass. The body says how the store is.
-async fn ready(admin: &Admin) -> Response<Full<Bytes>> {
-    let (status, word) = if *admin.stopping.borrow() {
-        (StatusCode::SERVICE_UNAVAILABLE, "stopping")
-    } else {
-        (StatusCode::OK, "ready")
+async fn status_page(admin: &Admin) -> Response<Full<Bytes>> {
+    let stopping = *admin.stopping.borrow();
+    let current = (admin.probes.policies)();
+    let words = status::Words {
+        gate: if stopping { "stopping" } else { "ready" },
+        store: (admin.probes.store)().await,
+        policies: if current { "current" } else { "stale" },
+        servers: (admin.probes.servers)(),
     };
-    let store = (admin.store)().await;
-    text(
-        status,
-        "application/json",
-        format!("{{\"status\":\"{word}\",\"store\":\"{store}\"}}\n"),
-    )
+    let page = status::page(&admin.metrics.series(), &words);
+    let mut response = text(StatusCode::OK, "text/html; charset=utf-8", page);
+    let policy = header::HeaderValue::from_static(status::POLICY);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_SECURITY_POLICY, policy);
+    response
 }
 
 fn text(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {

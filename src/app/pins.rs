@@ -174,9 +174,9 @@ impl Looks {
                     tracing::info!(server, "the pins were read again");
                 }
             }
-            Err(why) => tracing::warn!(
+            Err(error) => tracing::warn!(
                 server,
-                why,
+                error,
                 "the pins cannot be read: what was accepted before stays in force"
             ),
         }

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 
-use crate::counters::{self, FileStore, RedisOptions, RedisTls, Store};
+use crate::counters::{self, AfterFailover, FileStore, RedisOptions, RedisTls, Store};
 use crate::settings::{Counters, Place, Redis, Secret};
 
 /// Multiplexed connections of one replica to each node of Redis.
@@ -27,7 +27,7 @@ pub fn store(counters: &Counters) -> anyhow::Result<Store> {
     }
 }
 
-fn options(redis: &Redis) -> RedisOptions {
+pub(super) fn options(redis: &Redis) -> RedisOptions {
     let exposed = |urls: &[Secret<String>]| urls.iter().map(|url| url.expose().clone()).collect();
     let place = match &redis.place {
         Place::Single(url) => counters::Place::Single(url.expose().clone()),
@@ -37,16 +37,22 @@ fn options(redis: &Redis) -> RedisOptions {
         },
         Place::Cluster(urls) => counters::Place::Cluster(exposed(urls)),
     };
-    let client = redis.tls.client.as_ref();
+    let (ca, client) = (redis.tls.ca.as_ref(), redis.tls.client.as_ref());
     RedisOptions {
         username: redis.username.clone(),
         password: redis.password.as_ref().map(|password| password.expose().clone()),
         tls: RedisTls {
-            ca: redis.tls.ca.clone(),
-            client: client.map(|(cert, key)| (cert.clone(), key.expose().clone())),
+            ca: ca.map(|ca| ca.expose().clone()),
+            client: client.map(|client| client.expose().clone()),
         },
         deadline: redis.deadline,
         connections: STORE_CONNECTIONS,
+        after_failover: if redis.quarantine {
+            AfterFailover::Quarantine
+        } else {
+            AfterFailover::Continue
+        },
+        quarantine_max: redis.quarantine_max,
         ..RedisOptions::new(place, &redis.prefix)
     }
 }

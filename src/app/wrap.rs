@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,15 +13,16 @@ use tokio::task::JoinHandle;
 
 use super::pins::{self, load_pins};
 use super::store::{expected_replicas, store};
+use super::store_state;
 use super::{load_files, replica_name, upstream_tls};
 use crate::counters::CallId;
 use crate::grants::{Grant, Grants};
 use crate::policy::{Pins, Policy};
 use crate::proxy::{
-    self, Caller, Callers, Changes, Fallback, Gate, SessionKey, Signal, Snapshot, Streams, Upstream,
+    self, Caller, Callers, Changes, Fallback, Gate, Leaving, SessionKey, Signal, Snapshot, Streams, Upstream,
     exit_code, signal_code, wrap_command, wrap_upstream,
 };
-use crate::record::{Lines, Metrics, Recorder};
+use crate::record::{FileOptions, FileSink, Lines, Metrics, OnError, Overflow, Recorder};
 use crate::settings::{Files, Settings};
 
 /// Who calls under `wrap`.
@@ -64,19 +63,21 @@ pub async fn run(wrap: Wrap) -> anyhow::Result<u8> {
     let pins = load_pins(&wrap.settings.files)?;
     let lines = match &wrap.record {
         None => Lines::to(std::io::stderr()),
-        Some(path) => Lines::to(open_record(path)?),
+        Some(path) => record_in(path),
     };
     let asked = wrap.settings.clone();
     let mut servers = asked.servers.values();
     let tls = upstream_tls(servers.any(|server| server.upstream.scheme_str() == Some("https")));
     let upstream = upstream(&asked, &tls)?;
     let gate = gate(wrap.settings, pins, lines.context("the record cannot start")?)?;
-    let looks: Vec<_> = pins::looks(&asked, &gate.pins, &tls)
-        .into_iter()
-        .map(|looks| tokio::spawn(looks.run()))
-        .collect();
+    let mut helpers = vec![
+        tokio::spawn(store_state::watch_store(Arc::clone(&gate))),
+        tokio::spawn(store_state::tell_store(Arc::clone(&gate))),
+    ];
+    let looks = pins::looks(&asked, &gate.pins, &tls).into_iter();
+    helpers.extend(looks.map(|looks| tokio::spawn(looks.run())));
     let metrics = Arc::clone(&gate.recorder.metrics);
-    metrics.in_flight(&wrap.server).set(0);
+    metrics.serves(&wrap.server);
     for policy in &policies {
         metrics.tools().learn(&wrap.server, policy.tool_names());
     }
@@ -92,7 +93,7 @@ pub async fn run(wrap: Wrap) -> anyhow::Result<u8> {
         session: CallId::random()?.to_string(),
     };
     let ended = serve(caller, wrap.far, upstream).await;
-    looks.iter().for_each(JoinHandle::abort);
+    helpers.iter().for_each(JoinHandle::abort);
     gate.recorder.flush().await;
     ended
 }
@@ -158,13 +159,19 @@ fn upstream(settings: &Settings, tls: &Arc<rustls::ClientConfig>) -> anyhow::Res
     Ok(Some(Arc::new(upstream)))
 }
 
-fn open_record(path: &Path) -> anyhow::Result<std::fs::File> {
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(path)
-        .with_context(|| format!("{}: decision lines cannot be written there", path.display()))
+/// Decision lines in a file, which is never turned over; calls go on where it cannot be written.
+fn record_in(path: &Path) -> std::io::Result<Lines> {
+    let sink = FileSink::open(FileOptions {
+        path: path.to_owned(),
+        rotate_bytes: 0,
+        keep: 1,
+    });
+    let named = |error| {
+        let path = path.display();
+        std::io::Error::other(format!("{path}: decision lines cannot be written there: {error}"))
+    };
+    let sink = sink.map_err(named)?;
+    Lines::open(vec![("file", Box::new(sink))], Overflow::Wait, OnError::Continue)
 }
 
 fn gate(settings: Settings, pins: BTreeMap<String, Pins>, lines: Lines) -> anyhow::Result<Arc<Gate>> {
@@ -183,6 +190,7 @@ fn gate(settings: Settings, pins: BTreeMap<String, Pins>, lines: Lines) -> anyho
         session_key: SessionKey::default(),
         legacy: Streams::default(),
         callers: Callers::default(),
+        leaving: Leaving::default(),
         changes,
         front: settings.front,
         limits: settings.limits,

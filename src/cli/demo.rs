@@ -22,7 +22,7 @@ const ADMITTED: usize = 10;
 
 /// Drives the calls; without `once` stays up afterwards.
 pub fn run(once: bool, out: &mut dyn Write) -> anyhow::Result<u8> {
-    super::start_logging("warn");
+    super::start_logging("warn", None);
     super::install_crypto();
     super::runtime()
         .context("the runtime cannot start")?
@@ -55,7 +55,7 @@ pub fn run(once: bool, out: &mut dyn Write) -> anyhow::Result<u8> {
 
 /// Runs the example server until SIGTERM or SIGINT.
 pub fn example_server(listen: SocketAddr, out: &mut dyn Write) -> anyhow::Result<u8> {
-    super::start_logging("info");
+    super::start_logging("info", None);
     super::runtime()
         .context("the runtime cannot start")?
         .block_on(async {

@@ -1,6 +1,7 @@
 //! The command line. One file per subcommand; exit codes are part of the contract.
 
 mod against;
+mod audit;
 pub mod check;
 mod check_config;
 mod convert;
@@ -9,11 +10,13 @@ mod diff;
 mod explain;
 mod grant;
 mod init;
+mod lines;
 mod pin;
 mod replay;
 mod report;
 pub mod schema;
 mod serve;
+mod shown;
 mod wrap;
 
 use std::io::{IsTerminal, Write};
@@ -23,6 +26,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
+
+use crate::settings::LogForm;
 
 /// A gate for the tool calls of AI agents: policies and exact shared limits in front of MCP servers.
 #[derive(Debug, Parser)]
@@ -100,6 +105,9 @@ enum Command {
     /// is accepted. Exit code: 0 all as accepted, 1 something differs, 2 unreadable.
     #[command(after_help = pin::EXAMPLES)]
     Pin(pin::Args),
+    /// Check the audit log for changes, and show it to people.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Make tokens for grants, and revoke grants.
     #[command(subcommand)]
     Grant(grant::Command),
@@ -148,6 +156,7 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
         Command::Explain(options) => explain::run(&options, out),
         Command::Replay(args) => replay::run(&args, out),
         Command::Pin(args) => pin::run(&args, out),
+        Command::Audit(command) => audit::run(&command, out),
         Command::Grant(command) => grant::run(&command, out),
         Command::ExampleServer { listen } => demo::example_server(listen, out),
         Command::Wrap(arguments) => wrap::run(arguments),
@@ -160,17 +169,21 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
-/// Logs to stderr: for people on a terminal, JSON lines elsewhere.
-fn start_logging(default: &str) {
+/// Logs to stderr: `form`, or else for people on a terminal and JSON lines elsewhere. `RUST_LOG` sets the levels.
+fn start_logging(default: &str, form: Option<LogForm>) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
     let terminal = std::io::stderr().is_terminal();
-    let started = if terminal {
-        builder.with_target(false).try_init()
-    } else {
-        builder.json().flatten_event(true).try_init()
+    let form = form.unwrap_or(if terminal { LogForm::Text } else { LogForm::Json });
+    let started = match form {
+        LogForm::Text => builder.with_target(false).with_ansi(terminal).try_init(),
+        LogForm::Json => builder
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .try_init(),
     };
     // a second start in one process (tests) keeps the first
     drop(started);

@@ -57,7 +57,7 @@ pub struct Args {
 
 /// Compares, tells, and writes what is accepted. Returns the exit code.
 pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<u8> {
-    super::start_logging("warn");
+    super::start_logging("warn", None);
     match prepare(args) {
         Ok(work) => work.run(args, out),
         Err(error) => refuse(&error),

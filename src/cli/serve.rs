@@ -6,14 +6,12 @@ use std::path::Path;
 use anyhow::Context;
 
 use crate::app::{self, App, Reload};
-use crate::record::Lines;
 use crate::settings::{Counters, Settings};
 
 /// Runs until SIGTERM or SIGINT.
 pub fn run(config: &Path, out: &mut dyn Write) -> anyhow::Result<u8> {
     // what this process was given open is not for the servers that it starts
     close_fds::set_fds_cloexec_threadsafe(3, &[]);
-    super::start_logging("info");
     super::install_crypto();
     super::runtime()
         .context("the runtime cannot start")?
@@ -22,8 +20,10 @@ pub fn run(config: &Path, out: &mut dyn Write) -> anyhow::Result<u8> {
 
 async fn serve(config: &Path, out: &mut dyn Write) -> anyhow::Result<u8> {
     let (reload, settings, loaded) = Reload::start(config)?;
+    super::start_logging("info", settings.log);
     warn(&settings, &loaded);
-    let lines = Lines::to(std::io::stdout()).context("the record cannot start")?;
+    let lines = app::audit_lines(&settings.audit, &settings.counters)?;
+    app::reopen_at_hangup(lines.clone())?;
     let app = App::bind(settings, loaded, Some(lines)).await?.reloading(reload);
     app::announce(out, &app)?;
     let stop = app::signals()?;

@@ -57,7 +57,7 @@ pub struct Arguments {
 pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
     // what this process was given open is not for the server
     close_fds::set_fds_cloexec_threadsafe(3, &[]);
-    super::start_logging("warn");
+    super::start_logging("warn", None);
     super::install_crypto();
     let server = match &arguments.server {
         Some(name) => name.clone(),

@@ -130,17 +130,7 @@ impl Target {
     }
 
     fn upstream(&self, tls: &Arc<rustls::ClientConfig>, within: Duration) -> Result<Upstream, ClientError> {
-        let server = Server {
-            upstream: self.url.clone(),
-            headers: self.headers.clone(),
-            pass_host: false,
-            forward: false,
-            resource: None,
-            scopes: Vec::new(),
-            connect_timeout: within,
-            response_timeout: within,
-            idle_timeout: within,
-        };
+        let server = Server::at(self.url.clone(), self.headers.clone(), within);
         Upstream::new("server", &server, tls).map_err(ClientError::Connect)
     }
 }

@@ -101,6 +101,21 @@ pub fn secret_key(prefix: &str, name: &str) -> String {
     )
 }
 
+/// The stream that the audit log is kept in: a name that people can write.
+pub fn stream_key(prefix: &str, stream: &str) -> String {
+    format!("{prefix}:{stream}")
+}
+
+/// Where the number of the chain's last line in that stream is kept: in the stream's own slot.
+pub fn chain_key(prefix: &str, stream: &str, chain: &str) -> String {
+    format!("{prefix}:{LAYOUT}:chain:{{{prefix}:{stream}}}:{chain}")
+}
+
+/// Where the heads of all chains are kept.
+pub fn heads_key(prefix: &str) -> String {
+    format!("{prefix}:{LAYOUT}:heads")
+}
+
 /// The name under which the replicas share a list: outside every slot group.
 pub fn list_key(prefix: &str, name: &str) -> String {
     format!("{prefix}:{LAYOUT}:list:{name}")

@@ -29,7 +29,10 @@ pub use command::Fit;
 pub use file::FileStore;
 pub use memory::MemoryStore;
 pub use receipt::Receipt;
-pub use redis::{Place, RedisOptions, RedisStore, RedisTls, StoreSetupError};
+pub use redis::{
+    AfterFailover, Journal, Place, RedisOptions, RedisStore, RedisTls, StoreHealth, StoreSetupError,
+    StoreWarning, StreamLine,
+};
 pub use simulation::Simulation;
 pub use store::Store;
 
@@ -135,6 +138,12 @@ pub enum StoreError {
     Charges(&'static str),
     #[error("the operating system gave no random bytes")]
     Randomness,
+    /// Another server took the store's place, and charges of windows that still run may be missing there.
+    #[error("another server took the store's place, and may lack charges for {retry_ms} ms more")]
+    Quarantined { retry_ms: u64 },
+    /// This replica admitted calls while the store was away, and has not told it all of them yet.
+    #[error("the store does not know yet what was admitted without it")]
+    Owed,
 }
 
 impl StoreError {
@@ -149,6 +158,8 @@ impl StoreError {
             Self::Protocol(_) => "protocol",
             Self::Charges(_) => "charges",
             Self::Randomness => "randomness",
+            Self::Quarantined { .. } => "quarantined",
+            Self::Owed => "owed",
         }
     }
 }

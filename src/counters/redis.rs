@@ -8,16 +8,22 @@ mod after;
 mod ask;
 mod breaker;
 mod clock;
+mod failover;
 mod failure;
 mod guide;
+mod health;
 mod identity;
+mod journal;
 mod link;
 mod node;
 mod options;
 mod route;
 mod slot;
 
-use std::sync::Arc;
+pub use journal::{Journal, StreamLine};
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use redis::{FromRedisValue, Value};
@@ -25,7 +31,10 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use self::ask::ask_node;
+pub use self::failover::AfterFailover;
+use self::failover::Failover;
 use self::failure::Failure;
+pub use self::health::{StoreHealth, StoreWarning};
 pub use self::options::{Place, RedisOptions, RedisTls, StoreSetupError};
 use self::route::{Aim, Route};
 use super::command::{Command, Outcome, Reply};
@@ -44,6 +53,9 @@ pub struct RedisStore {
 #[derive(Debug)]
 struct Inner {
     route: Route,
+    failover: Arc<Failover>,
+    /// What was wrong when it was last looked at.
+    warnings: Mutex<BTreeSet<StoreWarning>>,
     prefix: String,
     deadline: Duration,
     by_slot_group: bool,
@@ -85,8 +97,12 @@ impl RedisStore {
             return Err(StoreSetupError::Runtime);
         }
         let is_cluster = matches!(options.place, Place::Cluster(_));
+        let failover = Failover::new(options.after_failover, options.quarantine_max, is_cluster);
+        let failover = Arc::new(failover);
         let inner = Inner {
-            route: Route::new(options, Arc::new(|_| {}))?,
+            route: Route::new(options, Arc::clone(&failover))?,
+            failover,
+            warnings: Mutex::default(),
             prefix: options.prefix.clone(),
             deadline: options.deadline,
             by_slot_group: options.by_slot_group || is_cluster,
@@ -154,7 +170,7 @@ impl RedisStore {
             // The first send is given up half way, so that a resend has time; it is late from then on.
             let give_up = if sending.resent { until } else { half_way(until) };
             let command = command(group, id, peek, now, give_up, sending)?;
-            let failure = match self.eval_admit(&aim, &command, give_up).await {
+            let failure = match self.eval_admit(&aim, slot, &command, now, give_up).await {
                 Ok(reply) => match judged(reply, sending)? {
                     Some(reply) => return Ok(reply),
                     None => {
@@ -189,10 +205,23 @@ impl RedisStore {
         Err(StoreError::Timeout)
     }
 
-    async fn eval_admit(&self, aim: &Aim, command: &Command, until: Instant) -> Result<Reply, Failure> {
+    async fn eval_admit(
+        &self,
+        aim: &Aim,
+        slot: u16,
+        command: &Command,
+        now: u64,
+        until: Instant,
+    ) -> Result<Reply, Failure> {
         let (keys, argv) = (wire::keys(command), wire::argv(command, None));
         let sent = Instant::now();
-        let value = self.eval_at(aim, &self.inner.admit, &keys, &argv, until).await?;
+        let trusted = || {
+            let now = (Instant::now(), now);
+            self.inner.failover.check(&aim.node.address, slot, command, now)
+        };
+        let value = self
+            .eval_at(aim, &self.inner.admit, &keys, &argv, until, trusted)
+            .await?;
         let integers = Vec::<i64>::from_redis_value(value);
         let integers = integers.map_err(|_| StoreError::Protocol("not a list of integers"))?;
         let reply = wire::reply(&integers, command.charges.len())?;

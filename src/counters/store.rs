@@ -10,7 +10,8 @@ use super::command::{Command, KeyCharge, Outcome, Reply, Span};
 use super::prepare::{self, Group, Prepared};
 use super::receipt::{Receipt, Stake};
 use super::{
-    Admission, CallId, FileStore, MemoryStore, RedisOptions, RedisStore, StoreError, StoreSetupError, Verdict,
+    Admission, CallId, FileStore, MemoryStore, RedisOptions, RedisStore, StoreError, StoreHealth,
+    StoreSetupError, Verdict,
 };
 
 /// How often a command is sent again because its calendar interval had just ended.
@@ -128,6 +129,29 @@ impl Store {
             Self::Memory(_) => Ok(()),
             Self::File(file) => file.ping(self.until()).await,
             Self::Redis(redis) => redis.ping(self.until()).await,
+        }
+    }
+
+    /// How the store stands; asks nobody. Stores of this machine are always well.
+    pub fn health(&self) -> StoreHealth {
+        match self {
+            Self::Memory(_) | Self::File(_) => StoreHealth::default(),
+            Self::Redis(redis) => redis.health(),
+        }
+    }
+
+    /// Looks whether the server is still the same one.
+    pub async fn meet(&self) {
+        if let Self::Redis(redis) = self {
+            redis.meet().await;
+        }
+    }
+
+    /// Looks how the server is set up; [`Store::health`] has what is wrong from then on. A store should outlive
+    /// the longest window.
+    pub async fn inspect(&self, longest_window: Duration) {
+        if let Self::Redis(redis) = self {
+            redis.inspect(longest_window).await;
         }
     }
 

@@ -20,6 +20,7 @@ pub use params::Params;
 use super::headers::is_modern;
 use super::strict::{FieldSeed, Scan, Strict};
 use super::text::{Text, is_lookalike};
+use super::trace::TraceContext;
 use params::ParamsSeed;
 
 /// The members of a JSON-RPC 2.0 message. A key that folds to one of them is refused.
@@ -96,6 +97,11 @@ impl<'a> Envelope<'a> {
         self.params
             .as_ref()
             .and_then(|params| params.protocol_version.text())
+    }
+
+    /// The span that `params._meta.traceparent` names.
+    pub fn trace_context(&self) -> Option<TraceContext> {
+        TraceContext::read(self.params.as_ref()?.traceparent.text()?)
     }
 
     /// Whether header or body say revision 2026-07-28 or later.

@@ -17,6 +17,7 @@ mod strict;
 pub mod subscription;
 pub(crate) mod text;
 pub mod tools;
+pub mod trace;
 
 #[cfg(test)]
 mod ways_round_tests;

@@ -7,7 +7,11 @@ use super::arguments::Arguments;
 use super::condition::Condition;
 use super::names::Names;
 use super::path::Path;
-use super::types::Limit;
+use super::types::{Limit, Window};
+use super::window::unit_ms;
+
+/// A month of 31 days.
+const LONGEST_MONTH_MS: u64 = 31 * 24 * 3_600_000;
 
 /// A compiled policy. It can only be had through [`super::load`], and nothing after that may find it bad.
 #[derive(Debug)]
@@ -145,6 +149,16 @@ impl Policy {
     /// Whether the policy blocks nothing.
     pub fn is_shadow(&self) -> bool {
         self.mode == Mode::Shadow
+    }
+
+    /// The longest window of its limits, in ms; calls in flight have none.
+    pub fn longest_window_ms(&self) -> u64 {
+        let windows = self.usages.iter().map(|usage| match usage.limit.window {
+            Window::Sliding { ms } => ms,
+            Window::Calendar(unit) => unit_ms(unit).unwrap_or(LONGEST_MONTH_MS),
+            Window::Lease { .. } => 0,
+        });
+        windows.max().unwrap_or(0)
     }
 
     /// The tools that the policy names exactly: a bounded set, fit for metric labels.

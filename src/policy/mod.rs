@@ -58,7 +58,7 @@ pub use load::{Loaded, load, load_against};
 pub use methods::is_protocol_method;
 pub use pins::{Change, Definition, Listing, NotPins, Pins, listing};
 pub use recorded::{RECORDED_AT_MOST, Recorded};
-pub use refusal::{limited, not_accepted, store_unavailable, without_id};
+pub use refusal::{limited, not_accepted, not_recorded, store_unavailable, without_id};
 pub use schema::{schema, schema_text};
 pub use together::check_together;
 pub use types::{Caller, Charge, Denial, Limit, OnStoreError, Outcome, Scope, Subject, Unit, Window};

@@ -12,6 +12,7 @@ pub(super) const NO_ID: &str = "(no id)";
 pub(super) const HIDDEN: &str = "(hidden)";
 pub(super) const DEFAULT_DENY: &str = "(default deny)";
 const PINNED: &str = "(pinned)";
+const AUDIT: &str = "(audit)";
 
 /// The refusal of a call whose charge the store did not admit.
 ///
@@ -82,6 +83,12 @@ pub(super) fn uncountable(tool: &str, limit: &Limit, why: &str) -> Denial {
 pub fn store_unavailable(tool: &str, rule: &str, retry_after_ms: Option<u64>) -> Denial {
     let text = "its limits could not be checked, because the counters did not answer";
     refuse(Outcome::StoreError, tool, rule, text, retry_after_ms)
+}
+
+/// The refusal of a call with limits that could not be recorded.
+pub fn not_recorded(tool: &str, retry_after_ms: Option<u64>) -> Denial {
+    let text = "it could not be recorded, because the audit log cannot be written";
+    refuse(Outcome::StoreError, tool, AUDIT, text, retry_after_ms)
 }
 
 /// The refusal of a `tools/call` that is a notification. Servers ran some of these; nobody could be told what

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use http::Version;
+use http::header::{CONNECTION, HeaderValue};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -30,24 +32,20 @@ pub type Shutdown = watch::Receiver<bool>;
 /// How long connections that are cut may take to see it.
 const CUT: Duration = Duration::from_secs(1);
 
-/// Serves `listener` until `shutdown`, then lets open requests end within `drain` and cuts the rest, so that
-/// they are recorded before the process ends. Returns how many connections were cut.
-pub async fn accept(
-    gate: Arc<Gate>,
-    listener: TcpListener,
-    mut shutdown: Shutdown,
-    drain: Duration,
-) -> usize {
+/// Serves `listener` until `shutdown`, goes on for the drain's delay while those who send clients learn of it, then
+/// lets open requests end within `drain` and cuts the rest, so that they are recorded before the process ends.
+/// Returns how many connections were cut.
+pub async fn accept(gate: Arc<Gate>, listener: TcpListener, shutdown: Shutdown, drain: Duration) -> usize {
     let builder = Arc::new(builder(&gate.limits));
     let graceful = GracefulShutdown::new();
     let open = gate.recorder.metrics.open_connections().clone();
     let peers = Arc::new(Peers::new(&gate.limits, open.clone()));
     let (cut, cutting) = watch::channel(false);
+    let mut leaving = pin!(leave(&gate, shutdown));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            // the sender is gone only when the process ends
-            _ = shutdown.wait_for(|stop| *stop) => break,
+            () = &mut leaving => break,
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
@@ -70,6 +68,7 @@ pub async fn accept(
         serve(&gate, &builder, stream, watched);
     }
     drop(listener);
+    gate.leaving.drain();
     let mut drained = pin!(graceful.shutdown());
     if tokio::time::timeout(drain, &mut drained).await.is_ok() {
         return 0;
@@ -80,6 +79,14 @@ pub async fn accept(
         tracing::error!("some connections could not be cut");
     }
     left
+}
+
+/// Ends when no more connections are to be taken.
+async fn leave(gate: &Gate, mut shutdown: Shutdown) {
+    // the sender is gone only when the process ends
+    drop(shutdown.wait_for(|stop| *stop).await);
+    gate.leaving.begin();
+    tokio::time::sleep(gate.front.drain_delay).await;
 }
 
 /// What ends a connection from outside, and its place.
@@ -117,7 +124,16 @@ fn serve(gate: &Arc<Gate>, builder: &Arc<Builder<TokioExecutor>>, stream: TcpStr
     let service = service_fn(move |request| {
         hears.store(true, Ordering::Relaxed);
         let gate = Arc::clone(&gate);
-        async move { Ok::<_, Infallible>(handle(&gate, request).await) }
+        async move {
+            let one_after_the_other = request.version() < Version::HTTP_2;
+            let mut answer = handle(&gate, request).await;
+            if one_after_the_other && gate.leaving.has_begun() {
+                // HTTP/2 has a frame for it
+                let headers = answer.headers_mut();
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(answer)
+        }
     });
     let builder = Arc::clone(builder);
     tokio::spawn(async move {

@@ -19,6 +19,7 @@ use super::open::Watching;
 use super::stdio::Talk;
 use super::stream::FilteredStream;
 use super::upstream::{Sender, Upstream};
+use crate::record::Operation;
 
 /// Why a request's body could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,18 +44,37 @@ pub async fn read(body: Incoming, cap: usize, limit: Duration) -> Result<Bytes, 
 }
 
 /// Counts a request as in flight until its answer has ended or was dropped.
-pub struct InFlight(IntGauge);
+pub struct InFlight {
+    gauges: Vec<IntGauge>,
+    // measured when this is dropped
+    operation: Option<Operation>,
+}
 
 impl InFlight {
     pub fn start(gauge: IntGauge) -> Self {
+        let mut this = Self {
+            gauges: Vec::with_capacity(2),
+            operation: None,
+        };
+        this.count(gauge);
+        this
+    }
+
+    /// Counts it here too.
+    pub fn count(&mut self, gauge: IntGauge) {
         gauge.inc();
-        Self(gauge)
+        self.gauges.push(gauge);
+    }
+
+    /// What ends with the answer.
+    pub fn measure(&mut self, operation: Option<Operation>) {
+        self.operation = operation;
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.dec();
+        self.gauges.iter().for_each(IntGauge::dec);
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::Gate;
+use super::owed::{self, Owed};
 use crate::counters::{Admission, Receipt, Store, StoreError, Verdict};
 use crate::policy::{Charge, Limit, OnStoreError};
 
@@ -10,6 +12,7 @@ use crate::policy::{Charge, Limit, OnStoreError};
 pub struct Fallback {
     store: Store,
     replicas: u64,
+    owed: Owed,
 }
 
 /// The judgement without the store.
@@ -31,11 +34,32 @@ impl Fallback {
         Self {
             store: Store::memory(),
             replicas: replicas.max(1),
+            owed: Owed::default(),
         }
     }
 
-    pub(super) fn store(&self) -> &Store {
-        &self.store
+    /// Takes back what was admitted here.
+    pub(super) async fn refund(&self, receipt: &Receipt) -> Result<bool, StoreError> {
+        self.owed.remove(receipt.id());
+        self.store.refund(receipt).await
+    }
+
+    /// Calls that were admitted here and that the store does not know of yet.
+    pub fn owes(&self) -> usize {
+        self.owed.count()
+    }
+
+    /// Whether a call is judged here although the store may answer: it does not know yet what it was judged by
+    /// before.
+    pub(super) fn still_judges(&self, admission: &Admission) -> bool {
+        let local =
+            |charge: &Charge| !charge.limit.shadow && charge.limit.on_store_error == OnStoreError::Local;
+        self.owed.count() > 0 && admission.charges.iter().any(local)
+    }
+
+    /// Tells the store what was admitted here, as far as it answers.
+    pub async fn tell(gate: &Arc<Gate>) {
+        owed::tell(gate, &gate.fallback.owed).await;
     }
 
     /// Judges what the store could not, because of `error`. Limits in shadow never stand in the way.
@@ -58,7 +82,15 @@ impl Fallback {
         }
         let id = admission.id;
         match self.store.admit(&Admission { id, charges }).await {
-            Ok(Verdict::Admitted { receipt, .. }) => Without::Pass(Some(receipt)),
+            Ok(Verdict::Admitted { receipt, .. }) => {
+                let local = local.into_iter().cloned().collect();
+                if self.owed.add(id, local) {
+                    return Without::Pass(Some(receipt));
+                }
+                // nobody could tell the store; whether it is taken back here matters to nobody
+                let _ = self.store.refund(&receipt).await;
+                Without::Refuse
+            }
             Ok(Verdict::Limited {
                 charge,
                 retry_after_ms,
@@ -102,7 +134,9 @@ const fn is_outage(error: &StoreError) -> bool {
         | StoreError::Unavailable(_)
         | StoreError::InDoubt
         | StoreError::Late
-        | StoreError::Protocol(_) => true,
+        | StoreError::Protocol(_)
+        | StoreError::Quarantined { .. }
+        | StoreError::Owed => true,
         StoreError::OutOfMemory | StoreError::Charges(_) | StoreError::Randomness => false,
     }
 }

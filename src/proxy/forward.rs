@@ -30,7 +30,8 @@ pub async fn forward(
     request: Request<Full<Bytes>>,
     id: Option<&str>,
 ) -> Answer {
-    let in_flight = InFlight::start(asked.gate.recorder.metrics.in_flight(asked.upstream.name()));
+    let metrics = &asked.gate.recorder.metrics;
+    let mut in_flight = InFlight::start(metrics.in_flight(asked.upstream.name()));
     let mut sent = charged.send();
     let mut held = sent.take_held();
     // taken only where it goes to the stream: what is dropped here would free the place of a running call
@@ -81,6 +82,10 @@ pub async fn forward(
     if let Some(ledger) = sent.ledger() {
         ratelimit::add(answer.headers_mut(), ledger.charged());
     }
+    if answer::is_event_stream(answer.headers()) {
+        in_flight.count(metrics.open_streams(asked.upstream.name()));
+    }
+    in_flight.measure(sent.take_operation(status));
     sent.answered(status);
     answer.map(|body| body.counted(in_flight))
 }

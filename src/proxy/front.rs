@@ -96,8 +96,6 @@ pub fn preflight(asked: &HeaderMap) -> HeaderMap {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use http::Request;
 
     use super::{host_is_ours, origin_is_allowed};
@@ -105,13 +103,10 @@ mod tests {
 
     fn front(listen: &str, hosts: &[&str], origins: &[&str]) -> Front {
         Front {
-            listen: listen.parse().unwrap(),
-            admin: "127.0.0.1:0".parse().unwrap(),
             public_url: Some("https://gate.example".parse().unwrap()),
             allowed_origins: origins.iter().map(|o| (*o).to_owned()).collect(),
             allowed_hosts: hosts.iter().map(|h| (*h).to_owned()).collect(),
-            session_key: None,
-            drain: Duration::ZERO,
+            ..Front::at(listen.parse().unwrap())
         }
     }
 

@@ -8,13 +8,14 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, request};
 use http_body_util::{BodyExt, Collected};
 use hyper::body::Incoming;
+use tracing::Instrument;
 
 use super::answer::{self, Asked, Carries};
 use super::body::{self, BodyError, GateBody};
 use super::changed::Tells;
 use super::exchange::Exchange;
 use super::forward::{forward, unreachable};
-use super::headers::{self, MCP_METHOD, MCP_NAME, PROTOCOL_VERSION, SESSION_ID};
+use super::headers::{self, MCP_METHOD, MCP_NAME, PROTOCOL_VERSION, SESSION_ID, TRACEPARENT};
 use super::ledger::Ledger;
 use super::legacy::{Endpoint, NoStream};
 use super::respond::{self, Addressed, Refusal, accepted, preflight, refuse};
@@ -22,6 +23,7 @@ use super::route::{Route, route};
 use super::server::Way;
 use super::stage::Charged;
 use super::stdio::{Asks, Visit};
+use super::traced::traced;
 use super::turned_away::turn_away;
 use super::upstream::UpstreamError;
 use super::weigh::{Denied, Stopped, UNREAD, answerable, method_of, weigh};
@@ -33,6 +35,7 @@ use crate::mcp::envelope::{self, Fault, Unreadable};
 use crate::mcp::headers::{MISMATCH_CODE, agree};
 use crate::mcp::subscription::LISTEN;
 use crate::policy::Outcome;
+use crate::record::Trace;
 
 type Answer = Response<GateBody>;
 
@@ -257,12 +260,24 @@ impl Known<'_> {
             message: &message,
             pins: self.gate.pinned(self.upstream.name()),
         };
-        self.decide(&exchange, &body, started).await
+        let (trace, span) = traced(self.gate, self.headers, &message);
+        self.decide(&exchange, &body, started, trace)
+            .instrument(span)
+            .await
     }
 
-    async fn decide(&self, exchange: &Exchange<'_>, body: &Bytes, started: Instant) -> Answer {
+    async fn decide(
+        &self,
+        exchange: &Exchange<'_>,
+        body: &Bytes,
+        started: Instant,
+        trace: Option<Trace>,
+    ) -> Answer {
         let message = exchange.message;
-        let weighed = match weigh(exchange, self.ledger(method_of(exchange))) {
+        let traceparent = trace.as_ref().and_then(Trace::to_upstream);
+        let mut ledger = self.ledger(method_of(exchange));
+        ledger.trace(trace);
+        let weighed = match weigh(exchange, ledger) {
             Ok(weighed) => weighed,
             Err(Stopped::Unreadable(ledger, unreadable)) => return unreadable_in(*ledger, &unreadable),
             Err(Stopped::Denied(refused)) => return denied(exchange, *refused),
@@ -276,7 +291,10 @@ impl Known<'_> {
         match weighed.charge().await {
             Ok(charged) => {
                 self.gate.recorder.metrics.judged(started.elapsed().as_secs_f64());
-                let headers = self.to_upstream();
+                let mut headers = self.to_upstream();
+                if let Some(ours) = traceparent.and_then(|text| HeaderValue::try_from(text).ok()) {
+                    headers.insert(TRACEPARENT, ours);
+                }
                 let target = self.endpoint.map(|endpoint| &endpoint.target);
                 let request = self.upstream.request(Method::POST, target, headers, body.clone());
                 let carries = match self.endpoint {

@@ -20,6 +20,7 @@ pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 pub const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 pub const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 pub const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
+pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub const MCP_NAME: HeaderName = HeaderName::from_static("mcp-name");
 
 /// Why a request's head is refused with 400. The text never quotes a value.

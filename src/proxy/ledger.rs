@@ -12,8 +12,8 @@ use crate::counters::{CallId, ChargeState, Fit};
 use crate::grants::Grant;
 use crate::policy::{Charge, Denial, Outcome, Recorded};
 use crate::record::{
-    ChargeRecord, DecisionRecord, Pending, PolicyRecord, RecordedValues, ShadowRecord, UpstreamRecord,
-    shown_message, shown_name,
+    ChargeRecord, DecisionRecord, Operation, Pending, PolicyRecord, RecordedValues, ShadowRecord, Trace,
+    UpstreamRecord, shown_message, shown_name,
 };
 
 /// The facts of one message. Dropped unfinished, it records that the client left.
@@ -35,6 +35,9 @@ pub struct Ledger {
     recorded: Vec<Recorded>,
     degraded: bool,
     sent: Option<Instant>,
+    trace_id: Option<String>,
+    /// None once it was taken: it then ends with the answer.
+    operation: Option<Operation>,
     written: bool,
     // the end of the process waits for it
     _pending: Pending,
@@ -61,6 +64,8 @@ impl Ledger {
             recorded: Vec::new(),
             degraded: false,
             sent: None,
+            trace_id: None,
+            operation: Some(Operation::begin(&gate.recorder.metrics, server)),
             written: false,
             _pending: gate.recorder.begin(),
         }
@@ -80,11 +85,50 @@ impl Ledger {
 
     pub fn method(&mut self, method: &str) {
         self.method = shown_name(method).to_owned();
+        self.of_operation(|operation| operation.method(method));
     }
 
     pub fn tool(&mut self, tool: &str, argument_keys: Vec<String>) {
         self.tool = Some(shown_name(tool).to_owned());
         self.argument_keys = argument_keys;
+        self.of_operation(|operation| operation.tool(tool));
+    }
+
+    fn of_operation(&mut self, change: impl FnOnce(&mut Operation)) {
+        if let Some(operation) = &mut self.operation {
+            change(operation);
+        }
+    }
+
+    /// Where the message stands in a trace.
+    pub fn trace(&mut self, trace: Option<Trace>) {
+        if let Some(trace) = trace {
+            self.trace_id = Some(trace.trace_id());
+            self.of_operation(|operation| operation.trace(trace));
+        }
+    }
+
+    /// What is measured, to be held until the answer has ended.
+    pub fn take_operation(&mut self) -> Option<Operation> {
+        let mut operation = self.operation.take()?;
+        self.decided(&mut operation, Outcome::Allowed, None);
+        Some(operation)
+    }
+
+    /// Attributes of the message's span.
+    fn decided(&self, operation: &mut Operation, outcome: Outcome, rule: Option<&str>) {
+        let id = self.id.to_string();
+        let known = [
+            ("toolgate.decision.id", id.as_str()),
+            ("toolgate.outcome", outcome.as_str()),
+        ];
+        let grant = self
+            .grant
+            .iter()
+            .map(|grant| ("toolgate.grant", grant.id.as_str()));
+        let session = self.session.iter().map(|id| ("mcp.session.id", id.as_str()));
+        let rule = rule.map(|rule| ("toolgate.rule", rule));
+        operation.decided(known.into_iter().chain(grant).chain(session).chain(rule));
     }
 
     /// What the store said of each charge.
@@ -125,6 +169,7 @@ impl Ledger {
 
     pub fn sent_now(&mut self) {
         self.sent = Some(Instant::now());
+        self.of_operation(Operation::sent);
     }
 
     fn since_sent(&self) -> Duration {
@@ -175,6 +220,12 @@ impl Ledger {
         if std::mem::replace(&mut self.written, true) {
             return;
         }
+        if let Some(mut operation) = self.operation.take() {
+            self.decided(&mut operation, outcome, why.map(|(rule, _)| rule));
+            if let Some(error) = error_type(outcome, upstream.as_ref()) {
+                operation.failed(error);
+            }
+        }
         let policies = self.grant.iter().flat_map(|grant| &grant.policies);
         let record = DecisionRecord {
             time: format!("{:.3}", self.arrived),
@@ -202,6 +253,7 @@ impl Ledger {
             recorded: RecordedValues(&self.recorded),
             shadow: self.shadow.iter().map(ShadowRecord::of).collect(),
             degraded: self.degraded,
+            trace_id: self.trace_id.as_deref(),
             replica: &self.gate.replica,
         };
         self.gate.recorder.decision(&record);
@@ -230,6 +282,16 @@ impl Ledger {
                 shadow: charge.limit.shadow,
             })
             .collect()
+    }
+}
+
+/// Why an operation failed; `None`: it did not.
+fn error_type(outcome: Outcome, upstream: Option<&UpstreamRecord>) -> Option<&'static str> {
+    match (outcome, upstream) {
+        (Outcome::UpstreamError, Some(record)) => Some(record.ended),
+        (Outcome::Allowed, Some(record)) => (record.ended == "aborted").then_some(record.ended),
+        (Outcome::Allowed, None) => None,
+        _ => Some(outcome.as_str()),
     }
 }
 

@@ -15,9 +15,11 @@ mod front;
 mod handle;
 mod headers;
 mod held;
+mod leaving;
 mod ledger;
 mod legacy;
 mod open;
+mod owed;
 mod pinned;
 mod ratelimit;
 mod resource;
@@ -29,6 +31,7 @@ mod stage;
 mod stdio;
 mod stream;
 mod told;
+mod traced;
 mod turned_away;
 mod upstream;
 mod weigh;
@@ -39,6 +42,7 @@ pub use accept::{Shutdown, accept};
 pub use callers::Callers;
 pub use changed::Changes;
 pub use fallback::Fallback;
+pub use leaving::Leaving;
 pub use legacy::Streams;
 pub use pinned::Pinned;
 pub use resource::Resources;
@@ -74,6 +78,7 @@ pub struct Gate {
     pub session_key: SessionKey,
     pub legacy: Streams,
     pub callers: Callers,
+    pub leaving: Leaving,
     /// Shared with those who see what changes.
     pub changes: Arc<Changes>,
     /// By server, those with `pin: true`.

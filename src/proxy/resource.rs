@@ -155,13 +155,8 @@ mod tests {
 
     fn resources(public: Option<&str>, names: &[&str]) -> Resources {
         let front = Front {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            admin: "127.0.0.1:0".parse().unwrap(),
             public_url: public.map(|url| url.parse().unwrap()),
-            allowed_origins: Vec::new(),
-            allowed_hosts: Vec::new(),
-            session_key: None,
-            drain: Duration::ZERO,
+            ..Front::at("127.0.0.1:0".parse().unwrap())
         };
         let server = Server {
             upstream: "http://127.0.0.1:1/mcp".parse().unwrap(),

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::Gate;
 use super::fallback::Without;
@@ -14,6 +15,7 @@ use super::ledger::Ledger;
 use super::upstream::UpstreamError;
 use crate::counters::{Admission, ChargeState, Fit, Receipt, Store, StoreError, Verdict};
 use crate::policy::{self, Charge, Denial};
+use crate::record::Operation;
 
 /// How long an agent is asked to wait for a store that did not answer.
 const STORE_RETRY_MS: u64 = 1_000;
@@ -48,16 +50,22 @@ pub async fn admit(ledger: Ledger, tool: &str, charges: Vec<Charge>) -> Result<C
         return Ok(Charged::free(ledger));
     }
     let gate = Arc::clone(ledger.gate());
+    if gate.recorder.refuses() {
+        return Err(Box::new(NotAdmitted {
+            denial: policy::not_recorded(tool, Some(STORE_RETRY_MS)),
+            ledger: Some(ledger),
+        }));
+    }
     if matches!(gate.store, Store::Memory(_)) {
         // never waits: there is no point at which a hang-up could stop it
         return charge(gate, ledger, tool.to_owned(), charges).await;
     }
-    let charging = tokio::spawn(charge(gate, ledger, tool.to_owned(), charges));
+    let charging = tokio::spawn(charge(gate, ledger, tool.to_owned(), charges).in_current_span());
     charging.await.unwrap_or_else(|error| {
         // a fault below us, or the runtime is going down: nothing was forwarded
         tracing::error!(%error, "a charge did not end");
         Err(Box::new(NotAdmitted {
-            denial: store_failed(tool, &[]),
+            denial: store_failed(tool, &[], STORE_RETRY_MS),
             ledger: None,
         }))
     })
@@ -75,7 +83,11 @@ async fn charge(
     };
     let timer = gate.recorder.metrics.store("admit");
     let asked = Instant::now();
-    let result = gate.store.admit(&admission).await;
+    let result = if gate.fallback.still_judges(&admission) {
+        Err(StoreError::Owed)
+    } else {
+        gate.store.admit(&admission).await
+    };
     timer.end(result.as_ref().err().map(StoreError::code));
     let denial = match result {
         Ok(Verdict::Admitted { receipt, states }) => {
@@ -91,7 +103,7 @@ async fn charge(
         }) => {
             let denial = match admission.charges.get(charge) {
                 Some(charge) => policy::limited(charge, &tool, retry_after_ms),
-                None => store_failed(&tool, &admission.charges),
+                None => store_failed(&tool, &admission.charges, STORE_RETRY_MS),
             };
             ledger.limited(admission.charges, states, at_ms);
             denial
@@ -113,7 +125,7 @@ async fn charge(
                     ledger.degraded();
                     policy::limited(&charge, &tool, retry_after_ms)
                 }
-                Without::Refuse => store_failed(&tool, &charges),
+                Without::Refuse => store_failed(&tool, &charges, retry_after(&error)),
             };
             ledger.charges(charges, Vec::new(), None);
             denial
@@ -140,10 +152,18 @@ fn not_held(charges: &[Charge], states: &[ChargeState], tool: &str) -> Vec<Denia
         .collect()
 }
 
-fn store_failed(tool: &str, charges: &[Charge]) -> Denial {
+/// When it may be worth asking again; at once is worth nothing.
+const fn retry_after(error: &StoreError) -> u64 {
+    match error {
+        StoreError::Quarantined { retry_ms } if *retry_ms > STORE_RETRY_MS => *retry_ms,
+        _ => STORE_RETRY_MS,
+    }
+}
+
+fn store_failed(tool: &str, charges: &[Charge], retry_ms: u64) -> Denial {
     let in_force = charges.iter().find(|charge| !charge.limit.shadow);
     let rule = in_force.map_or("(store)", |charge| charge.limit.rule.as_str());
-    policy::store_unavailable(tool, rule, Some(STORE_RETRY_MS))
+    policy::store_unavailable(tool, rule, Some(retry_ms))
 }
 
 impl Charged {
@@ -209,6 +229,15 @@ impl Sent {
         self.0.as_mut().and_then(|standing| standing.held.take())
     }
 
+    /// What is measured until the answer, which is here with this HTTP status, has ended.
+    pub fn take_operation(&mut self, status: u16) -> Option<Operation> {
+        let mut operation = self.0.as_mut()?.ledger.take_operation()?;
+        if status >= 400 {
+            operation.failed(status.to_string());
+        }
+        Some(operation)
+    }
+
     /// No answer. Where nothing was sent the charge is taken back; what the call `held` in any case.
     pub fn failed(self, error: &UpstreamError, held: Option<Held>) {
         let Some(mut standing) = self.0 else { return };
@@ -262,21 +291,21 @@ impl Standing {
             record(ledger, false);
             return;
         };
-        runtime.spawn(async move {
+        let refund = async move {
             let gate = Arc::clone(ledger.gate());
             let timer = gate.recorder.metrics.store("refund");
-            let store = if degraded {
-                gate.fallback.store()
+            let result = if degraded {
+                gate.fallback.refund(&receipt).await
             } else {
-                &gate.store
+                gate.store.refund(&receipt).await
             };
-            let result = store.refund(&receipt).await;
             timer.end(result.as_ref().err().map(StoreError::code));
             let refunded = matches!(result, Ok(true));
             gate.recorder
                 .metrics
                 .refund(ledger.server(), if refunded { "refunded" } else { "stands" });
             record(ledger, refunded);
-        });
+        };
+        runtime.spawn(refund.in_current_span());
     }
 }

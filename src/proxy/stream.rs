@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -10,9 +10,10 @@ use http_body::{Body, Frame};
 
 use super::answer::{Asked, filter};
 use super::body::{StreamError, UpstreamBody};
-use super::changed::Teller;
+use super::changed::{Teller, Tells};
+use super::leaving::Drains;
 use super::legacy::{Announced, resolve};
-use super::{Gate, Server};
+use super::{Gate, Server, Snapshot};
 use crate::grants::Grant;
 use crate::mcp::sse::{RawEvent, Splitter};
 
@@ -26,9 +27,15 @@ pub struct FilteredStream {
     ready: VecDeque<Bytes>,
     gate: Arc<Gate>,
     grant: Arc<Grant>,
+    /// By its policies lists are filtered: the grant as it is by now.
+    sees: Arc<Grant>,
+    /// Of a stream that outlives reloads: the snapshot that the grant is from.
+    follows: Option<Weak<Snapshot>>,
     upstream: Server,
     modern: bool,
     teller: Option<Teller>,
+    /// Of a stream that only listens: it ends when the gate goes.
+    drains: Option<Drains>,
     /// No event of the upstream's was read yet.
     silent: bool,
     /// An event of the gate's own went out.
@@ -57,8 +64,11 @@ impl FilteredStream {
             ready: VecDeque::new(),
             gate: Arc::clone(asked.gate),
             grant: Arc::clone(asked.grant),
+            sees: Arc::clone(asked.grant),
+            follows: (asked.tells != Tells::No).then(Weak::new),
             upstream: asked.upstream.clone(),
             modern: asked.modern,
+            drains: only_listens(asked.tells).then(|| asked.gate.leaving.listen()),
             teller: Teller::new(&asked.gate.changes, asked.upstream.name(), asked.tells),
             silent: true,
             told: false,
@@ -104,7 +114,8 @@ impl FilteredStream {
         if let Legacy::Open(announced) = &self.legacy {
             announced.passed(&data);
         }
-        let filtered = filter(&self.grant, &self.gate, self.upstream.name(), self.modern, &data)
+        self.follow();
+        let filtered = filter(&self.sees, &self.gate, self.upstream.name(), self.modern, &data)
             .map_err(|error| StreamError::Unfilterable(error.to_string()))?;
         self.ready.push_back(match filtered {
             None => event.into_bytes().into(),
@@ -139,6 +150,27 @@ impl FilteredStream {
         }
     }
 
+    /// Whether it is to end although the upstream's has not.
+    fn drains(&mut self, cx: &mut Context<'_>) -> bool {
+        let drains = self.drains.as_mut();
+        drains.is_some_and(|drains| drains.poll(cx).is_ready())
+    }
+
+    /// Lists show what the grant may see by now.
+    fn follow(&mut self) {
+        let Some(known) = &mut self.follows else { return };
+        let now = self.gate.snapshot.load();
+        if Weak::ptr_eq(known, &Arc::downgrade(&now)) {
+            return;
+        }
+        *known = Arc::downgrade(&now);
+        // a grant that was made of claims sees what its entry says
+        let entry = self.grant.entry.as_ref().unwrap_or(&self.grant.id);
+        if let Some(grant) = now.grants.iter().find(|grant| grant.id == *entry) {
+            self.sees = Arc::clone(grant);
+        }
+    }
+
     /// That the list of tools changed.
     fn change(&mut self, cx: &mut Context<'_>) -> Option<Bytes> {
         let event = self.teller.as_mut()?.poll(cx)?;
@@ -151,6 +183,11 @@ impl FilteredStream {
         self.splitter = None;
         self.legacy = Legacy::No;
     }
+}
+
+/// Whether no answer comes on the stream: then it ends well at any event.
+const fn only_listens(tells: Tells<'_>) -> bool {
+    matches!(tells, Tells::Always | Tells::Subscribed(_))
 }
 
 fn looks_like_json(data: &[u8]) -> bool {
@@ -176,6 +213,10 @@ impl Body for FilteredStream {
             }
             if let Some(event) = this.refusal(cx).or_else(|| this.change(cx)) {
                 return Poll::Ready(Some(Ok(Frame::data(event))));
+            }
+            if this.drains(cx) {
+                this.end();
+                continue;
             }
             match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
                 None => this.end(),

@@ -48,6 +48,9 @@ pub struct DecisionRecord<'a> {
     pub shadow: Vec<ShadowRecord<'a>>,
     /// The store did not answer, and the limits' `on_store_error` let the call go on.
     pub degraded: bool,
+    /// The trace that the message belongs to: 32 hexadecimal digits; left out where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<&'a str>,
     pub replica: &'a str,
 }
 

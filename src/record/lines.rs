@@ -1,174 +1,157 @@
-//! Lines to a sink from a thread of their own, in order, bounded.
-//!
-//! Calls append to a buffer; the thread takes the whole buffer and writes it at once, so that a busy gate
-//! makes few system calls. A full buffer makes calls wait ([`Lines::room`]).
+//! Decision lines on their way to the sinks of the audit log.
 
-use std::io::Write;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::io::{self, Write};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
-use serde::Serialize;
-use tokio::sync::Notify;
+use bytes::Bytes;
 
-/// Above this many waiting bytes calls wait.
-const FULL: usize = 4 << 20;
-/// Room for a usual line.
-const LINE: usize = 1024;
-/// How long the thread lets lines gather before it writes them.
-const GATHER: Duration = Duration::from_millis(5);
+use super::DecisionRecord;
+use super::channel::{Channel, Overflow};
+use super::fold::Fold;
+use super::sink::{Plain, Sink};
+use crate::audit::Head;
 
-/// A cloneable handle on the sink's buffer.
+/// How often folded denials are looked at.
+const TICK: Duration = Duration::from_millis(100);
+/// How long the end waits for the sinks.
+const FLUSH: Duration = Duration::from_secs(10);
+
+/// What happens to calls where lines cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnError {
+    /// Calls with limits are refused until lines are written again.
+    Refuse,
+    /// Calls go on; what does not fit into the queue is dropped and counted.
+    Continue,
+}
+
+/// A cloneable handle on the sinks.
 #[derive(Clone)]
 pub struct Lines {
-    shared: Arc<Shared>,
+    inner: Arc<Inner>,
 }
 
-struct Shared {
-    waiting: Mutex<Waiting>,
-    filled: Condvar,
-    emptied: Notify,
-}
-
-#[derive(Default)]
-struct Waiting {
-    bytes: Vec<u8>,
-    writing: bool,
+struct Inner {
+    channels: Vec<Arc<Channel>>,
+    fold: Fold,
+    on_error: OnError,
 }
 
 impl Lines {
-    /// Starts the thread. It ends when the last handle is dropped and all is written.
-    pub fn to(sink: impl Write + Send + 'static) -> std::io::Result<Self> {
-        let waiting = Mutex::default();
-        let shared = Arc::new(Shared {
-            waiting,
-            filled: Condvar::new(),
-            emptied: Notify::new(),
-        });
-        let theirs = Arc::downgrade(&shared);
-        std::thread::Builder::new()
-            .name("record".to_owned())
-            .spawn(move || {
-                let mut sink = sink;
-                let mut taken = Vec::new();
-                while let Some(shared) = theirs.upgrade() {
-                    shared.take(&mut taken);
-                    if let Err(error) = sink.write_all(&taken).and_then(|()| sink.flush()) {
-                        tracing::error!(%error, bytes = taken.len(), "decision lines could not be written");
-                    }
-                    shared.written(&mut taken);
-                }
-            })?;
-        Ok(Self { shared })
+    /// One stream without a name, such as stdout; calls go on where it breaks.
+    ///
+    /// # Errors
+    /// Where the system gives no thread or no random bytes.
+    pub fn to(sink: impl Write + Send + 'static) -> io::Result<Self> {
+        Self::open(vec![Self::stdout(sink)], Overflow::Wait, OnError::Continue)
     }
 
-    /// Appends one JSON line.
-    pub fn write(&self, record: &impl Serialize) {
-        // written out before the lock is taken: all calls share the buffer
-        let mut line = Vec::with_capacity(LINE);
-        if let Err(error) = serde_json::to_writer(&mut line, record) {
-            tracing::error!(%error, "a decision could not be written as JSON");
+    /// The sink `stdout`.
+    pub fn stdout(sink: impl Write + Send + 'static) -> (&'static str, Box<dyn Sink>) {
+        ("stdout", Box::new(Plain(sink)))
+    }
+
+    /// Several sinks, each with its name.
+    ///
+    /// # Errors
+    /// As [`Lines::to`].
+    pub fn open(
+        sinks: Vec<(&'static str, Box<dyn Sink>)>,
+        overflow: Overflow,
+        on_error: OnError,
+    ) -> io::Result<Self> {
+        let channels = sinks
+            .into_iter()
+            .map(|(name, sink)| Channel::start(name, sink, overflow));
+        let inner = Arc::new(Inner {
+            channels: channels.collect::<io::Result<_>>()?,
+            fold: Fold::default(),
+            on_error,
+        });
+        let theirs = Arc::downgrade(&inner);
+        std::thread::Builder::new()
+            .name("audit-fold".to_owned())
+            .spawn(move || tick(&theirs))?;
+        Ok(Self { inner })
+    }
+
+    /// Appends one decision, or folds it with those that are like it. Never blocks on the sinks. `known`: the
+    /// tool's name is one that a policy or the server's list holds.
+    pub fn write(&self, record: &DecisionRecord<'_>, known: bool) {
+        if self.inner.fold.note(record, known, Instant::now()) {
             return;
         }
-        line.push(b'\n');
-        let mut waiting = self.shared.lock();
-        let was_empty = waiting.bytes.is_empty();
-        waiting.bytes.extend_from_slice(&line);
-        drop(waiting);
-        if was_empty {
-            self.shared.filled.notify_one();
+        match serde_json::to_vec(record) {
+            Ok(line) => self.inner.push(line.into()),
+            Err(error) => tracing::error!(%error, "a decision could not be written as JSON"),
         }
     }
 
-    /// Waits while the buffer is full.
+    /// Waits while a queue is full.
     pub async fn room(&self) {
-        self.until(|waiting| waiting.bytes.len() < FULL).await;
+        for channel in &self.inner.channels {
+            channel.room().await;
+        }
     }
 
-    /// Waits until everything is written.
+    /// Waits until everything is written, for 10 s at most.
     pub async fn flush(&self) {
-        self.until(|waiting| waiting.bytes.is_empty() && !waiting.writing)
-            .await;
-    }
-
-    async fn until(&self, done: impl Fn(&Waiting) -> bool) {
-        loop {
-            let emptied = self.shared.emptied.notified();
-            tokio::pin!(emptied);
-            // enabled before the look, so that no wake-up is lost between the two
-            emptied.as_mut().enable();
-            if done(&self.shared.lock()) {
-                return;
+        self.inner.push_all(self.inner.fold.rest());
+        for channel in &self.inner.channels {
+            if tokio::time::timeout(FLUSH, channel.flush()).await.is_err() {
+                let (bytes, _) = channel.waits();
+                tracing::error!(
+                    sink = channel.name,
+                    bytes,
+                    "the end came before the audit log was written"
+                );
             }
-            emptied.await;
         }
+    }
+
+    /// Opens files anew, after somebody has moved them away.
+    pub fn reopen(&self) {
+        self.inner.channels.iter().for_each(|channel| channel.reopen());
+    }
+
+    /// Whether calls with limits are to be refused, because a sink takes no lines.
+    pub fn refuses(&self) -> bool {
+        self.inner.on_error == OnError::Refuse && self.inner.channels.iter().any(|channel| channel.failing())
+    }
+
+    /// Each chain's name and its last line that is written.
+    pub fn heads(&self) -> Vec<(String, Head)> {
+        let heads = self.inner.channels.iter().map(|channel| channel.head());
+        heads.map(|(boot, head)| (boot.to_owned(), head)).collect()
+    }
+
+    pub(super) fn channels(&self) -> &[Arc<Channel>] {
+        &self.inner.channels
+    }
+
+    /// Decisions that became part of another's line.
+    pub(super) fn folded(&self) -> u64 {
+        self.inner.fold.folded()
     }
 }
 
-impl Shared {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+impl Inner {
+    fn push(&self, line: Bytes) {
+        for channel in &self.channels {
+            channel.push(line.clone());
+        }
     }
 
-    /// Takes what waits; gives up after a while so that the thread can see that nobody is left.
-    fn take(&self, into: &mut Vec<u8>) {
-        let mut waiting = self.lock();
-        if waiting.bytes.is_empty() {
-            let patience = Duration::from_millis(200);
-            waiting = self
-                .filled
-                .wait_timeout(waiting, patience)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
-        }
-        if !waiting.bytes.is_empty() {
-            drop(waiting);
-            std::thread::sleep(GATHER);
-            waiting = self.lock();
-        }
-        waiting.writing = true;
-        std::mem::swap(&mut waiting.bytes, into);
-    }
-
-    fn written(&self, taken: &mut Vec<u8>) {
-        taken.clear();
-        // a burst's buffer is not kept for ever
-        taken.shrink_to(FULL / 4);
-        self.lock().writing = false;
-        self.emptied.notify_waiters();
+    fn push_all(&self, lines: Vec<Vec<u8>>) {
+        lines.into_iter().for_each(|line| self.push(line.into()));
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::io::Write;
-    use std::sync::{Arc, Mutex};
-
-    use super::Lines;
-
-    #[derive(Clone, Default)]
-    struct Sink(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Sink {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[tokio::test]
-    async fn a_flush_waits_until_every_line_is_written_in_order() {
-        let sink = Sink::default();
-        let lines = Lines::to(sink.clone()).unwrap();
-        for number in 0..1000 {
-            lines.room().await;
-            lines.write(&number);
-        }
-        lines.flush().await;
-        let written = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
-        let numbers: Vec<u32> = written.lines().map(|line| line.parse().unwrap()).collect();
-        assert_eq!(numbers, (0..1000).collect::<Vec<_>>());
+fn tick(theirs: &Weak<Inner>) {
+    while let Some(inner) = theirs.upgrade() {
+        inner.push_all(inner.fold.due(Instant::now()));
+        drop(inner);
+        std::thread::sleep(TICK);
     }
 }

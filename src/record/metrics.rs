@@ -1,15 +1,21 @@
 //! Prometheus metrics in a registry of their own. Labels come from closed sets only.
 
-use std::time::Instant;
-
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
 
 use super::DecisionRecord;
+use super::audit_metrics::AuditMetrics;
+use super::limits::LimitMetrics;
+use super::operations::Operations;
 use super::pins::PinMetrics;
+use super::process::ProcessMetrics;
 use super::reload::ReloadMetrics;
+use super::series::{Series, all};
+use super::spans::SpanMetrics;
+use super::store::{StoreMetrics, StoreTimer};
+use super::store_state::StoreState;
 use super::tools::{NONE, ToolNames};
 
 /// Everything that `/metrics` shows.
@@ -17,21 +23,25 @@ pub struct Metrics {
     registry: Registry,
     decisions: IntCounterVec,
     degraded: IntCounterVec,
-    store_seconds: HistogramVec,
-    store_errors: IntCounterVec,
     refunds: IntCounterVec,
     upstream_seconds: HistogramVec,
     in_flight: IntGaugeVec,
+    open_streams: IntGaugeVec,
+    reached_around: IntGaugeVec,
     open_connections: IntGauge,
     judge_seconds: Histogram,
+    limits: LimitMetrics,
+    pub(super) operations: Operations,
     pins: PinMetrics,
+    audit: AuditMetrics,
+    process: ProcessMetrics,
     reload: ReloadMetrics,
+    spans: SpanMetrics,
+    store: StoreMetrics,
+    store_state: StoreState,
     tools: ToolNames,
 }
 
-const STORE_BUCKETS: [f64; 12] = [
-    1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0,
-];
 const UPSTREAM_BUCKETS: [f64; 14] = [
     1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0,
 ];
@@ -60,7 +70,7 @@ pub(super) fn gauge(
     Ok(metric)
 }
 
-fn histogram(
+pub(super) fn histogram(
     registry: &Registry,
     (name, help): (&str, &str),
     buckets: &[f64],
@@ -78,13 +88,28 @@ fn build_info(registry: &Registry, version: &str) -> prometheus::Result<()> {
     Ok(())
 }
 
+fn open_connections(registry: &Registry) -> prometheus::Result<IntGauge> {
+    let gauge = IntGauge::new("toolgate_open_connections", "Client connections that are open.")?;
+    registry.register(Box::new(gauge.clone()))?;
+    Ok(gauge)
+}
+
+fn reached_around(registry: &Registry) -> prometheus::Result<IntGaugeVec> {
+    let help = "1: the upstream answers whoever reaches it, `by` leaving out the credential or by this machine's own address.";
+    gauge(
+        registry,
+        "toolgate_upstream_reached_around",
+        help,
+        &["server", "by"],
+    )
+}
+
 impl Metrics {
     /// Fails only where a name is registered twice, which a test excludes.
     pub fn new(version: &str) -> prometheus::Result<Self> {
         let registry = Registry::new();
         let r = &registry;
         build_info(r, version)?;
-        let store = ("toolgate_store_seconds", "Time that the store took to answer.");
         let upstream = (
             "toolgate_upstream_seconds",
             "Time from sending to the head of the answer.",
@@ -106,12 +131,6 @@ impl Metrics {
                 "Calls that `on_store_error` judged without the store.",
                 &["server", "tool"],
             )?,
-            store_errors: counter(
-                r,
-                "toolgate_store_errors_total",
-                "Store operations that failed, by what went wrong.",
-                &["operation", "error"],
-            )?,
             refunds: counter(
                 r,
                 "toolgate_refunds_total",
@@ -124,16 +143,23 @@ impl Metrics {
                 "Requests whose answer has not ended, open streams included.",
                 &["server"],
             )?,
-            open_connections: gauge(
+            open_streams: gauge(
                 r,
-                "toolgate_open_connections",
-                "Client connections that are open.",
-                &[],
-            )?
-            .with_label_values::<&str>(&[]),
+                "toolgate_open_streams",
+                "Event streams that are open.",
+                &["server"],
+            )?,
+            reached_around: reached_around(r)?,
+            open_connections: open_connections(r)?,
+            limits: LimitMetrics::new(r)?,
+            operations: Operations::new(r)?,
             pins: PinMetrics::new(r)?,
+            audit: AuditMetrics::new(r)?,
+            process: ProcessMetrics::new(r)?,
             reload: ReloadMetrics::new(r)?,
-            store_seconds: histogram(r, store, &STORE_BUCKETS, &["operation"])?,
+            spans: SpanMetrics::new(r)?,
+            store: StoreMetrics::new(r)?,
+            store_state: StoreState::new(r)?,
             upstream_seconds: histogram(r, upstream, &UPSTREAM_BUCKETS, &["server"])?,
             judge_seconds: histogram(r, judge, &JUDGE_BUCKETS, &[])?.with_label_values::<&str>(&[]),
             tools: ToolNames::default(),
@@ -143,11 +169,19 @@ impl Metrics {
 
     /// The exposition in Prometheus' text format.
     pub fn text(&self) -> Vec<u8> {
+        self.audit.look();
+        self.process.read();
         let mut out = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut out) {
             tracing::error!(%error, "metrics could not be encoded");
         }
         out
+    }
+
+    /// The same as plain values.
+    pub fn series(&self) -> Vec<Series> {
+        self.process.read();
+        all(&self.registry)
     }
 
     pub(super) fn decision(&self, record: &DecisionRecord<'_>) {
@@ -158,6 +192,7 @@ impl Metrics {
                 .with_label_values(&[record.server, tool, outcome, mode])
                 .inc();
         };
+        self.limits.decision(record);
         count(record.outcome, "enforce");
         record
             .shadow
@@ -170,11 +205,7 @@ impl Metrics {
 
     /// Starts the clock of one store operation.
     pub fn store(&self, operation: &'static str) -> StoreTimer<'_> {
-        StoreTimer {
-            metrics: self,
-            operation,
-            start: Instant::now(),
-        }
+        self.store.start(operation)
     }
 
     pub fn refund(&self, server: &str, result: &'static str) {
@@ -196,6 +227,30 @@ impl Metrics {
         self.in_flight.with_label_values(&[server])
     }
 
+    pub(super) const fn audit(&self) -> &AuditMetrics {
+        &self.audit
+    }
+
+    /// The gauge of a server's open event streams.
+    pub fn open_streams(&self, server: &str) -> IntGauge {
+        self.open_streams.with_label_values(&[server])
+    }
+
+    /// Whether the upstream answered around the gate.
+    pub fn reached_around(&self, server: &str, by: &'static str, answered: bool) {
+        let gauge = self.reached_around.with_label_values(&[server, by]);
+        gauge.set(i64::from(answered));
+    }
+
+    /// Shows a server's metrics from the start, so that their first increase is seen.
+    pub fn serves(&self, server: &str) {
+        self.in_flight(server).set(0);
+        self.open_streams(server).set(0);
+        for result in ["refunded", "stands"] {
+            self.refunds.with_label_values(&[server, result]).inc_by(0);
+        }
+    }
+
     pub const fn pins(&self) -> &PinMetrics {
         &self.pins
     }
@@ -204,36 +259,20 @@ impl Metrics {
         &self.reload
     }
 
+    pub const fn store_state(&self) -> &StoreState {
+        &self.store_state
+    }
+
+    pub const fn spans(&self) -> &SpanMetrics {
+        &self.spans
+    }
+
     pub const fn open_connections(&self) -> &IntGauge {
         &self.open_connections
     }
 
     pub const fn tools(&self) -> &ToolNames {
         &self.tools
-    }
-}
-
-/// Measures one store operation.
-pub struct StoreTimer<'a> {
-    metrics: &'a Metrics,
-    operation: &'static str,
-    start: Instant,
-}
-
-impl StoreTimer<'_> {
-    /// `error` is the closed code of what went wrong, if anything.
-    pub fn end(self, error: Option<&'static str>) {
-        let seconds = self.start.elapsed().as_secs_f64();
-        self.metrics
-            .store_seconds
-            .with_label_values(&[self.operation])
-            .observe(seconds);
-        if let Some(error) = error {
-            self.metrics
-                .store_errors
-                .with_label_values(&[self.operation, error])
-                .inc();
-        }
     }
 }
 

@@ -1,28 +1,50 @@
 //! What happened, for people and machines: one JSON line per decision, and metrics.
 
+mod audit_metrics;
+mod channel;
 mod decision;
+mod file;
+mod fold;
+mod limits;
 mod lines;
 mod metrics;
+mod operations;
 mod pending;
 mod pins;
+mod process;
 mod reload;
 mod sample;
+mod series;
+mod sink;
+mod spans;
+mod store;
+mod store_state;
 mod tools;
+mod trace;
 
+pub use channel::Overflow;
 pub use decision::{
     ChargeRecord, DecisionRecord, PolicyRecord, RecordedValues, ShadowRecord, UpstreamRecord, shown_message,
     shown_name,
 };
-pub use lines::Lines;
-pub use metrics::{Metrics, StoreTimer};
+pub use file::{FileOptions, FileSink, turned_over};
+pub use lines::{Lines, OnError};
+pub use metrics::Metrics;
+pub use operations::Operation;
 pub use pending::Pending;
 pub use pins::PinMetrics;
 pub use reload::ReloadMetrics;
+pub use series::Series;
+pub use sink::{Batch, Sink};
+pub use spans::{Span, SpanKind, SpanMetrics, Spans};
+pub use store::StoreTimer;
 pub use tools::ToolNames;
+pub use trace::Trace;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::audit::Head;
 use pending::Count;
 use sample::Sample;
 
@@ -34,6 +56,7 @@ const SETTLE: Duration = Duration::from_secs(5);
 pub struct Recorder {
     pub metrics: Arc<Metrics>,
     lines: Option<Lines>,
+    spans: Option<Spans>,
     sample: Arc<Sample>,
     pending: Count,
 }
@@ -41,24 +64,52 @@ pub struct Recorder {
 impl Recorder {
     /// `lines: None` measures without writing lines.
     pub fn new(metrics: Arc<Metrics>, lines: Option<Lines>) -> Self {
+        if let Some(lines) = &lines {
+            metrics.audit().watch(lines);
+        }
         Self {
             metrics,
             lines,
+            spans: None,
             sample: Arc::default(),
             pending: Count::default(),
         }
     }
 
-    /// Records one decision. Never blocks on the sink; see [`Recorder::room`] for back-pressure. Requests
-    /// without a known grant are all counted, but only a sample of them becomes lines: strangers cannot fill
-    /// the disk.
+    /// Spans of calls go there.
+    #[must_use]
+    pub fn tracing(mut self, spans: Option<Spans>) -> Self {
+        self.spans = spans;
+        self
+    }
+
+    /// Where spans go, if anywhere.
+    pub const fn spans(&self) -> Option<&Spans> {
+        self.spans.as_ref()
+    }
+
+    /// Records one decision. Never blocks on the sinks; see [`Recorder::room`] for back-pressure. All are
+    /// counted. Of requests without a known grant only a sample becomes lines, and of equal denials one line
+    /// stands for many: neither strangers nor an agent in a loop can fill the disk.
     pub fn decision(&self, record: &DecisionRecord<'_>) {
         self.metrics.decision(record);
         if let Some(lines) = &self.lines
             && (record.grant.is_some() || self.sample.take())
         {
-            lines.write(record);
+            let tools = self.metrics.tools();
+            let known = record.tool.is_none_or(|tool| tools.knows(record.server, tool));
+            lines.write(record, known);
         }
+    }
+
+    /// Whether calls with limits are to be refused, because they could not be recorded.
+    pub fn refuses(&self) -> bool {
+        self.lines.as_ref().is_some_and(Lines::refuses)
+    }
+
+    /// The chains of the lines that are written: each one's name and last line.
+    pub fn heads(&self) -> Vec<(String, Head)> {
+        self.lines.as_ref().map(Lines::heads).unwrap_or_default()
     }
 
     /// Waits until the sink has room for another line: a slow disk slows calls instead of losing lines.
@@ -81,5 +132,6 @@ impl Recorder {
         if let Some(lines) = &self.lines {
             lines.flush().await;
         }
+        self.metrics.audit().forget();
     }
 }

@@ -38,6 +38,11 @@ impl ReloadMetrics {
         self.timestamp.set(unix_seconds);
     }
 
+    /// Whether what is in force is what the files hold.
+    pub fn is_current(&self) -> bool {
+        self.success.get() == 1
+    }
+
     /// The files were read again and are in force since `unix_seconds`.
     pub fn succeeded(&self, unix_seconds: f64) {
         self.started(unix_seconds);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 /// Label of a name that neither a policy nor the server's own list knows.
-const OTHER: &str = "_other";
+pub(super) const OTHER: &str = "_other";
 /// Label of a message that calls no tool.
 pub(super) const NONE: &str = "_none";
 /// Names learnt from one server's lists; what comes after is `_other`.

@@ -11,6 +11,8 @@ use crate::policy::Outcome;
 
 /// A record cuts names at this many characters: one that is as long may have been longer.
 const NAME_CHARS: usize = 128;
+/// Most decisions that one line stands for: far more than a gate denies in a second.
+const FOLDED_AT_MOST: u64 = 1_000_000;
 
 /// What a line holds.
 #[derive(Debug)]
@@ -24,7 +26,7 @@ pub enum Line {
 }
 
 /// One recorded decision.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Call {
     /// When its limits were asked, in ms since 1970: the store's time where the line has it, else the arrival.
     pub at: u64,
@@ -40,6 +42,12 @@ pub struct Call {
     pub argument_keys: Vec<String>,
     /// Path → JSON text.
     pub recorded: Vec<(String, String)>,
+    /// Equal denials that the line stands for, at least 1, the first of them at `at`.
+    pub count: u64,
+    /// From the first of them to the last, in ms.
+    pub span_ms: u64,
+    /// They differ in arguments, session or name, and the line shows one of them.
+    pub mixed: bool,
     /// Bytes of the line.
     pub size: usize,
     /// The line came after later ones had been decided.
@@ -47,7 +55,7 @@ pub struct Call {
 }
 
 /// What was asked for.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asked {
     Tool(String),
     Method(String),
@@ -64,7 +72,7 @@ impl Asked {
 }
 
 /// What was decided then.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Then {
     pub outcome: Outcome,
     pub rule: Option<String>,
@@ -113,6 +121,10 @@ struct Written {
     degraded: bool,
     /// Where nothing was charged: the store's time when the limits were asked.
     store_ms: Option<u64>,
+    count: Option<u64>,
+    last: Option<String>,
+    #[serde(default)]
+    mixed: bool,
 }
 
 #[derive(Deserialize)]
@@ -183,6 +195,10 @@ impl Written {
         let Some(grant) = self.grant.clone().filter(|_| !unjudged) else {
             return Ok(Line::NotJudged);
         };
+        let (count, last) = (self.count.unwrap_or(1), self.last.as_deref().and_then(millis));
+        if !(1..=FOLDED_AT_MOST).contains(&count) {
+            return Err(format!("its `count` is none from 1 to {FOLDED_AT_MOST}"));
+        }
         let fate = self.fate(outcome);
         let store_ms = self.charges.iter().find_map(|charge| charge.store_ms);
         let asked = match (method, self.tool) {
@@ -210,6 +226,9 @@ impl Written {
             recorded: recorded
                 .map(|(path, json)| (path, json.get().to_owned()))
                 .collect(),
+            count,
+            span_ms: last.unwrap_or(time).saturating_sub(time),
+            mixed: self.mixed,
             size,
             late: false,
         })))

@@ -95,6 +95,8 @@ pub(super) enum Why {
     Running,
     Store,
     Name,
+    /// The line stands for several calls that differ.
+    Folded,
     Uncountable(String),
 }
 
@@ -112,6 +114,7 @@ impl Why {
                 "calls in flight are not simulated: the log does not say when they end".to_owned()
             }
             Self::Store => "the counters did not answer then".to_owned(),
+            Self::Folded => "one line stands for several calls that differ".to_owned(),
             Self::Name => "its name is cut in the record".to_owned(),
             Self::Uncountable(error) => error.clone(),
         }
@@ -130,7 +133,12 @@ impl Why {
                 serde_json::Value::from(path.as_str())
             )),
             Self::Late => Some("sort the log by `time`, or give each replica's log as a file".to_owned()),
-            Self::Earlier | Self::Running | Self::Store | Self::Name | Self::Uncountable(_) => None,
+            Self::Earlier
+            | Self::Running
+            | Self::Store
+            | Self::Name
+            | Self::Folded
+            | Self::Uncountable(_) => None,
         }
     }
 }

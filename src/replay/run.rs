@@ -53,12 +53,28 @@ impl Replay {
         bump(&mut self.tally.totals.lines);
         match line {
             Line::Event | Line::NotJudged => bump(&mut self.tally.totals.not_judged),
-            Line::Call(call) => {
-                self.order.add(call);
-                while let Some(call) = self.order.ready() {
-                    self.decide(&call);
-                }
-            }
+            Line::Call(call) if call.count > 1 => self.unfold(&call),
+            Line::Call(call) => self.add(call),
+        }
+    }
+
+    /// Equal denials on one line: each a call of its own, spread evenly over the time between the first and the
+    /// last.
+    fn unfold(&mut self, call: &Call) {
+        let steps = call.count.saturating_sub(1).max(1);
+        for number in 0..call.count {
+            let later = u128::from(call.span_ms) * u128::from(number) / u128::from(steps);
+            self.add(Box::new(Call {
+                at: call.at.saturating_add(u64::try_from(later).unwrap_or(u64::MAX)),
+                ..call.clone()
+            }));
+        }
+    }
+
+    fn add(&mut self, call: Box<Call>) {
+        self.order.add(call);
+        while let Some(call) = self.order.ready() {
+            self.decide(&call);
         }
     }
 
@@ -80,6 +96,18 @@ impl Replay {
     }
 
     fn decide(&mut self, call: &Call) {
+        if call.mixed {
+            let rule = "(folded)".to_owned();
+            return self.count(
+                call,
+                Now::Untold {
+                    rule,
+                    why: Why::Folded,
+                },
+                &[],
+                &[],
+            );
+        }
         let Some(told) = self.rulebook.tell(call) else {
             let rule = "(name)".to_owned();
             return self.count(call, Now::Untold { rule, why: Why::Name }, &[], &[]);

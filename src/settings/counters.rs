@@ -63,7 +63,39 @@ impl Check<'_> {
             prefix,
             deadline: Duration::from_millis(deadline),
             expected_replicas: expected_replicas.max(1),
+            quarantine: self.quarantine(written.after_failover.as_deref()),
+            quarantine_max: self.quarantine_max(written.failover_quarantine_max.as_deref()),
         }
+    }
+
+    fn quarantine(&mut self, written: Option<&str>) -> bool {
+        match written {
+            None | Some("quarantine") => true,
+            Some("continue") => false,
+            Some("restore") => {
+                self.problem(
+                    "counters.after_failover",
+                    "`restore` is not built yet: write quarantine or continue",
+                );
+                true
+            }
+            Some(other) => {
+                let hint = format!("`{other}` is unknown: write quarantine or continue");
+                self.problem("counters.after_failover", hint);
+                true
+            }
+        }
+    }
+
+    fn quarantine_max(&mut self, written: Option<&str>) -> Duration {
+        let Some(text) = written else {
+            return defaults::QUARANTINE_MAX;
+        };
+        duration(text).unwrap_or_else(|| {
+            let hint = format!("`{text}` is no duration up to 7d: write 60s, 5m, 1h or 1d, or 0s for none");
+            self.problem("counters.failover_quarantine_max", hint);
+            defaults::QUARANTINE_MAX
+        })
     }
 
     fn place(&mut self, written: &CountersFile) -> Place {
@@ -134,8 +166,10 @@ impl Check<'_> {
         if written.cert.is_some() != written.key.is_some() {
             self.problem("counters.tls", "a client needs both: `cert` and `key`");
         }
-        let client = cert.zip(key).map(|(cert, key)| (cert, Secret::new(key)));
-        StoreTls { ca, client }
+        StoreTls {
+            ca: ca.map(Secret::new),
+            client: cert.zip(key).map(Secret::new),
+        }
     }
 
     fn pem(&mut self, key: &str, path: &Path) -> Option<Vec<u8>> {
@@ -157,4 +191,23 @@ impl Check<'_> {
             }
         }
     }
+}
+
+/// `60s`, `5m`, `1h`, `1d`: at most a week.
+fn duration(text: &str) -> Option<Duration> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    let seconds = number
+        .parse::<u64>()
+        .ok()
+        .filter(|_| digits)?
+        .checked_mul(seconds)?;
+    (seconds <= 7 * 86_400).then(|| Duration::from_secs(seconds))
 }

@@ -25,10 +25,17 @@ pub(super) struct SettingsFile {
     #[serde(default)]
     pub(super) anonymous: BTreeMap<String, String>,
     pub(super) drain_ms: Option<u64>,
+    pub(super) drain_delay_ms: Option<u64>,
+    pub(super) probe_upstreams: Option<bool>,
+    pub(super) log: Option<String>,
+    #[serde(default)]
+    pub(super) tracing: TracingFile,
     #[serde(default)]
     pub(super) counters: CountersFile,
     #[serde(default)]
     pub(super) limits: LimitsFile,
+    #[serde(default)]
+    pub(super) audit: AuditFile,
     #[serde(default)]
     pub(super) servers: BTreeMap<String, ServerFile>,
     #[serde(default)]
@@ -59,8 +66,19 @@ pub(super) struct CountersFile {
     #[serde(default)]
     pub(super) tls: StoreTlsFile,
     pub(super) prefix: Option<String>,
+    pub(super) after_failover: Option<String>,
+    pub(super) failover_quarantine_max: Option<String>,
     pub(super) deadline_ms: Option<u64>,
     pub(super) expected_replicas: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TracingFile {
+    pub(super) otlp: Option<String>,
+    #[serde(default)]
+    pub(super) headers: BTreeMap<String, SecretSource>,
+    pub(super) sample: Option<f64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -91,6 +109,19 @@ pub(super) struct LimitsFile {
     pub(super) body_timeout_ms: Option<u64>,
     pub(super) max_list_bytes: Option<usize>,
     pub(super) line_bytes: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AuditFile {
+    pub(super) file: Option<PathBuf>,
+    pub(super) rotate_bytes: Option<u64>,
+    pub(super) keep: Option<u32>,
+    pub(super) stdout: Option<bool>,
+    pub(super) redis_stream: Option<String>,
+    pub(super) redis_lines: Option<u64>,
+    pub(super) overflow: Option<String>,
+    pub(super) on_error: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

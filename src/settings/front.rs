@@ -32,6 +32,8 @@ impl Check<'_> {
                 .map(|host| host.to_ascii_lowercase())
                 .collect(),
             session_key,
+            drain_delay: Duration::from_millis(written.drain_delay_ms.unwrap_or_default()),
+            probe_upstreams: written.probe_upstreams.unwrap_or(true),
             drain: Duration::from_millis(written.drain_ms.unwrap_or(defaults::DRAIN_MS)),
         }
     }

@@ -9,7 +9,7 @@ use http::Uri;
 
 use super::environment::environment;
 use super::file::{ServerFile, SettingsFile};
-use super::{CommandServer, Counters, Files, Front, Issuer, Limits, Server};
+use super::{Audit, CommandServer, Counters, Files, Front, Issuer, Limits, LogForm, Server, Tracing};
 
 /// The prefix of every environment override: `TOOLGATE__SECTION__KEY`.
 const ENV_PREFIX: &str = "TOOLGATE";
@@ -21,11 +21,16 @@ pub struct Settings {
     pub front: Front,
     pub counters: Counters,
     pub limits: Limits,
+    pub audit: Audit,
     /// Those at a URL.
     pub servers: BTreeMap<String, Server>,
     /// Those that are programs; no name is in both.
     pub commands: BTreeMap<String, CommandServer>,
     pub issuers: BTreeMap<String, Issuer>,
+    /// None: spans are not exported.
+    pub tracing: Option<Tracing>,
+    /// None: text on a terminal, JSON elsewhere.
+    pub log: Option<LogForm>,
     pub files: Files,
 }
 
@@ -78,6 +83,7 @@ pub fn for_one_server(
         listen: Some(listen.to_string()),
         admin: Some(admin.to_string()),
         drain_ms: Some(1_000),
+        probe_upstreams: Some(false),
         servers: BTreeMap::from([(name.to_owned(), server)]),
         ..SettingsFile::default()
     };
@@ -186,11 +192,15 @@ impl Check<'_> {
         let front = self.front(written);
         let issuers = self.issuers(written, &front);
         self.forwarding(written);
+        let counters = self.counters(&written.counters);
         Settings {
-            counters: self.counters(&written.counters),
+            audit: self.audit(&written.audit, &counters),
+            counters,
             limits: self.limits(written),
             servers,
             commands,
+            tracing: self.tracing(&written.tracing),
+            log: self.log(written),
             files: Files {
                 issuers: issuers.keys().cloned().collect(),
                 anonymous: self.anonymous(written),

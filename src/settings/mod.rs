@@ -1,5 +1,6 @@
 //! `toolgate.yaml` and its environment overrides. The only reader of the environment.
 
+mod audit;
 mod command;
 mod counters;
 mod environment;
@@ -10,6 +11,7 @@ mod limits;
 mod load;
 mod secret;
 mod server;
+mod tracing;
 mod wrap;
 mod written;
 
@@ -52,6 +54,10 @@ pub struct Redis {
     pub deadline: Duration,
     /// Replicas that share a limit counted with `on_store_error: local`; at least 1.
     pub expected_replicas: u64,
+    /// Whether limits wait for a window to pass after another server took the store's place.
+    pub quarantine: bool,
+    /// Longer windows do not wait.
+    pub quarantine_max: Duration,
 }
 
 /// Which Redis.
@@ -70,9 +76,33 @@ pub enum Place {
 /// PEM texts for a store over TLS.
 #[derive(Debug, Clone, Default)]
 pub struct StoreTls {
-    pub ca: Option<Vec<u8>>,
+    pub ca: Option<Secret<Vec<u8>>>,
     /// The client's certificates and their key.
-    pub client: Option<(Vec<u8>, Secret<Vec<u8>>)>,
+    pub client: Option<Secret<(Vec<u8>, Vec<u8>)>>,
+}
+
+/// Where decisions are recorded.
+#[derive(Debug, Clone)]
+pub struct Audit {
+    pub stdout: bool,
+    pub file: Option<PathBuf>,
+    /// The file is turned over above so many bytes; 0: never.
+    pub rotate_bytes: u64,
+    /// How many files that were turned over are kept, 1 to 10000.
+    pub keep: u32,
+    pub redis_stream: Option<AuditStream>,
+    /// A full queue drops lines, and counts them; otherwise it slows calls.
+    pub drops: bool,
+    /// Calls with limits go on while lines cannot be written; otherwise they are refused.
+    pub goes_on: bool,
+}
+
+/// A stream in the store that all replicas share.
+#[derive(Debug, Clone)]
+pub struct AuditStream {
+    pub name: String,
+    /// About how many lines are kept.
+    pub lines: u64,
 }
 
 /// Bounds on what one client may send or hold. All are inclusive.
@@ -151,6 +181,25 @@ impl fmt::Debug for CommandServer {
     }
 }
 
+/// Where spans are exported to.
+#[derive(Debug, Clone)]
+pub struct Tracing {
+    /// OTLP over HTTP, in JSON.
+    pub otlp: http::Uri,
+    pub headers: Vec<(http::HeaderName, Secret<http::HeaderValue>)>,
+    /// Which part of the traces that begin here is exported, 0 to 1.
+    pub sample: f64,
+}
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogForm {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
 /// What a fresh `toolgate.yaml` leaves out gets these.
 pub mod defaults {
     use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -158,8 +207,12 @@ pub mod defaults {
     pub const LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080));
     pub const ADMIN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9090));
     pub const STORE_DEADLINE_MS: u64 = 100;
+    pub const QUARANTINE_MAX: std::time::Duration = std::time::Duration::from_secs(60);
     pub const FILE_DEADLINE_MS: u64 = 1_000;
     pub const DRAIN_MS: u64 = 10_000;
+    pub const AUDIT_ROTATE_BYTES: u64 = 100 << 20;
+    pub const AUDIT_KEEP: u32 = 10;
+    pub const AUDIT_STREAM_LINES: u64 = 100_000;
 }
 
 /// Listen addresses and switches that are neither limits nor servers.
@@ -171,7 +224,51 @@ pub struct Front {
     pub allowed_origins: Vec<String>,
     pub allowed_hosts: Vec<String>,
     pub session_key: Option<Secret<Vec<u8>>>,
+    /// After SIGTERM: how long connections are still taken.
+    pub drain_delay: Duration,
+    /// Then: how long open requests may go on.
     pub drain: Duration,
+    /// Ask at the start whether upstreams can be reached around the gate.
+    pub probe_upstreams: bool,
+}
+
+#[cfg(test)]
+impl Front {
+    /// A listener with nothing else set.
+    pub fn at(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            admin: SocketAddr::from(([127, 0, 0, 1], 0)),
+            public_url: None,
+            allowed_origins: Vec::new(),
+            allowed_hosts: Vec::new(),
+            session_key: None,
+            drain: Duration::ZERO,
+            drain_delay: Duration::ZERO,
+            probe_upstreams: false,
+        }
+    }
+}
+
+impl Server {
+    /// A server at this URL that gets `within` for each step.
+    pub const fn at(
+        url: http::Uri,
+        headers: Vec<(http::HeaderName, Secret<http::HeaderValue>)>,
+        within: Duration,
+    ) -> Self {
+        Self {
+            upstream: url,
+            headers,
+            pass_host: false,
+            forward: false,
+            resource: None,
+            scopes: Vec::new(),
+            connect_timeout: within,
+            response_timeout: within,
+            idle_timeout: within,
+        }
+    }
 }
 
 /// The files that the settings name, as absolute or settings-relative paths already resolved.

@@ -77,7 +77,7 @@ impl Check<'_> {
         })
     }
 
-    fn header(
+    pub(super) fn header(
         &mut self,
         key: &str,
         name: &str,

@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use crate::issuer::{Issuer, gate_for};
-use crate::redis_server::RedisServer;
 use crate::signer::{Signer, seconds_from_now};
 use crate::support::gate::Setup as Served;
+use crate::support::redis::RedisServer;
 use crate::wire::client::{Client, Req, call, request};
 use crate::wire::gate::{Gate, Setup, open};
 use crate::wire::upstream::{Latch, Step, Upstream, chunk, stream_head};

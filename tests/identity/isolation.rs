@@ -1,7 +1,7 @@
 //! Two grants never see or spend each other's limits or sessions, whatever they are called: over random entries,
 //! claims and calls. What a grant is was written down here a second time, as plainly as can be.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -141,7 +141,7 @@ proptest! {
         let key = SessionKey::default();
         key.set(Secret::new(b"0123456789abcdef".to_vec()));
 
-        let mut known: HashMap<Truth, HashSet<String>> = HashMap::new();
+        let mut known: BTreeMap<Truth, HashSet<String>> = BTreeMap::new();
         for who in &callers {
             let credential = match who {
                 Who::Static(place) => Credential::Token(TokenHash::of(ids[*place].as_bytes())),

@@ -13,6 +13,10 @@ pub async fn scrape(gate: &Gate) -> Exposition {
 }
 
 impl Exposition {
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
     /// The value of the one series of this name whose labels hold all of these.
     pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let found: Vec<f64> = self

@@ -149,11 +149,7 @@ async fn a_call_under_way_keeps_its_policy_and_counters_go_on() {
             break event;
         }
     };
-    assert_eq!(
-        answer["result"]["isError"].as_bool().unwrap_or(false),
-        false,
-        "{answer}"
-    );
+    assert_ne!(answer["result"]["isError"], true, "{answer}");
     assert!(answer["result"]["content"].is_array(), "{answer}");
 
     // two of three were spent before the reload

@@ -77,6 +77,7 @@ fn memory_kib(gate: &Gate) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
+#[expect(clippy::print_stdout, reason = "`make reloads` shows what was measured")]
 async fn reload_under_load(reloads: usize) {
     let fixture = Fixture::start(Era::Current);
     let gate = start(&fixture);

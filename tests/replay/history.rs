@@ -209,6 +209,8 @@ fn line(number: usize, step: &Step, now: u64, decided: &Decided, recorded: &[Rec
         time: format!("{:.3}", time - jiff::SignedDuration::from_millis(early)),
         id: format!("{number:016x}"),
         grant: Some(step.grant),
+        grant_key: None,
+        label: None,
         server: "s",
         session: step.session.map(str::to_owned),
         method: "tools/call",
@@ -231,6 +233,7 @@ fn line(number: usize, step: &Step, now: u64, decided: &Decided, recorded: &[Rec
         recorded: RecordedValues(recorded),
         shadow: decided.shadow.iter().map(ShadowRecord::of).collect(),
         degraded: false,
+        trace_id: None,
         replica: "r",
     };
     serde_json::to_string(&record).unwrap()

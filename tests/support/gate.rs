@@ -149,6 +149,8 @@ impl Setup {
         let mut settings = json!({
             "listen": "127.0.0.1:0", "admin": "127.0.0.1:0",
             "servers": self.servers, "policies": paths, "grants": "grants.yaml",
+            // tests count what reaches their servers
+            "probe_upstreams": false,
         });
         if let Some(counters) = &self.counters {
             settings["counters"] = counters.clone();
@@ -190,7 +192,12 @@ impl Setup {
             .envs(env.iter().copied())
             .args(["serve", "--config"])
             .arg(folder.path().join("toolgate.yaml"));
-        let child = Child::start("toolgate", &mut command);
+        Self::start_command(folder, &mut command)
+    }
+
+    /// The same by a command of the test's own, which becomes the gate.
+    pub fn start_command(folder: Folder, command: &mut Command) -> Gate {
+        let child = Child::start("toolgate", command);
         let ready = child.wait_event("listening", PATIENCE);
         let address = |key: &str| http::address_of(ready[key].as_str().unwrap()).to_owned();
         Gate {
@@ -228,12 +235,15 @@ impl Gate {
         Caller::new(&self.url(server), token)
     }
 
-    /// The decisions logged so far, oldest first: stdout lines that carry an `outcome`.
+    /// The decisions logged so far, oldest first: stdout lines that carry an `outcome`, each as often as it counts.
     pub fn decisions(&self) -> Vec<Value> {
-        self.child
-            .json_lines()
-            .into_iter()
-            .filter(|line| line["outcome"].is_string())
+        let lines = self.child.json_lines().into_iter();
+        let decisions = lines.filter(|line| line["outcome"].is_string());
+        decisions
+            .flat_map(|line| {
+                let count = line["count"].as_u64().unwrap_or(1);
+                std::iter::repeat_n(line, usize::try_from(count).unwrap())
+            })
             .collect()
     }
 
@@ -276,6 +286,11 @@ impl Gate {
     /// Kills the replica as a crash would.
     pub fn kill(&mut self) {
         self.child.kill();
+    }
+
+    /// Waits for its end.
+    pub fn wait_end(&mut self, bound: Duration) -> ExitStatus {
+        self.child.wait_end(bound)
     }
 
     /// Asks it to end (SIGTERM) and waits for that.

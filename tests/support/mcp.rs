@@ -195,17 +195,24 @@ pub struct Line {
 impl Line {
     /// Calls a tool in the stateless revision.
     pub async fn call(&mut self, tool: &str, arguments: &Value) -> Reply {
+        self.call_with(tool, arguments, &[]).await
+    }
+
+    /// The same with further headers.
+    pub async fn call_with(&mut self, tool: &str, arguments: &Value, more: &[(&str, &str)]) -> Reply {
         let body = current_call(&json!(1), tool, arguments).to_string();
-        let request = hyper::Request::post(&self.caller.path)
+        let mut request = hyper::Request::post(&self.caller.path)
             .header("host", &self.caller.address)
             .header("authorization", format!("Bearer {}", self.caller.token))
             .header("content-type", "application/json")
             .header("accept", "application/json, text/event-stream")
             .header("mcp-protocol-version", CURRENT)
             .header("mcp-method", "tools/call")
-            .header("mcp-name", tool)
-            .body(Full::new(Bytes::from(body)))
-            .unwrap();
+            .header("mcp-name", tool);
+        for (name, value) in more {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(Bytes::from(body))).unwrap();
         let (head, body) = within("the call", CALL, async {
             self.sender.ready().await.unwrap();
             let (head, body) = self.sender.send_request(request).await.unwrap().into_parts();

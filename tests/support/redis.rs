@@ -151,9 +151,11 @@ fn own_pid(connection: &mut redis::Connection) -> redis::RedisResult<u32> {
 }
 
 /// Ends processes and folders when this process ends, however it ends: for servers that all tests of a file share,
-/// and that nobody drops. It holds the far end of a pipe that this process never closes.
-pub fn end_with_us(pids: &[u32], folders: &[&std::path::Path]) {
-    let mut guard = Command::new("sh")
+/// and that nobody drops. What it gives holds the near end of a
+/// pipe, and must be kept for as long as the servers.
+#[must_use = "dropped, it ends them at once"]
+pub fn end_with_us(pids: &[u32], folders: &[&std::path::Path]) -> Child {
+    Command::new("sh")
         .args(["-c", r#"cat >/dev/null; kill -9 $PIDS; rm -rf "$@""#, "sh"])
         .args(folders)
         .env(
@@ -164,8 +166,7 @@ pub fn end_with_us(pids: &[u32], folders: &[&std::path::Path]) {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .unwrap();
-    std::mem::forget(guard.stdin.take());
+        .unwrap()
 }
 
 /// Looks at a condition until it holds; panics with `what` where it does not come to.

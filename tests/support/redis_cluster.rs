@@ -19,7 +19,33 @@ impl RedisCluster {
 
     /// With further arguments for each node.
     pub fn start_with(extra: &[&str]) -> Self {
-        let nodes: Vec<RedisServer> = (0..3).map(|_| node(extra)).collect();
+        Self::of((0..3).map(|_| node(extra)).collect())
+    }
+
+    /// Over TLS, among themselves too; `files` are the authority's certificate, the nodes', and their key.
+    pub fn start_tls(files: &[String; 3]) -> Self {
+        let tls = |port: &str| {
+            let names = ["--tls-ca-cert-file", "--tls-cert-file", "--tls-key-file"];
+            let files = names
+                .iter()
+                .zip(files)
+                .flat_map(|(name, file)| [(*name).to_owned(), file.clone()]);
+            let own = ["--tls-port", port, "--tls-cluster", "yes"].map(str::to_owned);
+            files.chain(own).collect::<Vec<_>>()
+        };
+        let nodes = (0..3).map(|_| {
+            let arguments = tls(&free_port().to_string());
+            node(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+        });
+        Self::of(nodes.collect())
+    }
+
+    pub fn tls_urls(&self) -> Vec<String> {
+        let ports = self.nodes.iter().map(|node| config(node, "tls-port"));
+        ports.map(|port| format!("rediss://127.0.0.1:{port}/")).collect()
+    }
+
+    fn of(nodes: Vec<RedisServer>) -> Self {
         let cluster = Self { nodes };
         let first = &cluster.nodes[0];
         for (index, node) in cluster.nodes.iter().enumerate() {
@@ -146,14 +172,22 @@ fn node(extra: &[&str]) -> RedisServer {
 }
 
 fn meet(connection: &mut Connection, other: &RedisServer) {
-    let bus: (String, String) = cmd("CONFIG")
-        .arg("GET")
-        .arg("cluster-port")
-        .query(&mut other.connection())
-        .unwrap();
+    let own = match config(other, "tls-port").as_str() {
+        "0" => other.port.to_string(),
+        port => port.to_owned(),
+    };
     let mut meet = cmd("CLUSTER");
-    meet.arg("MEET").arg("127.0.0.1").arg(other.port).arg(bus.1);
+    meet.arg("MEET")
+        .arg("127.0.0.1")
+        .arg(own)
+        .arg(config(other, "cluster-port"));
     meet.exec(connection).unwrap();
+}
+
+fn config(node: &RedisServer, name: &str) -> String {
+    let mut get = cmd("CONFIG");
+    get.arg("GET").arg(name);
+    get.query::<(String, String)>(&mut node.connection()).unwrap().1
 }
 
 fn id(node: &RedisServer) -> String {
@@ -173,22 +207,13 @@ fn is_complete(node: &RedisServer, ranges: usize) -> bool {
 
 fn owner_port(node: &RedisServer, slot: u16) -> Option<u16> {
     let mut connection = redis::Client::open(node.url()).unwrap().get_connection().ok()?;
-    let ranges: Vec<(u16, u16, (String, u16, String, Value))> = cmd("CLUSTER")
-        .arg("SLOTS")
-        .query::<Vec<Vec<Value>>>(&mut connection)
-        .ok()?
-        .into_iter()
-        .filter_map(|range| {
-            let mut parts = range.into_iter();
-            Some((
-                redis::from_redis_value(parts.next()?).ok()?,
-                redis::from_redis_value(parts.next()?).ok()?,
-                redis::from_redis_value(parts.next()?).ok()?,
-            ))
-        })
-        .collect();
-    let mut ranges = ranges.into_iter();
-    ranges
-        .find(|(first, last, _)| (*first..=*last).contains(&slot))
-        .map(|(_, _, (_, port, _, _))| port)
+    let ranges: Vec<Vec<Value>> = cmd("CLUSTER").arg("SLOTS").query(&mut connection).ok()?;
+    ranges.into_iter().find_map(|range| {
+        let [Value::Int(first), Value::Int(last), Value::Array(primary), ..] = range.as_slice() else {
+            return None;
+        };
+        let port = primary.get(1).cloned()?;
+        let keeps = (*first..=*last).contains(&i64::from(slot));
+        keeps.then(|| redis::from_redis_value(port).unwrap())
+    })
 }

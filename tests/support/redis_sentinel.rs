@@ -87,7 +87,10 @@ impl Sentinels {
     /// Waits until all sentinels name another primary.
     pub fn until_primary_is_not(&self, port: u16) {
         wait_until("the sentinels agree on another primary", || {
-            self.sentinels.iter().all(|it| it.primary() != port)
+            self.sentinels
+                .iter()
+                .filter(|it| it.is_alive())
+                .all(|it| it.primary() != port)
         });
     }
 
@@ -142,6 +145,10 @@ impl Sentinel {
 
     fn connection(&self) -> redis::Connection {
         self.client().get_connection().unwrap()
+    }
+
+    fn is_alive(&self) -> bool {
+        self.client().get_connection().is_ok()
     }
 
     fn primary(&self) -> u16 {

@@ -1,6 +1,7 @@
 //! A store of each kind, for suites that hold them all to the same behaviour.
 
 use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -44,21 +45,22 @@ fn folder() -> PathBuf {
 struct Shared {
     cluster: RedisCluster,
     sentinels: Sentinels,
+    _guard: Child,
 }
 
 fn shared() -> &'static Shared {
     static SHARED: LazyLock<Shared> = LazyLock::new(|| {
-        let shared = Shared {
-            cluster: RedisCluster::start(),
-            sentinels: Sentinels::start(1, 1),
-        };
-        let nodes = &shared.cluster.nodes;
-        let mut pids = shared.sentinels.pids();
-        pids.extend(nodes.iter().map(RedisServer::pid));
-        let mut folders = shared.sentinels.folders();
-        folders.extend(nodes.iter().map(RedisServer::folder));
-        end_with_us(&pids, &folders);
-        shared
+        let (cluster, sentinels) = (RedisCluster::start(), Sentinels::start(1, 1));
+        let mut pids = sentinels.pids();
+        pids.extend(cluster.nodes.iter().map(RedisServer::pid));
+        let mut folders = sentinels.folders();
+        folders.extend(cluster.nodes.iter().map(RedisServer::folder));
+        let _guard = end_with_us(&pids, &folders);
+        Shared {
+            cluster,
+            sentinels,
+            _guard,
+        }
     });
     &SHARED
 }

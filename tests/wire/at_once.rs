@@ -353,15 +353,18 @@ async fn a_store_that_is_away_for_less_than_a_lease_cuts_nothing() {
     let (_redis, store) = redis().await;
     let relay = Relay::to(store).await;
     let upstream = Upstream::start().await;
-    let gate = one_in_redis(relay.addr).before(upstream.addr).await;
+    // a busy machine must neither miss the store's deadline nor sleep through a lease
+    let lease = 2 * LEASE;
+    let of = |addr| at_once(1, r#","lease":4"#).redis(addr, 2_000);
+    let gate = of(relay.addr).before(upstream.addr).await;
     let (mut client, latch) = running(&gate, &upstream).await;
     let start = Instant::now();
     relay.stall();
     // a renewal is on its way, and waits
     until(|| relay.held() > 0).await;
     relay.heal();
-    let beside = one_in_redis(store).before(upstream.addr).await;
-    while start.elapsed() < LEASE * 3 / 2 {
+    let beside = of(store).before(upstream.addr).await;
+    while start.elapsed() < lease * 3 / 2 {
         assert!(is_full(&beside).await);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

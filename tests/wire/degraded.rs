@@ -159,3 +159,53 @@ fn maxmemory(redis: &RedisServer, bytes: &str) {
         .query(&mut redis.connection());
     done.unwrap();
 }
+
+#[tokio::test]
+async fn what_was_admitted_locally_counts_in_the_store_once_it_is_back() {
+    let limits = [limit("c", 6, r#","on_store_error":"local""#)];
+    let redis = RedisServer::start();
+    let addr: SocketAddr = format!("127.0.0.1:{}", redis.port).parse().unwrap();
+    let relay = Relay::to(addr).await;
+    let (gate, upstream) = with_store(relay.addr, &limits, ", expected_replicas: 2").await;
+    assert!(gate.ask(&call("run")).await.ran());
+    relay.cut();
+    // its share is 3, whatever the store has of it
+    for _ in 0..3 {
+        assert!(gate.ask(&call("run")).await.ran());
+    }
+    assert_eq!(gate.ask(&call("run")).await.decision()["outcome"], "limited");
+    assert_eq!(gate.metric("toolgate_store_owed_calls").await, 3);
+    relay.heal();
+    owes_nothing(&gate).await;
+    // the other replica sees all four
+    let (beside, _) = with_store(addr, &limits, "").await;
+    for _ in 0..2 {
+        assert!(beside.ask(&call("run")).await.ran());
+    }
+    for gate in [&gate, &beside] {
+        let refused = gate.ask(&call("run")).await;
+        assert_eq!(refused.decision()["outcome"], "limited");
+    }
+    assert_eq!(upstream.count(), 4);
+}
+
+async fn owes_nothing(gate: &Gate) {
+    let start = std::time::Instant::now();
+    while gate.metric("toolgate_store_owed_calls").await > 0 {
+        assert!(
+            start.elapsed() < std::time::Duration::from_secs(15),
+            "the store was not told"
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_answer_is_not_asked_by_each_call_and_the_metric_says_so() {
+    let (gate, _upstream) = without_store(&[limit("c", 1, "")], "").await;
+    let start = std::time::Instant::now();
+    while gate.metric("toolgate_store_breaker").await == 0 {
+        assert_eq!(gate.ask(&call("run")).await.decision()["outcome"], "store_error");
+        assert!(start.elapsed() < std::time::Duration::from_secs(15));
+    }
+}

@@ -239,6 +239,7 @@ fn with_defaults(settings: &str) -> String {
         ("listen:", "listen: 127.0.0.1:0\n"),
         ("admin:", "admin: 127.0.0.1:0\n"),
         ("drain_ms:", "drain_ms: 3000\n"),
+        ("probe_upstreams:", "probe_upstreams: false\n"),
     ] {
         if !settings.lines().any(|line| line.starts_with(key)) {
             out.push_str(default);
@@ -273,9 +274,13 @@ impl Sink {
             .rfind('\n')
             .and_then(|end| text.get(..end))
             .unwrap_or_default();
-        whole
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
+        let lines = whole.lines().map(|line| serde_json::from_str(line).unwrap());
+        lines
+            .flat_map(|line: Value| {
+                // equal denials are counted on one line
+                let count = line["count"].as_u64().unwrap_or(1);
+                std::iter::repeat_n(line, usize::try_from(count).unwrap())
+            })
             .collect()
     }
 }

@@ -2,28 +2,18 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 
 use super::progress::Progress;
+use crate::cli::lines::{LONGEST, LogReader};
 use crate::replay::{Call, Line, Replay};
-
-/// The longest line that is read, in bytes. `serve` writes at most some 32 KiB and the recorded values.
-const LONGEST: usize = 1 << 20;
-/// What is read from a file at once, in bytes.
-const CHUNK: usize = 1 << 16;
-/// What a gzip file begins with.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// One log that is being read.
 pub(super) struct Log {
-    name: String,
-    reader: Box<dyn BufRead>,
+    reader: LogReader,
     line: u64,
-    buffer: Vec<u8>,
 }
 
 /// Opens every log.
@@ -35,7 +25,11 @@ pub(super) fn open(paths: &[PathBuf]) -> anyhow::Result<Vec<Log>> {
     if stdin.count() > 1 {
         bail!("`-` stands twice: stdin can be read once");
     }
-    paths.iter().map(|path| Log::open(path)).collect()
+    let open = |path: &PathBuf| {
+        let reader = LogReader::open(path, "toolgate replay …")?;
+        Ok(Log { reader, line: 0 })
+    };
+    paths.iter().map(open).collect()
 }
 
 /// How many bytes there are to read; `None` where that is not known.
@@ -74,73 +68,26 @@ pub(super) fn merge(mut logs: Vec<Log>, replay: &mut Replay, mut progress: Progr
 }
 
 impl Log {
-    fn open(path: &Path) -> anyhow::Result<Self> {
-        let name = path.display().to_string();
-        let mut reader: Box<dyn BufRead> = if path.as_os_str() == "-" {
-            Box::new(BufReader::with_capacity(CHUNK, io::stdin()))
-        } else {
-            let file = File::open(path).with_context(|| format!("{name}: cannot open the log"))?;
-            Box::new(BufReader::with_capacity(CHUNK, file))
-        };
-        let start = reader
-            .fill_buf()
-            .with_context(|| format!("{name}: cannot read the log"))?;
-        if start.starts_with(&GZIP) {
-            bail!("{name}: the log is compressed: `gzip -dc {name} | toolgate replay … -`");
-        }
-        Ok(Self {
-            name,
-            reader,
-            line: 0,
-            buffer: Vec::new(),
-        })
-    }
-
     /// The next call. What stands before it is counted.
     fn next(&mut self, replay: &mut Replay, progress: &mut Progress) -> anyhow::Result<Option<Box<Call>>> {
         loop {
             let number = self.line.saturating_add(1);
-            let read = self
-                .read_line()
-                .with_context(|| format!("{}:{number}: cannot read the log", self.name))?;
+            let read = self.reader.read_line();
+            let place = || format!("{}:{number}", self.reader.name);
+            let read = read.with_context(|| format!("{}: cannot read the log", place()))?;
             let Some(bytes) = read else { return Ok(None) };
             self.line = number;
             progress.read(bytes);
-            let line = if self.buffer.len() > LONGEST {
+            let line = if self.reader.is_too_long() {
                 Err(format!("the line has more than {LONGEST} bytes"))
             } else {
-                Line::read(&self.buffer)
+                Line::read(&self.reader.buffer)
             };
             match line {
                 Ok(Line::Call(call)) => return Ok(Some(call)),
                 Ok(other) => replay.take(other),
-                Err(why) => replay.malformed(format!("{}:{number}", self.name), why),
+                Err(why) => replay.malformed(place(), why),
             }
         }
-    }
-
-    /// Reads one line into the buffer, at most one byte more than the longest, and passes over the rest of it.
-    /// Returns its length; `None` at the end.
-    fn read_line(&mut self) -> io::Result<Option<u64>> {
-        self.buffer.clear();
-        self.buffer.shrink_to(CHUNK);
-        let most = u64::try_from(LONGEST).unwrap_or(u64::MAX).saturating_add(1);
-        let read = (&mut self.reader)
-            .take(most)
-            .read_until(b'\n', &mut self.buffer)?;
-        let mut bytes = u64::try_from(read).unwrap_or(u64::MAX);
-        if read == 0 {
-            return Ok(None);
-        }
-        let mut ended = self.buffer.ends_with(b"\n") || read <= LONGEST;
-        while !ended {
-            let chunk = self.reader.fill_buf()?;
-            let end = chunk.iter().position(|&byte| byte == b'\n');
-            ended = end.is_some() || chunk.is_empty();
-            let used = end.map_or(chunk.len(), |end| end.saturating_add(1));
-            self.reader.consume(used);
-            bytes = bytes.saturating_add(u64::try_from(used).unwrap_or(u64::MAX));
-        }
-        Ok(Some(bytes))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::document::is_invisible;
+use crate::cli::shown::escaped;
 use crate::replay::{Difference, Report, Totals};
 
 /// Most rows that are printed of one table.
@@ -134,19 +134,6 @@ fn columns<const N: usize>(rows: &[[String; N]], out: &mut dyn Write) -> io::Res
         writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
-}
-
-/// Names come from callers: nothing of them may steer the terminal, or hide.
-fn escaped(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() || is_invisible(c) {
-            shown.extend(c.escape_default());
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
 }
 
 #[cfg(test)]

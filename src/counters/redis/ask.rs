@@ -31,7 +31,7 @@ impl RedisStore {
         let mut aim = self.inner.route.aim(slot, until).await?;
         let mut redirects = 0;
         loop {
-            let answer = self.eval_at(&aim, script, keys, argv, until).await;
+            let answer = self.eval_at(&aim, script, keys, argv, until, || Ok(())).await;
             let Err(failure) = answer else { return answer };
             match self.redirected(&aim, &failure, until, &mut redirects).await {
                 Some(next) => aim = next,
@@ -41,6 +41,7 @@ impl RedisStore {
     }
 
     /// Runs a script at one node, by its hash; loads it where the node does not know it: nothing ran then.
+    /// Whether its keys are `trusted` is asked once there is a connection, and with it a known server.
     pub(super) async fn eval_at(
         &self,
         aim: &Aim,
@@ -48,11 +49,15 @@ impl RedisStore {
         keys: &[&str],
         argv: &[Vec<u8>],
         until: Instant,
+        trusted: impl FnOnce() -> Result<(), StoreError>,
     ) -> Result<Value, Failure> {
         let mut cmd = redis::cmd("EVALSHA");
         cmd.arg(&script.sha).arg(keys.len()).arg(keys).arg(argv);
         let answer = match aim.node.wire(until).await {
-            Ok(wire) => eval_on(wire, script, &cmd, aim.asking, until).await,
+            Ok(wire) => match trusted() {
+                Ok(()) => eval_on(wire, script, &cmd, aim.asking, until).await,
+                Err(error) => Err(error.into()),
+            },
             Err(failure) => Err(failure),
         };
         aim.node.note(&answer);

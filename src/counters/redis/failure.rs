@@ -97,9 +97,9 @@ impl Failure {
     fn of_server(kind: ServerErrorKind, error: &RedisError) -> Self {
         use ServerErrorKind as Server;
         let plain = |why| Self::from(StoreError::Unavailable(why));
-        let redirect = |redirect| Self {
+        let redirect = |redirect, why| Self {
             redirect: Some(redirect),
-            ..plain("its keys are on their way to another node")
+            ..plain(why)
         };
         let to = || error.redirect_node().map(|(address, _)| address.to_owned());
         match kind {
@@ -109,9 +109,13 @@ impl Failure {
             },
             Server::BusyLoading => plain("it is loading its data"),
             Server::MasterDown | Server::ClusterDown => Self::lost("its primary is down"),
-            Server::TryAgain => redirect(Redirect::Soon),
-            Server::Moved => to().map_or_else(|| plain(ELSEWHERE), |to| redirect(Redirect::Moved(to))),
-            Server::Ask => to().map_or_else(|| plain(ELSEWHERE), |to| redirect(Redirect::Ask(to))),
+            Server::TryAgain => redirect(Redirect::Soon, ON_THE_WAY),
+            Server::Moved => {
+                to().map_or_else(|| plain(ELSEWHERE), |to| redirect(Redirect::Moved(to), ELSEWHERE))
+            }
+            Server::Ask => {
+                to().map_or_else(|| plain(ON_THE_WAY), |to| redirect(Redirect::Ask(to), ON_THE_WAY))
+            }
             Server::CrossSlot => plain(ELSEWHERE),
             Server::ReadOnly => Self::lost(READ_ONLY),
             Server::NoPerm => plain("the user lacks a permission"),
@@ -121,7 +125,8 @@ impl Failure {
 }
 
 pub(super) const READ_ONLY: &str = "it is a read-only replica";
-const ELSEWHERE: &str = "it is a cluster: set `counters.cluster`";
+const ELSEWHERE: &str = "it is a cluster, and other nodes keep the keys: set `counters.cluster`";
+const ON_THE_WAY: &str = "its keys are on their way to another node";
 
 #[cfg(test)]
 mod tests {

@@ -31,7 +31,7 @@ impl Identity {
         }
     }
 
-    fn read(info: &str) -> Self {
+    pub(super) fn read(info: &str) -> Self {
         let field = |name: &str| {
             let mut lines = info.lines();
             let found = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
@@ -43,11 +43,6 @@ impl Identity {
             followed: field("master_replid2"),
             is_replica: field("role") == "slave",
         }
-    }
-
-    /// Whether the server told who it is.
-    pub(super) fn is_known(&self) -> bool {
-        !self.run_id.is_empty()
     }
 }
 
@@ -65,7 +60,6 @@ mod tests {
             ("aa", "bb")
         );
         assert_eq!(identity.followed, "cc");
-        assert!(identity.is_replica && identity.is_known());
-        assert!(!Identity::read("").is_known());
+        assert!(identity.is_replica && !Identity::read("").is_replica);
     }
 }

@@ -72,10 +72,6 @@ impl Node {
         Ok(())
     }
 
-    pub(super) fn is_open(&self) -> bool {
-        self.breaker.is_open()
-    }
-
     /// How one command ended.
     pub(super) fn note<T>(self: &Arc<Self>, answer: &Result<T, Failure>) {
         match answer {

@@ -9,6 +9,8 @@ use redis::{
     TlsCertificates,
 };
 
+use super::failover::AfterFailover;
+
 /// Most connections that make sense: Redis runs scripts on one thread.
 const MAX_CONNECTIONS: usize = 64;
 
@@ -42,6 +44,9 @@ pub struct RedisOptions {
     /// One step for each slot group, as a cluster needs it (and always has it), undone if a later one denies.
     /// Otherwise one step for all of a call's charges.
     pub by_slot_group: bool,
+    pub after_failover: AfterFailover,
+    /// Longer windows are not held after a fail-over.
+    pub quarantine_max: Duration,
 }
 
 /// Certificates for `rediss://`, as PEM texts.
@@ -65,6 +70,8 @@ impl RedisOptions {
             deadline: Duration::from_millis(100),
             connections: 2,
             by_slot_group: false,
+            after_failover: AfterFailover::default(),
+            quarantine_max: Duration::from_secs(60),
         }
     }
 

@@ -8,6 +8,7 @@ use redis::ConnectionAddr;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::failover::Failover;
 use super::failure::{Failure, Redirect};
 use super::guide::{Found, Guide};
 use super::link::Meet;
@@ -23,14 +24,25 @@ const LOOK: Duration = Duration::from_secs(2);
 /// The nodes and what they keep.
 pub(super) struct Route {
     shared: Arc<Shared>,
-    topology: watch::Receiver<Option<Arc<Topology>>>,
+    state: watch::Receiver<State>,
+}
+
+/// What is known of the nodes. A topology once known is never forgotten: a look that fails harms nobody.
+#[derive(Clone)]
+enum State {
+    /// The first look is not over.
+    Unknown,
+    Failed(StoreError),
+    Known(Arc<Topology>),
 }
 
 struct Shared {
     door: Door,
-    meet: Meet,
+    failover: Arc<Failover>,
     connections: usize,
     deadline: Duration,
+    /// Whether there are other nodes to go to.
+    follows: bool,
     nodes: Mutex<HashMap<String, Arc<Node>>>,
     /// Told when the store may be elsewhere by now.
     doubt: Notify,
@@ -72,13 +84,14 @@ impl Topology {
 
 impl Route {
     /// Does not connect; looks for the nodes in a task of its own, which ends with the route.
-    pub(super) fn new(options: &RedisOptions, meet: Meet) -> Result<Self, StoreSetupError> {
+    pub(super) fn new(options: &RedisOptions, failover: Arc<Failover>) -> Result<Self, StoreSetupError> {
         let (door, addresses) = Door::new(options)?;
         let shared = Arc::new(Shared {
             door,
-            meet,
+            failover,
             connections: options.connections,
             deadline: options.deadline,
+            follows: matches!(options.place, Place::Cluster(_)),
             nodes: Mutex::default(),
             doubt: Notify::new(),
         });
@@ -86,8 +99,8 @@ impl Route {
             Place::Single(_) => {
                 let address = addresses.into_iter().next().ok_or(StoreSetupError::Url)?;
                 let only = Topology::all_in(shared.node_at(address)?);
-                let (_, topology) = watch::channel(Some(Arc::new(only)));
-                return Ok(Self { shared, topology });
+                let (_, state) = watch::channel(State::Known(Arc::new(only)));
+                return Ok(Self { shared, state });
             }
             Place::Sentinel { master, urls } => {
                 let (door, addresses) = Door::of_urls(urls, &options.tls)?;
@@ -95,25 +108,28 @@ impl Route {
             }
             Place::Cluster(_) => Guide::cluster(shared.door.clone(), addresses),
         };
-        let (known, topology) = watch::channel(None);
-        tokio::spawn(follow(Arc::downgrade(&shared), guide, known));
-        Ok(Self { shared, topology })
+        let (told, state) = watch::channel(State::Unknown);
+        tokio::spawn(follow(Arc::downgrade(&shared), guide, told));
+        Ok(Self { shared, state })
     }
 
     /// The node that keeps `slot`, once it is known.
     pub(super) async fn aim(&self, slot: u16, until: Instant) -> Result<Aim, StoreError> {
-        let mut topology = self.topology.clone();
-        let known = timeout_at(until, topology.wait_for(Option::is_some)).await;
-        let known = match known {
-            // once known it is never forgotten, so that a look that fails harms nobody
-            Err(_) | Ok(Err(_)) => return Err(StoreError::Unavailable("nobody says where it is")),
-            Ok(Ok(known)) => known.clone(),
+        let mut state = self.state.clone();
+        let looked = timeout_at(until, state.wait_for(|state| !matches!(state, State::Unknown))).await;
+        let state = match looked {
+            Err(_) | Ok(Err(_)) => State::Unknown,
+            Ok(Ok(state)) => state.clone(),
         };
-        let node = known.as_ref().and_then(|known| known.node(slot).cloned());
-        let node = node.ok_or_else(|| {
-            self.shared.doubt.notify_one();
-            StoreError::Unavailable("no node keeps this slot")
-        })?;
+        let node = match state {
+            State::Unknown => Err(StoreError::Unavailable("nobody says where it is")),
+            State::Failed(error) => Err(error),
+            State::Known(topology) => {
+                let node = topology.node(slot).cloned();
+                node.ok_or(StoreError::Unavailable("no node keeps this slot"))
+            }
+        };
+        let node = node.inspect_err(|_| self.shared.doubt.notify_one())?;
         Ok(Aim { node, asking: false })
     }
 
@@ -123,7 +139,7 @@ impl Route {
         if failure.node_lost || matches!(failure.redirect, Some(Redirect::Moved(_))) {
             self.shared.doubt.notify_one();
         }
-        match failure.redirect.as_ref()? {
+        match failure.redirect.as_ref().filter(|_| self.shared.follows)? {
             Redirect::Soon => Some(aim.clone()),
             Redirect::Moved(to) => self.named(aim, to, false),
             Redirect::Ask(to) => self.named(aim, to, true),
@@ -145,9 +161,11 @@ impl Route {
 
     /// The nodes that keep keys.
     pub(super) fn nodes(&self) -> Vec<Arc<Node>> {
-        let known = self.topology.borrow().clone();
+        let State::Known(topology) = self.state.borrow().clone() else {
+            return Vec::new();
+        };
         let mut nodes: Vec<Arc<Node>> = Vec::new();
-        for (_, _, node) in known.iter().flat_map(|known| &known.ranges) {
+        for (_, _, node) in &topology.ranges {
             if !nodes.iter().any(|known| Arc::ptr_eq(known, node)) {
                 nodes.push(Arc::clone(node));
             }
@@ -164,7 +182,9 @@ impl Shared {
             return Ok(Arc::clone(node));
         }
         let client = self.door.client(address)?;
-        let node = Node::new(name.clone(), &client, &self.meet, self.connections, self.deadline);
+        let (failover, called) = (Arc::clone(&self.failover), name.clone());
+        let meet: Meet = Arc::new(move |identity| failover.met(&called, identity, Instant::now()));
+        let node = Node::new(name.clone(), &client, &meet, self.connections, self.deadline);
         let node = Arc::new(node);
         nodes.insert(name, Arc::clone(&node));
         Ok(node)
@@ -188,25 +208,35 @@ impl Shared {
         // the connections of nodes that keep nothing any more are closed
         let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
         nodes.retain(|_, node| ranges.iter().any(|(_, _, used)| Arc::ptr_eq(used, node)));
+        for (first, last, node) in &ranges {
+            self.failover.keeps(&node.address, (*first, *last));
+        }
         Ok(Topology { ranges })
     }
 }
 
 /// Keeps the topology as the guide says: when in doubt, and now and then.
-async fn follow(shared: Weak<Shared>, mut guide: Guide, known: watch::Sender<Option<Arc<Topology>>>) {
+async fn follow(shared: Weak<Shared>, mut guide: Guide, told: watch::Sender<State>) {
     let every = guide.every();
     while let Some(now) = shared.upgrade() {
-        match timeout(LOOK, guide.look())
-            .await
-            .unwrap_or(Err(StoreError::Timeout))
-        {
+        let looked = timeout(LOOK, guide.look()).await;
+        match looked.unwrap_or(Err(StoreError::Timeout)) {
             Ok(found) => match now.topology(found) {
                 Ok(topology) => {
-                    known.send_replace(Some(Arc::new(topology)));
+                    told.send_replace(State::Known(Arc::new(topology)));
                 }
                 Err(error) => tracing::warn!(%error, "the store names a node that cannot be used"),
             },
-            Err(error) => tracing::debug!(%error, "nobody says where the store is"),
+            Err(error) => {
+                tracing::debug!(%error, "nobody says where the store is");
+                told.send_if_modified(|state| {
+                    let unknown = !matches!(state, State::Known(_));
+                    if unknown {
+                        *state = State::Failed(error);
+                    }
+                    unknown
+                });
+            }
         }
         sleep(LOOK_PAUSE).await;
         // until somebody doubts; a route that is gone is noticed at the next look

@@ -23,6 +23,8 @@ const KNOWN: [&str; 8] = [
 ];
 
 const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+/// Decides nothing: a name like it is no look-alike.
+const TRACEPARENT: &str = "traceparent";
 
 /// The members of `params` that decisions and headers look at.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub struct Params<'a> {
     pub task: bool,
     /// `_meta["io.modelcontextprotocol/protocolVersion"]`.
     pub protocol_version: Field<'a>,
+    /// `_meta.traceparent` (SEP-414).
+    pub traceparent: Field<'a>,
 }
 
 impl fmt::Debug for Params<'_> {
@@ -98,7 +102,10 @@ impl<'de> Visitor<'de> for ParamsSeed<'_, 'de> {
                 "task" => params.task = map.next_value_seed(FieldSeed(value))? != Field::Null,
                 // Walked afterwards: the bytes are needed as they came.
                 "arguments" => params.arguments = Some(map.next_value::<&RawValue>()?.get()),
-                "_meta" => params.protocol_version = map.next_value_seed(MetaSeed(value))?,
+                "_meta" => {
+                    let meta = map.next_value_seed(MetaSeed(value))?;
+                    (params.protocol_version, params.traceparent) = (meta.version, meta.traceparent);
+                }
                 _ => map.next_value_seed(value)?,
             }
         }
@@ -107,49 +114,59 @@ impl<'de> Visitor<'de> for ParamsSeed<'_, 'de> {
     }
 }
 
-/// Reads the protocol version out of `_meta`; anything but an object has none.
+/// What is read of `_meta`.
+#[derive(Default)]
+struct Meta<'a> {
+    version: Field<'a>,
+    traceparent: Field<'a>,
+}
+
+/// Reads `_meta`; anything but an object holds nothing.
 struct MetaSeed<'s, 'de>(Strict<'s, 'de>);
 
 impl<'de> DeserializeSeed<'de> for MetaSeed<'_, 'de> {
-    type Value = Field<'de>;
+    type Value = Meta<'de>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Field<'de>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Meta<'de>, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for MetaSeed<'_, 'de> {
-    type Value = Field<'de>;
+    type Value = Meta<'de>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("an object")
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Field<'de>, E> {
-        Ok(Field::Absent)
+    fn visit_unit<E: Error>(self) -> Result<Meta<'de>, E> {
+        Ok(Meta::default())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Field<'de>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Meta<'de>, A::Error> {
         let Strict { scan, depth } = self.0;
         let mut keys = scan.open(depth)?;
-        let mut version = Field::Absent;
+        let mut meta = Meta::default();
         while let Some(Text(key)) = map.next_key()? {
             let is_version = key == VERSION;
             if !is_version && is_lookalike(&key, &[VERSION]) {
                 return Err(scan.stop(Fault::Lookalike));
             }
+            let is_traceparent = key == TRACEPARENT;
             scan.key(&mut keys, key)?;
             let value = Strict {
                 scan: &mut *scan,
                 depth: depth.saturating_add(1),
             };
             if is_version {
-                version = map.next_value_seed(FieldSeed(value))?;
+                meta.version = map.next_value_seed(FieldSeed(value))?;
+            } else if is_traceparent {
+                meta.traceparent = map.next_value_seed(FieldSeed(value))?;
             } else {
                 map.next_value_seed(value)?;
             }
         }
         scan.close(&keys);
-        Ok(version)
+        Ok(meta)
     }
 }

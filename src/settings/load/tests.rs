@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::{Counters, Settings, load_with};
+use crate::settings::{Place, Redis};
 
 struct Folder(PathBuf);
 
@@ -155,5 +156,112 @@ fn a_missing_file_is_named_with_the_remedy() {
     assert!(
         error.contains("/nowhere/toolgate.yaml") && error.contains("--config"),
         "{error}"
+    );
+}
+
+fn with_counters(counters: &str) -> Folder {
+    Folder::with(&format!("counters: {{ store: redis, {counters} }}\n{PLAIN}"))
+}
+
+fn redis_of(settings: &Settings) -> &Redis {
+    match &settings.counters {
+        Counters::Redis(redis) => redis,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_store_has_exactly_one_place() {
+    for (counters, part) in [
+        ("prefix: t", "no place"),
+        ("url: redis://h, cluster: [redis://h]", "more than one place"),
+        ("url: http://h", "write redis://"),
+        ("url: rediss://h/#insecure", "without a fragment"),
+        ("cluster: [redis://h, rediss://h]", "some with TLS"),
+        ("sentinel: { master: m, urls: [] }", "no sentinel"),
+        ("url: redis://h, username: u", "a user without a password"),
+        ("url: redis://h, password: { env: NONE }", "`NONE`"),
+        ("url: rediss://h, tls: { cert: c.pem }", "`cert` and `key`"),
+        ("url: rediss://h, tls: { ca: missing.pem }", "missing.pem"),
+        ("url: rediss://h, tls: { ca: toolgate.yaml }", "not in PEM form"),
+        (
+            "url: redis://h, expected_replicas: 0",
+            "`counters.expected_replicas`",
+        ),
+    ] {
+        let error = with_counters(counters).load(&[]).unwrap_err();
+        assert!(error.contains(part), "{counters}: {error}");
+    }
+    let error = Folder::with(&format!("counters: {{ cluster: [redis://h] }}\n{PLAIN}"));
+    assert!(error.load(&[]).unwrap_err().contains("add `store: redis`"));
+}
+
+#[test]
+fn the_ways_to_reach_a_store_are_read_and_their_secrets_never_shown() {
+    let folder = with_counters(
+        "sentinel: { master: m, urls: ['rediss://:hunter2@h:1'] }, username: u, password: { file: pw }, tls: { ca: ca.pem, cert: ca.pem, key: ca.pem }",
+    );
+    std::fs::write(folder.0.join("pw"), "hunter2\n").unwrap();
+    std::fs::write(folder.0.join("ca.pem"), "-----BEGIN hunter2-----\n").unwrap();
+    let settings = folder.load(&[]).unwrap();
+    let redis = redis_of(&settings);
+    let Place::Sentinel { master, urls } = &redis.place else {
+        panic!("{redis:?}")
+    };
+    assert_eq!((master.as_str(), urls.len()), ("m", 1));
+    assert_eq!(redis.password.as_ref().unwrap().expose(), "hunter2");
+    assert!(redis.tls.ca.is_some() && redis.tls.client.is_some());
+    assert!(!format!("{settings:?}").contains("hunter2"));
+
+    let folder = Folder::with(PLAIN);
+    let environment = [
+        ("TOOLGATE__COUNTERS__STORE", "redis"),
+        ("TOOLGATE__COUNTERS__CLUSTER", "redis://a, redis://b"),
+        ("TOOLGATE__COUNTERS__PASSWORD__ENV", "PW"),
+        ("PW", "hunter2"),
+    ];
+    let settings = folder.load(&environment).unwrap();
+    assert!(matches!(&redis_of(&settings).place, Place::Cluster(urls) if urls.len() == 2));
+}
+
+#[test]
+fn decisions_go_to_stdout_unless_another_place_is_named() {
+    let audit = |section: &str| {
+        Folder::with(&format!("{PLAIN}{section}"))
+            .load(&[])
+            .unwrap()
+            .audit
+    };
+    let plain = audit("");
+    assert!(plain.stdout && plain.file.is_none() && !plain.drops && !plain.goes_on);
+    let file = audit("audit: { file: logs/audit.jsonl, overflow: drop, on_error: continue }\n");
+    assert!(!file.stdout && file.drops && file.goes_on);
+    assert!(file.file.unwrap().ends_with("logs/audit.jsonl"));
+    assert!(audit("audit: { file: a, stdout: true }\n").stdout);
+    let stream = "counters: { store: redis, url: redis://127.0.0.1:1 }\naudit: { redis_stream: log }\n";
+    let stream = audit(stream);
+    assert!(!stream.stdout && stream.redis_stream.unwrap().lines == 100_000);
+}
+
+#[test]
+fn an_audit_log_that_has_no_place_is_refused_with_every_problem() {
+    let folder = Folder::with(&format!(
+        "{PLAIN}audit: {{ redis_stream: 'a b', redis_lines: 0, keep: 0, rotate_bytes: 9, overflow: block, on_error: stop }}\n"
+    ));
+    let said = folder.load(&[]).unwrap_err();
+    for key in ["redis_lines", "keep", "rotate_bytes", "overflow", "on_error"] {
+        assert!(said.contains(&format!("`audit.{key}`:")), "{key}: {said}");
+    }
+    assert_eq!(said.matches("`audit.redis_stream`").count(), 2, "{said}");
+    assert!(
+        said.contains("`block` is no choice: write wait or drop"),
+        "{said}"
+    );
+    let nowhere = Folder::with(&format!("{PLAIN}audit: {{ stdout: false }}\n"));
+    assert!(
+        nowhere
+            .load(&[])
+            .unwrap_err()
+            .contains("`audit.stdout`: no place for decisions is left")
     );
 }

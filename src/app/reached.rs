@@ -1,0 +1,208 @@
+//! Whether upstreams can be reached around the gate: asked at the start, and told.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Uri;
+use http::uri::Authority;
+
+use super::probes::ask;
+use crate::proxy::Upstream;
+use crate::record::Metrics;
+use crate::settings::Server;
+
+/// How often an upstream that is not there yet is asked.
+const TRIES: usize = 30;
+const APART: Duration = Duration::from_secs(2);
+const WITHIN: Duration = Duration::from_secs(2);
+
+/// One server, and what is asked around the gate.
+pub(super) struct Around {
+    pub(super) name: String,
+    pub(super) server: Server,
+    pub(super) tls: Arc<rustls::ClientConfig>,
+    /// The address by which others reach this machine.
+    pub(super) own: Option<IpAddr>,
+}
+
+impl Around {
+    /// Ends once the upstream was there to be asked, or was not for a minute.
+    pub(super) async fn run(self, metrics: Arc<Metrics>) {
+        let name = &self.name;
+        if !self.is_there().await {
+            tracing::info!(
+                server = name,
+                "the upstream was not there to be asked without its credential"
+            );
+            return;
+        }
+        let loopback = is_loopback(&self.server.upstream);
+        // on loopback the way of a sidecar is open to the pod alone, as it is meant
+        let without = (!loopback || !self.server.headers.is_empty()).then_some(&self.server.upstream);
+        let open = match without {
+            Some(url) => self.is_open(url).await,
+            None => false,
+        };
+        metrics.reached_around(name, "credential", open);
+        if open {
+            tracing::warn!(
+                server = name,
+                "the upstream answers without the gate's credential: whoever reaches it goes round the gate; let it ask for one, or let a network policy admit the gate alone"
+            );
+        }
+        let elsewhere = self.own.filter(|_| loopback);
+        let url = elsewhere.and_then(|address| at(&self.server.upstream, address));
+        let open = match &url {
+            Some(url) => self.is_open(url).await,
+            None => false,
+        };
+        metrics.reached_around(name, "address", open);
+        if open {
+            tracing::warn!(
+                server = name,
+                "the upstream listens on this machine's own address too: whoever reaches that goes round the gate; bind it to loopback"
+            );
+        }
+    }
+
+    /// Waits until the upstream answers at all.
+    async fn is_there(&self) -> bool {
+        for _ in 0..TRIES {
+            let server = Server::at(self.server.upstream.clone(), self.server.headers.clone(), WITHIN);
+            if self.status(&server).await.is_some() {
+                return true;
+            }
+            tokio::time::sleep(APART).await;
+        }
+        false
+    }
+
+    /// Whether a server answers at this URL without the credential.
+    async fn is_open(&self, url: &Uri) -> bool {
+        let server = Server::at(url.clone(), Vec::new(), WITHIN);
+        let status = self.status(&server).await;
+        status.is_some_and(|status| !matches!(status, 401 | 403 | 404 | 407 | 500..))
+    }
+
+    async fn status(&self, server: &Server) -> Option<u16> {
+        let upstream = Upstream::new(&self.name, server, &self.tls).ok()?;
+        ask(&Arc::new(upstream)).await
+    }
+}
+
+fn is_loopback(url: &Uri) -> bool {
+    let host = url.host().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || address
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+/// The address by which others reach this machine, or pod. Nothing is sent: the socket is only asked where its packets
+/// would come from, to an address that is set aside for documents (RFC 5737).
+pub(super) fn own_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_loopback() && !address.is_unspecified()).then_some(address)
+}
+
+/// The same URL at another address.
+fn at(url: &Uri, address: IpAddr) -> Option<Uri> {
+    let port = url.port_u16();
+    let port = port.unwrap_or(if url.scheme_str() == Some("https") {
+        443
+    } else {
+        80
+    });
+    let mut parts = url.clone().into_parts();
+    parts.authority = Authority::try_from(SocketAddr::new(address, port).to_string()).ok();
+    Uri::from_parts(parts).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use http::{HeaderName, HeaderValue};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::{Around, WITHIN, at, is_loopback};
+    use crate::app::upstream_tls;
+    use crate::record::Metrics;
+    use crate::settings::{Secret, Server};
+
+    /// Answers 200, or 401 to whom `guards` and sends no credential.
+    fn serve(listener: TcpListener, guards: bool) {
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut head = vec![0; 4096];
+                let read = stream.read(&mut head).await.unwrap_or_default();
+                let known = String::from_utf8_lossy(&head[..read]).contains("authorization: secret");
+                let status = if guards && !known { "401 No" } else { "200 OK" };
+                let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                drop(stream.write_all(answer.as_bytes()).await);
+            }
+        });
+    }
+
+    /// What the metrics say of an upstream at 127.0.0.1, and at 127.0.0.2 where that stands for the machine's address.
+    async fn found(guards: bool, elsewhere: bool) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        serve(listener, guards);
+        if elsewhere {
+            serve(TcpListener::bind(("127.0.0.2", port)).await.unwrap(), guards);
+        }
+        let mut credential = HeaderValue::from_static("secret");
+        credential.set_sensitive(true);
+        let headers = vec![(HeaderName::from_static("authorization"), Secret::new(credential))];
+        let url = format!("http://127.0.0.1:{port}/mcp").parse().unwrap();
+        let metrics = Arc::new(Metrics::new("1").unwrap());
+        let around = Around {
+            name: "s".to_owned(),
+            server: Server::at(url, headers, WITHIN),
+            tls: upstream_tls(false),
+            own: Some("127.0.0.2".parse().unwrap()),
+        };
+        around.run(Arc::clone(&metrics)).await;
+        let text = String::from_utf8(metrics.text()).unwrap();
+        let lines = text
+            .lines()
+            .filter(|line| line.starts_with("toolgate_upstream_reached_around{"));
+        let values: Vec<_> = lines.filter_map(|line| line.rsplit_once(' ')).collect();
+        // in the order of the labels: `address`, `credential`
+        values.iter().map(|(_, value)| *value).collect()
+    }
+
+    #[tokio::test]
+    async fn an_upstream_that_answers_around_the_gate_is_found() {
+        assert_eq!(found(true, false).await, "00");
+        assert_eq!(found(false, false).await, "01");
+        assert_eq!(found(true, true).await, "00");
+        assert_eq!(found(false, true).await, "11");
+    }
+
+    #[test]
+    fn loopback_is_known_by_name_and_address() {
+        for (url, expected) in [
+            ("http://127.0.0.1:3000/mcp", true),
+            ("http://localhost/mcp", true),
+            ("http://[::1]:1/mcp", true),
+            ("http://10.0.0.1/mcp", false),
+            ("https://localhost.example/mcp", false),
+        ] {
+            assert_eq!(is_loopback(&url.parse().unwrap()), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn only_the_address_changes() {
+        let url = "http://localhost:3000/mcp?x=1".parse().unwrap();
+        let there = at(&url, "10.1.2.3".parse().unwrap()).unwrap();
+        assert_eq!(there.to_string(), "http://10.1.2.3:3000/mcp?x=1");
+    }
+}
