@@ -18,6 +18,7 @@ use super::forward::{forward, unreachable};
 use super::headers::{self, MCP_METHOD, MCP_NAME, PROTOCOL_VERSION, SESSION_ID, TRACEPARENT};
 use super::ledger::Ledger;
 use super::legacy::{Endpoint, NoStream};
+use super::refused::{denied, unreadable_in};
 use super::respond::{self, Addressed, Refusal, accepted, preflight, refuse};
 use super::route::{Route, route};
 use super::server::Way;
@@ -26,12 +27,12 @@ use super::stdio::{Asks, Visit};
 use super::traced::traced;
 use super::turned_away::turn_away;
 use super::upstream::UpstreamError;
-use super::weigh::{Denied, Stopped, UNREAD, answerable, method_of, weigh};
+use super::weigh::{Stopped, UNREAD, answerable, method_of, weigh};
 use super::who::{Identified, who};
-use super::{Gate, Server, Snapshot, front, ratelimit};
+use super::{Gate, Server, Snapshot, front};
 use crate::counters::CallId;
 use crate::grants::Grant;
-use crate::mcp::envelope::{self, Fault, Unreadable};
+use crate::mcp::envelope;
 use crate::mcp::headers::{MISMATCH_CODE, agree};
 use crate::mcp::subscription::LISTEN;
 use crate::policy::Outcome;
@@ -379,34 +380,4 @@ impl Known<'_> {
         self.ledger(UNREAD).invalid(Outcome::Invalid, message);
         refuse(refusal)
     }
-}
-
-/// Refuses a body that cannot be read, and records it in the one ledger that the message has.
-fn unreadable_in(ledger: Ledger, unreadable: &Unreadable<'_>) -> Answer {
-    let reason = unreadable.reason();
-    ledger.invalid(Outcome::Invalid, reason);
-    if unreadable.fault == Fault::Encoded {
-        return refuse(&Refusal::Encoded);
-    }
-    refuse(&Refusal::Unreadable {
-        code: unreadable.code(),
-        reason: reason.to_owned(),
-        id: unreadable.id,
-    })
-}
-
-/// Refuses, records, and tells what is left where that concerns the grant alone.
-fn denied(exchange: &Exchange<'_>, refused: Denied) -> Answer {
-    let mut answer = refuse(&Refusal::Denied {
-        denial: &refused.denial,
-        form: refused.form,
-        id: exchange.message.id,
-        modern: exchange.modern,
-        decision_id: &refused.decision_id(),
-    });
-    if let Some(ledger) = refused.ledger {
-        ratelimit::add(answer.headers_mut(), ledger.charged());
-        ledger.refused(&refused.denial);
-    }
-    answer
 }

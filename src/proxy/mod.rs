@@ -22,6 +22,7 @@ mod open;
 mod owed;
 mod pinned;
 mod ratelimit;
+mod refused;
 mod resource;
 mod respond;
 mod route;
