@@ -35,12 +35,14 @@ test-deps: ## Install Redis and the pinned test clients where they are missing
 fmt: ## Format the sources
 	cargo fmt --all
 	cargo fmt --manifest-path fuzz/Cargo.toml
+	cargo fmt --manifest-path tests/clients/rust/Cargo.toml
 
 .PHONY: lint
 lint: ## Check format, lints, and what stands in the dependency tree
 	@echo "==> format"
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
+	cargo fmt --manifest-path tests/clients/rust/Cargo.toml --check
 	@echo "==> lints"
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	@echo "==> dependencies"
@@ -49,6 +51,10 @@ lint: ## Check format, lints, and what stands in the dependency tree
 .PHONY: advisories
 advisories: ## Check the dependencies against the published advisories (needs the network)
 	scripts/cargo-deny.sh check advisories
+
+.PHONY: sbom
+sbom: ## Write what the binary is made of, as CycloneDX, to target/sbom.cdx.json
+	scripts/sbom.py target/sbom.cdx.json
 
 .PHONY: containers
 containers: ## Lint the Dockerfile and resolve docker-compose.yml
@@ -94,6 +100,10 @@ conformance-bless: test-deps ## Write what the suites say directly anew; read th
 	cargo test --test real_conformance -- --ignored bless
 	@git --no-pager diff --stat -- tests/conformance
 
+.PHONY: soak
+soak: ## Keep 2 000 streams open for MINUTES=30 with calls all the while; writes docs/soak.md
+	MINUTES=$(or $(MINUTES),30) cargo test --test soak -- --ignored soak
+
 .PHONY: bench
 bench: ## Measure toolgate beside its peers on this machine; writes docs/performance.md
 	scripts/bench.sh
@@ -101,6 +111,10 @@ bench: ## Measure toolgate beside its peers on this machine; writes docs/perform
 .PHONY: bench-decide
 bench-decide: ## Measure decisions by size of the policy; prints the tables of docs/performance-decisions.md
 	cargo bench --bench decide
+
+.PHONY: hostile
+hostile: ## Measure working clients beside hostile ones; writes docs/hostile.md
+	cargo bench --bench hostile
 
 .PHONY: audit-load
 audit-load: ## Write RATE=20000 decisions a second for LONG=60 seconds to an audit log; none may be missing

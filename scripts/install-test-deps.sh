@@ -112,6 +112,12 @@ install_python_client() { # install_python_client NAME
   echo "$wanted" >"$venv/.installed"
 }
 
+# A crate of its own with a lock of its own: the gate's tree stays what a gate needs.
+build_rust_client() {
+  cargo build --quiet --locked --manifest-path tests/clients/rust/Cargo.toml --target-dir .tools/rmcp-3 ||
+    fail "\`cargo build\` failed in tests/clients/rust; check the network and the registry that this machine is set up with"
+}
+
 install_redis
 install_curl
 install_promtool
@@ -122,5 +128,7 @@ mkdir -p .tools
 install_npm_packages
 install_python_client mcp-1
 install_python_client mcp-2
+install_python_client fastmcp-4
+build_rust_client
 install_python_client otlp
 say "test dependencies are in place: $(redis-server --version | sed -E 's/.*v=([^ ]+).*/redis \1/'), node $(node --version), $(python3 --version)"

@@ -19,7 +19,7 @@ pub use audit::{KeptHead, audit_lines, journal, reopen_at_hangup};
 pub use files::{Loaded, load_files};
 pub use reload::Reload;
 pub use store::store;
-pub use tls::upstream_tls;
+pub use tls::certificate_problems;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -35,16 +35,19 @@ use tokio::sync::watch::{Receiver, channel};
 use crate::admin;
 use crate::grants::Grants;
 use crate::proxy::{
-    self, Callers, Changes, Fallback, Gate, Host, Leaving, Resources, SessionKey, Snapshot, Streams, Upstream,
+    self, BodyMemory, Callers, Changes, Fallback, Gate, Host, Leaving, Listening, Resources, SessionKey,
+    Snapshot, Streams, Upstream,
 };
 use crate::record::{Lines, Metrics, Recorder};
 use crate::settings::{CommandServer, Settings};
+use crate::tls::ServerTls;
 
 /// A gate that listens but does not serve yet.
 pub struct App {
     gate: Arc<Gate>,
     proxy: TcpListener,
     admin: TcpListener,
+    tls: Option<Arc<ServerTls>>,
     looks: Vec<pins::Looks>,
     heads: Option<audit::Heads>,
     reload: Option<Reload>,
@@ -59,25 +62,20 @@ impl App {
         let proxy = listen("listen", settings.front.listen).await?;
         let admin = listen("admin", settings.front.admin).await?;
         let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"))?);
-        let tls = upstream_tls(
-            settings
-                .servers
-                .values()
-                .any(|server| server.upstream.scheme_str() == Some("https")),
-        );
-        let servers = upstreams(&settings, &tls, &metrics)?;
+        let tls = tls::inbound(&settings.files.settings, settings.front.tls.as_ref())?;
+        let servers = upstreams(&settings, &metrics)?;
         let commands = commands(&settings.commands, settings.limits.line_bytes, &metrics);
         metrics.tools().written(reload::tool_names(&loaded.grants));
         metrics.reload().started(reload::now());
         let changes = Arc::new(Changes::default());
         let pinned = pins::pinned(loaded.pins, &metrics, &changes);
-        let looks = pins::looks(&settings, &pinned, &tls);
+        let looks = pins::looks(&settings, &pinned, &servers);
         let callers = callers(&settings, &loaded.grants, proxy.local_addr()?)?;
         let session_key = SessionKey::default();
         if let Some(key) = settings.front.session_key.clone() {
             session_key.set(key);
         }
-        let around = around(&settings, &tls);
+        let around = around(&settings, &servers)?;
         let replica = replica_name()?;
         let (spans, exporter) = otlp::exporting(settings.tracing.as_ref(), metrics.spans(), &replica)?;
         let gate = Arc::new(Gate {
@@ -91,6 +89,8 @@ impl App {
             recorder: Recorder::new(metrics, lines).tracing(spans),
             session_key,
             legacy: Streams::default(),
+            listening: Arc::new(Listening::new(&settings.limits)),
+            bodies: BodyMemory::new(settings.limits.body_memory_bytes),
             callers,
             leaving: Leaving::default(),
             changes,
@@ -104,6 +104,7 @@ impl App {
             gate,
             proxy,
             admin,
+            tls,
             looks,
             heads,
             reload: None,
@@ -133,6 +134,7 @@ impl App {
             gate,
             proxy,
             admin,
+            tls,
             looks,
             heads,
             reload,
@@ -145,6 +147,7 @@ impl App {
             tokio::spawn(admin::serve(probes::admin(&gate, shutdown.clone()), admin)),
             tokio::spawn(background::share_session_key(Arc::clone(&gate))),
             tokio::spawn(background::reap_connections(Arc::clone(&gate))),
+            tokio::spawn(tls::follow(Arc::clone(&gate), tls.clone())),
             tokio::spawn(background::read_revoked(Arc::clone(&gate))),
             tokio::spawn(background::cut_ended(Arc::clone(&gate))),
             tokio::spawn(background::refresh_keys(Arc::clone(&gate))),
@@ -160,7 +163,7 @@ impl App {
         }
         helpers.extend(reload.map(|reload| tokio::spawn(reload.run(Arc::clone(&gate)))));
         let drain = gate.front.drain;
-        let cut = proxy::accept(Arc::clone(&gate), proxy, shutdown, drain).await;
+        let cut = proxy::accept(Arc::clone(&gate), proxy, tls, shutdown, drain).await;
         if cut > 0 {
             tracing::warn!(
                 connections = cut,
@@ -190,7 +193,7 @@ fn commands(
     metrics: &Metrics,
 ) -> BTreeMap<String, Arc<Host>> {
     let commands = settings.iter().map(|(name, server)| {
-        metrics.in_flight(name).set(0);
+        metrics.serves(name);
         let host = Host::new(name, server.clone(), line_cap);
         (name.clone(), Arc::new(host))
     });
@@ -225,34 +228,26 @@ fn warn_of_open_servers(grants: &Grants, listen: SocketAddr) {
     }
 }
 
-fn upstreams(
-    settings: &Settings,
-    tls: &Arc<rustls::ClientConfig>,
-    metrics: &Metrics,
-) -> anyhow::Result<BTreeMap<String, Arc<Upstream>>> {
+fn upstreams(settings: &Settings, metrics: &Metrics) -> anyhow::Result<BTreeMap<String, Arc<Upstream>>> {
     let mut servers = BTreeMap::new();
     for (name, server) in &settings.servers {
-        let upstream = Upstream::new(name, server, tls).map_err(|error| {
-            anyhow!(
-                "{}: `servers.{name}.upstream`: {error}",
-                settings.files.settings.display()
-            )
-        })?;
+        let upstream = tls::upstream(&settings.files.settings, name, server)?;
         metrics.serves(name);
-        servers.insert(name.clone(), Arc::new(upstream));
+        servers.insert(name.clone(), upstream);
     }
     Ok(servers)
 }
 
 /// What is asked around the gate, where that is wanted.
-fn around(settings: &Settings, tls: &Arc<rustls::ClientConfig>) -> Vec<reached::Around> {
+fn around(
+    settings: &Settings,
+    upstreams: &BTreeMap<String, Arc<Upstream>>,
+) -> anyhow::Result<Vec<reached::Around>> {
     let own = reached::own_address();
-    let servers = settings.servers.iter().filter(|_| settings.front.probe_upstreams);
-    let around = servers.map(|(name, server)| reached::Around {
-        name: name.clone(),
-        server: server.clone(),
-        tls: Arc::clone(tls),
-        own,
+    let wanted = settings.servers.iter().filter(|_| settings.front.probe_upstreams);
+    let around = wanted.filter_map(|(name, server)| {
+        let upstream = upstreams.get(name)?;
+        Some(reached::Around::new(name, server, upstream.access(), own))
     });
     around.collect()
 }

@@ -20,3 +20,4 @@ pub mod proxy;
 pub mod record;
 pub mod replay;
 pub mod settings;
+pub mod tls;

@@ -22,22 +22,24 @@ const ROOMS: &[(&str, &str)] = &[
     ("counters", "policy"),
     ("replay", "counters mcp policy"),
     ("settings", "document"),
+    // Certificates and keys from files, as rustls wants them.
+    ("tls", "settings"),
     ("grants", "policy settings"),
     // The audit log's chain: sealing and finding what was changed.
     ("audit", ""),
     ("issuers", "policy settings"),
     ("record", "audit mcp policy"),
-    ("proxy", "counters grants issuers mcp policy record settings"),
+    ("proxy", "counters grants issuers mcp policy record settings tls"),
     ("admin", "record"),
     // Asks a server what tools it has, over the upstream connections of the proxy.
-    ("client", "document mcp proxy settings"),
+    ("client", "document mcp proxy settings tls"),
     // Another product's policies, written anew: what it writes is loaded by `policy` before it is handed out.
     ("convert", "document policy"),
     // The example server and the client that drives it know MCP from outside, as anybody's would.
     ("demo", ""),
     (
         "app",
-        "admin audit client counters document grants issuers mcp policy proxy record settings",
+        "admin audit client counters document grants issuers mcp policy proxy record settings tls",
     ),
     (
         "cli",

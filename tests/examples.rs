@@ -45,3 +45,35 @@ fn the_token_that_the_compose_file_shows_is_the_one_of_its_grant() {
         "no grant has the hash {hash}"
     );
 }
+
+#[test]
+fn the_list_of_components_has_what_the_binary_is_made_of_and_not_what_tests_are() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sbom.cdx.json");
+    let made = Command::new("python3")
+        .arg(root.join("scripts/sbom.py"))
+        .arg(&path)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let text = fs::read_to_string(&path).unwrap();
+    let bom: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (&bom["bomFormat"], &bom["metadata"]["component"]["name"]),
+        (&"CycloneDX".into(), &"toolgate".into())
+    );
+    let components = bom["components"].as_array().unwrap();
+    let named = |name: &str| components.iter().find(|component| component["name"] == name);
+    for name in ["rustls", "ring", "hyper", "tokio"] {
+        let component = named(name).expect(name);
+        assert_eq!(
+            component["hashes"][0]["content"].as_str().unwrap().len(),
+            64,
+            "{name}"
+        );
+        assert!(component["licenses"][0]["expression"].is_string(), "{name}");
+    }
+    for name in ["proptest", "rcgen"] {
+        assert!(named(name).is_none(), "{name}");
+    }
+}

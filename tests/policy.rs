@@ -5,6 +5,8 @@
 mod amounts;
 #[path = "policy/asked.rs"]
 mod asked;
+#[path = "policy/attacks.rs"]
+mod attacks;
 #[path = "policy/conditions.rs"]
 mod conditions;
 #[path = "policy/cookbook.rs"]

@@ -13,8 +13,9 @@ mod support;
 
 use serde_json::{Value, json};
 use support::clients::{self, Sdk};
-use support::gate::{Gate, Setup};
-use support::servers::{Conformance, Era, Fixture, contains};
+use support::gate::{Gate, Setup, limited};
+use support::servers::{Conformance, Era, Everything, Fixture, contains};
+use support::wait::until;
 
 const TOKEN: &str = "tg_agent";
 const SAMPLING: &str = "sampling/createMessage";
@@ -119,4 +120,46 @@ async fn a_client_that_gives_up_a_call_of_its_session_is_heard_by_the_server() {
 #[tokio::test]
 async fn a_client_that_gives_up_a_call_without_a_session_is_heard_by_the_server() {
     giving_up_reaches_the_server(Era::Current, &[Sdk::TypeScript2, Sdk::Python2]).await;
+}
+
+/// Tasks of 2025-11-25, at the reference server, whose one task takes four seconds.
+#[tokio::test]
+async fn a_task_is_charged_when_it_starts_and_followed_by_its_own_session_for_nothing() {
+    const TASK: &str = "simulate-research-query";
+    let server = Everything::start();
+    let gate = Setup::new()
+        .server("fixture", &server.url)
+        .policy("p", limited(TASK, 1, json!("hour")))
+        .grant("agent", TOKEN, "fixture", "p")
+        .grant("other", "tg_other", "fixture", "p")
+        .start();
+    let session = gate.caller("fixture", TOKEN).open_session().await;
+    let start = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call",
+        "params": { "name": TASK, "arguments": { "topic": "gates" }, "task": { "ttl": 60_000 } } });
+    let task = session.post(&start).await.json()["result"]["task"]["taskId"].clone();
+    assert!(task.is_string(), "no task was started");
+    let refused = session.post(&start).await.json();
+    assert_eq!(refused["error"]["code"], 429, "{refused}");
+    let follow = |method: &str| json!({ "jsonrpc": "2.0", "id": method, "method": method, "params": { "taskId": task } });
+
+    let other = gate.caller("fixture", "tg_other").open_session().await;
+    for method in ["tasks/get", "tasks/result", "tasks/cancel"] {
+        let answer = other.post(&follow(method)).await.json();
+        assert!(answer["error"].is_object(), "another grant's {method}: {answer}");
+    }
+    until("the task is done", || async {
+        let told = session.post(&follow("tasks/get")).await.json();
+        (told["result"]["status"] == "completed").then_some(())
+    })
+    .await;
+    let result = session.post(&follow("tasks/result")).await.json();
+    let text = result["result"]["content"][0]["text"]
+        .as_str()
+        .unwrap_or_default();
+    assert!(text.contains("Research Report"), "{result}");
+    let charged = gate
+        .until_decisions("the calls are recorded", 2, |line| line["tool"] == TASK)
+        .await;
+    let outcomes: Vec<&Value> = charged.iter().map(|line| &line["outcome"]).collect();
+    assert_eq!(outcomes, ["allowed", "limited"]);
 }

@@ -19,14 +19,13 @@ use serde_json::{Value, json};
 use support::canned::Canned;
 use support::servers::{Era, Everything, Fixture};
 use tokio::net::TcpListener;
-use toolgate::app::upstream_tls;
 use toolgate::client::{ClientError, Listed, Target, list_tools};
 
 const SECRET: &str = "tg_test_a_secret_of_the_server";
 
 async fn list(url: &str, within: Duration) -> Result<Listed, ClientError> {
-    let target = Target::new(url, Vec::new()).unwrap();
-    list_tools(&target, &upstream_tls(false), within).await
+    let target = Target::new(url, Vec::new(), within).unwrap();
+    list_tools(&target, within).await
 }
 
 async fn names(url: &str) -> (Vec<String>, String) {

@@ -76,6 +76,27 @@ async fn a_client_that_goes_away_aborts_the_call_at_the_server() {
 }
 
 #[tokio::test]
+async fn a_client_that_goes_away_closes_the_call_of_its_session_at_the_server() {
+    let fixture = Fixture::start(Era::Session);
+    let gate = gate(&fixture);
+    let session = gate.caller("fixture", TOKEN).open_session().await;
+    let call = json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/call",
+        "params": { "name": "slow", "arguments": { "name": "gone" } } });
+    let headers = [("Mcp-Session-Id", session.id.as_str())];
+    let request = session
+        .caller
+        .request("POST", &headers, call.to_string().as_bytes());
+    let wire = session.caller.send_only(&request).await;
+    fixture.until_waiting("gone").await;
+    drop(wire);
+    // in sessions a closed connection cancels nothing: that is for the server to say
+    support::wait::until("the server sees the abort", || async {
+        (fixture.requests().await.last().unwrap()["end"] == "aborted").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_client_that_goes_away_before_the_head_aborts_the_call_too() {
     // JSON answers: the head comes only with the result, so toolgate is still waiting for it.
     let fixture = Fixture::start_with(Era::Current, json!({ "json": true }));

@@ -8,6 +8,7 @@
 
 #[path = "support/redis.rs"]
 mod redis_server;
+#[allow(dead_code, reason = "shared with the tests of the network")]
 mod wire;
 
 #[path = "wire/answered.rs"]
@@ -34,6 +35,8 @@ mod http2;
 mod legacy;
 #[path = "wire/lists.rs"]
 mod lists;
+#[path = "wire/misplaced.rs"]
+mod misplaced;
 #[path = "wire/pins.rs"]
 mod pins;
 #[path = "wire/records.rs"]
@@ -46,6 +49,8 @@ mod robust;
 mod sessions;
 #[path = "wire/store.rs"]
 mod store;
+#[path = "wire/tasks.rs"]
+mod tasks;
 #[path = "wire/trial.rs"]
 mod trial;
 #[path = "wire/upstreams.rs"]

@@ -8,14 +8,12 @@ use anyhow::Context;
 use bytes::Bytes;
 use http::Uri;
 use http::header::HeaderValue;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use serde::Deserialize;
 
-use super::upstream_tls;
 use crate::client::{Document, FetchError, fetch};
 use crate::issuers::{Fetched, Issuers, Keys, Pace};
-use crate::settings::{Issuer, KeySource, Settings, trusted_url};
+use crate::settings::{Issuer, KeySource, Settings, UpstreamTls, trusted_url};
+use crate::tls::ClientTls;
 
 /// The largest set of keys or discovery document, in bytes.
 const AT_MOST: usize = 256 << 10;
@@ -46,7 +44,7 @@ pub(super) fn issuers(settings: &Settings) -> anyhow::Result<Issuers> {
 /// Where one issuer's keys are.
 struct Place {
     issuer: Issuer,
-    tls: Arc<rustls::ClientConfig>,
+    tls: ClientTls,
 }
 
 /// The parts of a discovery document that are used (OpenID Connect Discovery 1.0 section 3, RFC 8414 section 2).
@@ -58,15 +56,10 @@ struct Discovered {
 
 impl Place {
     fn new(name: &str, issuer: &Issuer) -> anyhow::Result<Self> {
-        let https = match &issuer.keys {
-            KeySource::Url(url) => url.scheme_str() == Some("https"),
-            KeySource::Discovery => true,
-            KeySource::File(_) => false,
-        };
-        let tls = match &issuer.keys_ca {
-            None => upstream_tls(https),
-            Some(path) => with_authorities(path)?,
-        };
+        let tls = ClientTls::new(&UpstreamTls {
+            ca: issuer.keys_ca.clone(),
+            identity: None,
+        })?;
         tracing::debug!(issuer = name, "an issuer's keys are looked for");
         Ok(Self {
             issuer: issuer.clone(),
@@ -164,25 +157,6 @@ async fn read_file(path: PathBuf, at_most: u64) -> Result<Vec<u8>, String> {
         Ok(Err(error)) => Err(format!("cannot read `{shown}`: {error}")),
         Err(_) => Err(format!("reading `{shown}` was stopped")),
     }
-}
-
-fn with_authorities(path: &Path) -> anyhow::Result<Arc<rustls::ClientConfig>> {
-    let shown = path.display();
-    let mut roots = rustls::RootCertStore::empty();
-    let certificates = CertificateDer::pem_file_iter(path)
-        .with_context(|| format!("`{shown}` cannot be read: name a file of certificates in PEM"))?;
-    for certificate in certificates {
-        let certificate = certificate.with_context(|| format!("`{shown}` is no PEM"))?;
-        roots
-            .add(certificate)
-            .with_context(|| format!("`{shown}` holds a certificate that cannot be used"))?;
-    }
-    anyhow::ensure!(!roots.is_empty(), "`{shown}` holds no certificate");
-    let mut config = rustls::ClientConfig::builder()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
 }
 
 #[cfg(test)]

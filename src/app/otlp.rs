@@ -12,8 +12,7 @@ use http_body_util::{BodyExt, Limited};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
-use super::tls::upstream_tls;
-use crate::proxy::Upstream;
+use crate::proxy::{Access, Upstream};
 use crate::record::{Span, SpanKind, SpanMetrics, Spans};
 use crate::settings::{Server, Tracing};
 
@@ -64,9 +63,9 @@ impl Exporter {
         metrics: SpanMetrics,
         replica: &str,
     ) -> anyhow::Result<Self> {
-        let tls = upstream_tls(tracing.otlp.scheme_str() == Some("https"));
         let server = Server::at(tracing.otlp.clone(), tracing.headers.clone(), WITHIN);
-        let collector = Upstream::new("tracing", &server, &tls);
+        let access = Access::of(&server);
+        let collector = access.and_then(|access| Upstream::new("tracing", &server, access));
         let collector = collector.map_err(|error| anyhow!("`tracing.otlp`: {error}"))?;
         Ok(Self {
             spans,

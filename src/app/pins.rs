@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::client::{Target, list_tools};
 use crate::policy::{Definition, Pins, listing};
-use crate::proxy::{Changes, Pinned};
+use crate::proxy::{Changes, Pinned, Upstream};
 use crate::record::Metrics;
 use crate::settings::{Files, Settings};
 
@@ -78,13 +78,16 @@ pub(super) fn pinned(
 pub(super) fn looks(
     settings: &Settings,
     pinned: &BTreeMap<String, Arc<Pinned>>,
-    tls: &Arc<rustls::ClientConfig>,
+    upstreams: &BTreeMap<String, Arc<Upstream>>,
 ) -> Vec<Looks> {
     let looks = pinned.iter().filter_map(|(name, pinned)| {
         Some(Looks {
             pinned: Arc::clone(pinned),
-            target: settings.servers.get(name).map(Target::of),
-            tls: Arc::clone(tls),
+            target: settings
+                .servers
+                .get(name)
+                .zip(upstreams.get(name))
+                .map(|(server, upstream)| Target::with(server, Arc::clone(upstream))),
             path: settings.files.pins.get(name)?.clone(),
             read: None,
         })
@@ -97,7 +100,6 @@ pub(super) struct Looks {
     pinned: Arc<Pinned>,
     /// `None`: a wrapped command, whose lists are seen as its client asks for them.
     target: Option<Target>,
-    tls: Arc<rustls::ClientConfig>,
     path: PathBuf,
     /// The file as it was read last; `None` before the first time.
     read: Option<Result<String, String>>,
@@ -124,7 +126,7 @@ impl Looks {
 
     async fn look(&self) -> bool {
         let Some(target) = &self.target else { return true };
-        match list_tools(target, &self.tls, WITHIN).await {
+        match list_tools(target, WITHIN).await {
             Ok(listed) => {
                 let tools = listed.tools.into_iter();
                 let definitions = tools.map(|tool| (tool.name, Definition::read(&tool.text)));

@@ -8,7 +8,7 @@ use http::Uri;
 use http::uri::Authority;
 
 use super::probes::ask;
-use crate::proxy::Upstream;
+use crate::proxy::{Access, Upstream};
 use crate::record::Metrics;
 use crate::settings::Server;
 
@@ -19,14 +19,41 @@ const WITHIN: Duration = Duration::from_secs(2);
 
 /// One server, and what is asked around the gate.
 pub(super) struct Around {
-    pub(super) name: String,
-    pub(super) server: Server,
-    pub(super) tls: Arc<rustls::ClientConfig>,
+    name: String,
+    url: Uri,
+    has_credential: bool,
+    /// With the gate's credential, and without it.
+    access: Access,
+    bare: Access,
     /// The address by which others reach this machine.
-    pub(super) own: Option<IpAddr>,
+    own: Option<IpAddr>,
 }
 
 impl Around {
+    /// `access`: with the gate's credential.
+    ///
+    /// # Errors
+    /// Certificate authorities that cannot be read.
+    pub(super) fn new(
+        name: &str,
+        server: &Server,
+        access: &Access,
+        own: Option<IpAddr>,
+    ) -> anyhow::Result<Self> {
+        let mut bare = Server::at(server.upstream.clone(), Vec::new(), WITHIN);
+        bare.tls.ca.clone_from(&server.tls.ca);
+        Ok(Self {
+            name: name.to_owned(),
+            url: server.upstream.clone(),
+            has_credential: !server.headers.is_empty()
+                || server.oauth.is_some()
+                || server.tls.identity.is_some(),
+            access: access.clone(),
+            bare: Access::of(&bare).map_err(anyhow::Error::msg)?,
+            own,
+        })
+    }
+
     /// Ends once the upstream was there to be asked, or was not for a minute.
     pub(super) async fn run(self, metrics: Arc<Metrics>) {
         let name = &self.name;
@@ -37,9 +64,9 @@ impl Around {
             );
             return;
         }
-        let loopback = is_loopback(&self.server.upstream);
+        let loopback = is_loopback(&self.url);
         // on loopback the way of a sidecar is open to the pod alone, as it is meant
-        let without = (!loopback || !self.server.headers.is_empty()).then_some(&self.server.upstream);
+        let without = (!loopback || self.has_credential).then_some(&self.url);
         let open = match without {
             Some(url) => self.is_open(url).await,
             None => false,
@@ -52,7 +79,7 @@ impl Around {
             );
         }
         let elsewhere = self.own.filter(|_| loopback);
-        let url = elsewhere.and_then(|address| at(&self.server.upstream, address));
+        let url = elsewhere.and_then(|address| at(&self.url, address));
         let open = match &url {
             Some(url) => self.is_open(url).await,
             None => false,
@@ -69,8 +96,7 @@ impl Around {
     /// Waits until the upstream answers at all.
     async fn is_there(&self) -> bool {
         for _ in 0..TRIES {
-            let server = Server::at(self.server.upstream.clone(), self.server.headers.clone(), WITHIN);
-            if self.status(&server).await.is_some() {
+            if self.status(&self.url, &self.access).await.is_some() {
                 return true;
             }
             tokio::time::sleep(APART).await;
@@ -80,13 +106,13 @@ impl Around {
 
     /// Whether a server answers at this URL without the credential.
     async fn is_open(&self, url: &Uri) -> bool {
-        let server = Server::at(url.clone(), Vec::new(), WITHIN);
-        let status = self.status(&server).await;
+        let status = self.status(url, &self.bare).await;
         status.is_some_and(|status| !matches!(status, 401 | 403 | 404 | 407 | 500..))
     }
 
-    async fn status(&self, server: &Server) -> Option<u16> {
-        let upstream = Upstream::new(&self.name, server, &self.tls).ok()?;
+    async fn status(&self, url: &Uri, access: &Access) -> Option<u16> {
+        let server = Server::at(url.clone(), Vec::new(), WITHIN);
+        let upstream = Upstream::new(&self.name, &server, access.clone()).ok()?;
         ask(&Arc::new(upstream)).await
     }
 }
@@ -126,14 +152,14 @@ fn at(url: &Uri, address: IpAddr) -> Option<Uri> {
 mod tests {
     use std::sync::Arc;
 
-    use http::{HeaderName, HeaderValue};
+    use http::HeaderName;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     use super::{Around, WITHIN, at, is_loopback};
-    use crate::app::upstream_tls;
+    use crate::proxy::Access;
     use crate::record::Metrics;
-    use crate::settings::{Secret, Server};
+    use crate::settings::{CredentialSource, Secret, Server};
 
     /// Answers 200, or 401 to whom `guards` and sends no credential.
     fn serve(listener: TcpListener, guards: bool) {
@@ -157,17 +183,14 @@ mod tests {
         if elsewhere {
             serve(TcpListener::bind(("127.0.0.2", port)).await.unwrap(), guards);
         }
-        let mut credential = HeaderValue::from_static("secret");
-        credential.set_sensitive(true);
-        let headers = vec![(HeaderName::from_static("authorization"), Secret::new(credential))];
+        let credential = CredentialSource::fixed(Secret::new("secret".to_owned()));
+        let headers = vec![(HeaderName::from_static("authorization"), credential)];
         let url = format!("http://127.0.0.1:{port}/mcp").parse().unwrap();
         let metrics = Arc::new(Metrics::new("1").unwrap());
-        let around = Around {
-            name: "s".to_owned(),
-            server: Server::at(url, headers, WITHIN),
-            tls: upstream_tls(false),
-            own: Some("127.0.0.2".parse().unwrap()),
-        };
+        let server = Server::at(url, headers, WITHIN);
+        let access = Access::of(&server).unwrap();
+        let own = Some("127.0.0.2".parse().unwrap());
+        let around = Around::new("s", &server, &access, own).unwrap();
         around.run(Arc::clone(&metrics)).await;
         let text = String::from_utf8(metrics.text()).unwrap();
         let lines = text

@@ -29,7 +29,6 @@ pub(super) async fn watch_store(gate: Arc<Gate>) {
         round = round.wrapping_add(1);
         let health = gate.store.health();
         let metrics = gate.recorder.metrics.store_state();
-        metrics.owes(gate.fallback.owes());
         metrics.stands(health.not_asked, health.failovers, health.quarantined);
         for warning in StoreWarning::ALL {
             metrics.warns(warning.code(), health.warnings.contains(&warning));
@@ -44,6 +43,7 @@ pub(super) async fn tell_store(gate: Arc<Gate>) {
     loop {
         tick.tick().await;
         Fallback::tell(&gate).await;
+        gate.recorder.metrics.store_state().owes(gate.fallback.owes());
     }
 }
 

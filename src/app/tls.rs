@@ -1,21 +1,74 @@
-//! TLS towards upstreams.
+//! Certificates, keys and credentials: read at start, and followed while the gate runs.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-/// The system's certificate authorities (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others).
-pub fn upstream_tls(needed: bool) -> Arc<rustls::ClientConfig> {
-    let mut roots = rustls::RootCertStore::empty();
-    if needed {
-        let found = rustls_native_certs::load_native_certs();
-        for error in &found.errors {
-            tracing::warn!(%error, "a certificate authority could not be read");
-        }
-        let (added, ignored) = roots.add_parsable_certificates(found.certs);
-        tracing::debug!(added, ignored, "certificate authorities for upstreams");
+use anyhow::anyhow;
+
+use crate::proxy::{Access, Gate, Upstream};
+use crate::settings::{ListenTls, Server, Settings};
+use crate::tls::ServerTls;
+
+/// How often files are read again.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// What clients are served with; `None`: in the clear.
+pub(super) fn inbound(settings: &Path, tls: Option<&ListenTls>) -> anyhow::Result<Option<Arc<ServerTls>>> {
+    let tls = tls.map(ServerTls::new).transpose();
+    let tls = tls.map_err(|error| anyhow!("{}: `tls`: {error}", settings.display()))?;
+    Ok(tls.map(Arc::new))
+}
+
+/// An upstream with what it is reached with.
+pub(super) fn upstream(settings: &Path, name: &str, server: &Server) -> anyhow::Result<Arc<Upstream>> {
+    let upstream = Access::of(server).and_then(|access| Upstream::new(name, server, access));
+    let upstream = upstream.map_err(|error| anyhow!("{}: `servers.{name}`: {error}", settings.display()))?;
+    Ok(Arc::new(upstream))
+}
+
+/// What is wrong with the certificates and keys that the settings name, one line each.
+pub fn certificate_problems(settings: &Settings) -> Vec<String> {
+    let path = &settings.files.settings;
+    let listening = inbound(path, settings.front.tls.as_ref()).err();
+    let upstreams = settings.servers.iter();
+    let upstreams = upstreams.filter_map(|(name, server)| upstream(path, name, server).err());
+    let problems = listening.into_iter().chain(upstreams);
+    problems.map(|problem| format!("{problem:#}")).collect()
+}
+
+/// Follows the files of one upstream for ever.
+pub(super) async fn follow_one(upstream: Arc<Upstream>) {
+    let mut tick = tick();
+    loop {
+        tick.tick().await;
+        let upstream = Arc::clone(&upstream);
+        drop(tokio::task::spawn_blocking(move || upstream.reload()).await);
     }
-    let mut config = rustls::ClientConfig::builder()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Arc::new(config)
+}
+
+fn tick() -> tokio::time::Interval {
+    let mut tick = tokio::time::interval(EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    tick
+}
+
+/// Follows the files for ever. What cannot be used changes nothing, and is told once.
+pub(super) async fn follow(gate: Arc<Gate>, inbound: Option<Arc<ServerTls>>) {
+    let mut tick = tick();
+    loop {
+        tick.tick().await;
+        let snapshot = gate.snapshot.load_full();
+        let inbound = inbound.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            snapshot.servers.values().for_each(|upstream| upstream.reload());
+            match inbound.map_or(Ok(false), |tls| tls.reload()) {
+                Ok(false) => {}
+                Ok(true) => tracing::info!("the certificate for clients was read again"),
+                Err(error) => tracing::warn!(%error, "the certificate for clients stays as it was"),
+            }
+        });
+        // it panics nowhere; if it did, the next round would say more
+        drop(read.await);
+    }
 }

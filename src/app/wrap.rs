@@ -14,13 +14,13 @@ use tokio::task::JoinHandle;
 use super::pins::{self, load_pins};
 use super::store::{expected_replicas, store};
 use super::store_state;
-use super::{load_files, replica_name, upstream_tls};
+use super::{load_files, replica_name, tls};
 use crate::counters::CallId;
 use crate::grants::{Grant, Grants};
 use crate::policy::{Pins, Policy};
 use crate::proxy::{
-    self, Caller, Callers, Changes, Fallback, Gate, Leaving, SessionKey, Signal, Snapshot, Streams, Upstream,
-    exit_code, signal_code, wrap_command, wrap_upstream,
+    self, BodyMemory, Caller, Callers, Changes, Fallback, Gate, Leaving, Listening, SessionKey, Signal,
+    Snapshot, Streams, Upstream, exit_code, signal_code, wrap_command, wrap_upstream,
 };
 use crate::record::{FileOptions, FileSink, Lines, Metrics, OnError, Overflow, Recorder};
 use crate::settings::{Files, Settings};
@@ -66,16 +66,19 @@ pub async fn run(wrap: Wrap) -> anyhow::Result<u8> {
         Some(path) => record_in(path),
     };
     let asked = wrap.settings.clone();
-    let mut servers = asked.servers.values();
-    let tls = upstream_tls(servers.any(|server| server.upstream.scheme_str() == Some("https")));
-    let upstream = upstream(&asked, &tls)?;
+    let upstream = upstream(&asked)?;
     let gate = gate(wrap.settings, pins, lines.context("the record cannot start")?)?;
+    let upstreams = upstream
+        .iter()
+        .map(|upstream| (wrap.server.clone(), Arc::clone(upstream)));
     let mut helpers = vec![
         tokio::spawn(store_state::watch_store(Arc::clone(&gate))),
         tokio::spawn(store_state::tell_store(Arc::clone(&gate))),
     ];
-    let looks = pins::looks(&asked, &gate.pins, &tls).into_iter();
+    let looks = pins::looks(&asked, &gate.pins, &upstreams.collect()).into_iter();
     helpers.extend(looks.map(|looks| tokio::spawn(looks.run())));
+    let followed = upstream.clone();
+    helpers.extend(followed.map(|upstream| tokio::spawn(tls::follow_one(upstream))));
     let metrics = Arc::clone(&gate.recorder.metrics);
     metrics.serves(&wrap.server);
     for policy in &policies {
@@ -151,12 +154,11 @@ fn name_of(path: &Path) -> String {
     name.to_string_lossy().into_owned()
 }
 
-fn upstream(settings: &Settings, tls: &Arc<rustls::ClientConfig>) -> anyhow::Result<Option<Arc<Upstream>>> {
+fn upstream(settings: &Settings) -> anyhow::Result<Option<Arc<Upstream>>> {
     let Some((name, server)) = settings.servers.iter().next() else {
         return Ok(None);
     };
-    let upstream = Upstream::new(name, server, tls).map_err(|error| anyhow!("--upstream: {error}"))?;
-    Ok(Some(Arc::new(upstream)))
+    Ok(Some(tls::upstream(Path::new("--upstream"), name, server)?))
 }
 
 /// Decision lines in a file, which is never turned over; calls go on where it cannot be written.
@@ -189,6 +191,8 @@ fn gate(settings: Settings, pins: BTreeMap<String, Pins>, lines: Lines) -> anyho
         recorder: Recorder::new(metrics, Some(lines)),
         session_key: SessionKey::default(),
         legacy: Streams::default(),
+        listening: Arc::new(Listening::new(&settings.limits)),
+        bodies: BodyMemory::new(settings.limits.body_memory_bytes),
         callers: Callers::default(),
         leaving: Leaving::default(),
         changes,

@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use http::HeaderName;
-use http::header::HeaderValue;
 
 use super::check::read;
-use crate::app;
 use crate::client::{Target, list_tools};
 use crate::mcp::tools::{Tool, recorded};
 use crate::settings::{Secret, secret_from_env};
@@ -35,10 +33,7 @@ impl Args {
     /// What stands for the server in a report: never a query or a header.
     pub fn shown(&self) -> String {
         let against = self.against.as_deref().unwrap_or_default();
-        match Target::new(against, Vec::new()) {
-            Ok(target) => target.shown(),
-            Err(_) => against.split(['?', '#']).next().unwrap_or_default().to_owned(),
-        }
+        against.split(['?', '#']).next().unwrap_or_default().to_owned()
     }
 
     /// The tools; `None` where nothing was asked for.
@@ -57,41 +52,37 @@ impl Args {
     }
 
     fn ask(&self, url: &str) -> anyhow::Result<Vec<Tool>> {
-        let target = Target::new(url, self.headers()?)?;
         super::install_crypto();
-        let tls = app::upstream_tls(target.is_https());
+        let target = Target::new(url, self.headers()?, WITHIN)?;
         let listed = super::runtime()
             .context("the runtime cannot start")?
-            .block_on(list_tools(&target, &tls, WITHIN))?;
+            .block_on(list_tools(&target, WITHIN))?;
         Ok(listed.tools)
     }
 
-    fn headers(&self) -> anyhow::Result<Vec<(HeaderName, Secret<HeaderValue>)>> {
+    fn headers(&self) -> anyhow::Result<Vec<(HeaderName, Secret<String>)>> {
         let mut headers = Vec::new();
         for header in &self.header {
             let (name, value) = header
                 .split_once(':')
                 .ok_or_else(|| anyhow!("--header is written `NAME: VALUE`"))?;
-            headers.push(secret_header(name, &Secret::new(value.trim().to_owned()))?);
+            headers.push(secret_header(name, Secret::new(value.trim().to_owned()))?);
         }
         for header in &self.header_env {
             let (name, variable) = header
                 .split_once('=')
                 .ok_or_else(|| anyhow!("--header-env is written `NAME=VARIABLE`"))?;
             let value = secret_from_env(variable).map_err(|error| anyhow!("--header-env: {error}"))?;
-            headers.push(secret_header(name, &value)?);
+            headers.push(secret_header(name, value)?);
         }
         Ok(headers)
     }
 }
 
-fn secret_header(name: &str, value: &Secret<String>) -> anyhow::Result<(HeaderName, Secret<HeaderValue>)> {
+fn secret_header(name: &str, value: Secret<String>) -> anyhow::Result<(HeaderName, Secret<String>)> {
     let name = name.trim();
     let header: HeaderName = name
         .parse()
         .map_err(|_| anyhow!("`{name}` is no name of a header"))?;
-    let mut value = HeaderValue::from_str(value.expose())
-        .map_err(|_| anyhow!("the value of `{name}` has characters that a header cannot carry"))?;
-    value.set_sensitive(true);
-    Ok((header, Secret::new(value)))
+    Ok((header, value))
 }

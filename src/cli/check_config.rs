@@ -74,7 +74,12 @@ fn with_settings(policies: &[PathBuf], config: &Path, options: &Options, report:
             check::check(policies, options, report);
         }
         Ok(settings) => {
-            report.entries.push(Entry::new(config.display().to_string()));
+            let mut entry = Entry::new(config.display().to_string());
+            super::install_crypto();
+            for problem in app::certificate_problems(&settings) {
+                entry.whole(Level::Error, problem);
+            }
+            report.entries.push(entry);
             let mut paths = policies.to_vec();
             paths.extend(settings.files.policies.values().cloned());
             check::check(&paths, options, report);

@@ -40,7 +40,9 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<u8> {
         server,
         dir,
     } = args;
-    Target::new(upstream, Vec::new()).map_err(|error| anyhow!("--upstream: {error}"))?;
+    super::install_crypto();
+    Target::new(upstream, Vec::new(), std::time::Duration::ZERO)
+        .map_err(|error| anyhow!("--upstream: {error}"))?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     if server.is_empty() || !server.chars().all(plain) {
         bail!("--server: use letters, digits, `-` and `_`");

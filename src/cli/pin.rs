@@ -9,7 +9,6 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 
 use super::check::read;
-use crate::app;
 use crate::client::{Target, list_tools};
 use crate::document::shown;
 use crate::mcp::tools::{Tool, recorded};
@@ -144,12 +143,11 @@ fn ask(settings: &Settings, name: &str) -> anyhow::Result<Vec<Tool>> {
             known.join(", ")
         )
     })?;
-    let target = Target::of(server);
     super::install_crypto();
-    let tls = app::upstream_tls(target.is_https());
+    let target = Target::of(server)?;
     let listed = super::runtime()
         .context("the runtime cannot start")?
-        .block_on(list_tools(&target, &tls, WITHIN))
+        .block_on(list_tools(&target, WITHIN))
         .with_context(|| format!("`{name}` at {} with its `headers`", target.shown()))?;
     Ok(listed.tools)
 }

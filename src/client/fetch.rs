@@ -8,7 +8,9 @@ use http::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use http::{HeaderMap, Method, Uri};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use super::Target;
+use crate::proxy::{Access, Upstream};
+use crate::settings::Server;
+use crate::tls::ClientTls;
 
 /// Why there is no document. The text names no header's value and no answer's body.
 #[derive(Debug, thiserror::Error)]
@@ -42,22 +44,17 @@ pub struct Document<'d> {
 ///
 /// # Errors
 /// [`FetchError`]; any status but 200 is one.
-pub async fn fetch(document: Document<'_>, tls: &Arc<rustls::ClientConfig>) -> Result<Bytes, FetchError> {
+pub async fn fetch(document: Document<'_>, tls: &ClientTls) -> Result<Bytes, FetchError> {
     let within = document.within;
     let asked = tokio::time::timeout(within, ask(document, tls)).await;
     asked.unwrap_or(Err(FetchError::Deadline(within)))
 }
 
-async fn ask(document: Document<'_>, tls: &Arc<rustls::ClientConfig>) -> Result<Bytes, FetchError> {
+async fn ask(document: Document<'_>, tls: &ClientTls) -> Result<Bytes, FetchError> {
     let connect = |error: &dyn std::fmt::Display| FetchError::Connect(error.to_string());
-    let target = Target {
-        url: document.url.clone(),
-        headers: Vec::new(),
-    };
-    let upstream = target
-        .upstream(tls, document.within)
-        .map_err(|error| connect(&error))?;
-    let upstream = Arc::new(upstream);
+    let server = Server::at(document.url.clone(), Vec::new(), document.within);
+    let upstream = Upstream::new("document", &server, Access::over(Some(tls.clone())));
+    let upstream = Arc::new(upstream.map_err(FetchError::Connect)?);
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     if let Some(authorization) = document.authorization {

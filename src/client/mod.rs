@@ -17,8 +17,8 @@ use http::{HeaderName, Uri};
 use serde_json::{Value, json};
 
 use crate::mcp::tools::{NotTools, Page, Tool};
-use crate::proxy::Upstream;
-use crate::settings::{Secret, Server};
+use crate::proxy::{Access, Upstream};
+use crate::settings::{CredentialSource, Secret, Server};
 use speak::{Reply, Wire};
 
 /// The most bytes that one answer may have, all events of a stream together.
@@ -35,10 +35,9 @@ const MODERN: &str = "2026-07-28";
 const LEGACY: &str = "2025-11-25";
 
 /// The server that is asked, with what it wants to see.
-#[derive(Debug)]
 pub struct Target {
     url: Uri,
-    headers: Vec<(HeaderName, Secret<HeaderValue>)>,
+    upstream: Arc<Upstream>,
 }
 
 /// What a server said.
@@ -93,11 +92,15 @@ pub enum ClientError {
 }
 
 impl Target {
-    /// `headers` go out with every request, in place of the client's own.
+    /// `headers` go out with every request, in place of the client's own. Each step may take `within`.
     ///
     /// # Errors
     /// Where `url` is not `http` or `https` with a host, or holds user information, which a log could show.
-    pub fn new(url: &str, headers: Vec<(HeaderName, Secret<HeaderValue>)>) -> Result<Self, ClientError> {
+    pub fn new(
+        url: &str,
+        headers: Vec<(HeaderName, Secret<String>)>,
+        within: Duration,
+    ) -> Result<Self, ClientError> {
         let uri: Uri = url.parse().map_err(|_| ClientError::Url)?;
         let http = matches!(uri.scheme_str(), Some("http" | "https"));
         let plain = uri
@@ -106,20 +109,31 @@ impl Target {
         if !http || !plain || url.contains('#') {
             return Err(ClientError::Url);
         }
-        Ok(Self { url: uri, headers })
+        let headers = headers.into_iter();
+        let headers = headers.map(|(name, value)| (name, CredentialSource::fixed(value)));
+        let server = Server {
+            headers: headers.collect(),
+            ..Server::at(uri, Vec::new(), within)
+        };
+        Self::of(&server)
     }
 
     /// A server of the settings, asked as the gate asks it.
-    pub fn of(server: &Server) -> Self {
-        Self {
-            url: server.upstream.clone(),
-            headers: server.headers.clone(),
-        }
+    ///
+    /// # Errors
+    /// Where a certificate, key or header of the settings cannot be used.
+    pub fn of(server: &Server) -> Result<Self, ClientError> {
+        let access = Access::of(server).map_err(ClientError::Connect)?;
+        let upstream = Upstream::new("server", server, access).map_err(ClientError::Connect)?;
+        Ok(Self::with(server, Arc::new(upstream)))
     }
 
-    /// Whether certificates are needed to ask it.
-    pub fn is_https(&self) -> bool {
-        self.url.scheme_str() == Some("https")
+    /// The same over connections that are there already.
+    pub fn with(server: &Server, upstream: Arc<Upstream>) -> Self {
+        Self {
+            url: server.upstream.clone(),
+            upstream,
+        }
     }
 
     /// The URL without its query, which may hold a secret.
@@ -128,23 +142,14 @@ impl Target {
         let authority = self.url.authority().map_or("", |authority| authority.as_str());
         format!("{scheme}://{authority}{}", self.url.path())
     }
-
-    fn upstream(&self, tls: &Arc<rustls::ClientConfig>, within: Duration) -> Result<Upstream, ClientError> {
-        let server = Server::at(self.url.clone(), self.headers.clone(), within);
-        Upstream::new("server", &server, tls).map_err(ClientError::Connect)
-    }
 }
 
 /// Asks for the list of tools, all pages of it, `within` this time.
 ///
 /// # Errors
 /// Where the server cannot be reached, wants other headers, does not speak MCP, or answers too much.
-pub async fn list_tools(
-    target: &Target,
-    tls: &Arc<rustls::ClientConfig>,
-    within: Duration,
-) -> Result<Listed, ClientError> {
-    let wire = Wire::new(target.upstream(tls, within)?);
+pub async fn list_tools(target: &Target, within: Duration) -> Result<Listed, ClientError> {
+    let wire = Wire::new(Arc::clone(&target.upstream));
     let asked = tokio::time::timeout(within, ask(&wire)).await;
     asked.unwrap_or(Err(ClientError::Deadline(within)))
 }
@@ -253,9 +258,9 @@ mod tests {
             "http://h/x#f",
             "",
         ] {
-            assert!(Target::new(bad, vec![]).is_err(), "{bad}");
+            assert!(Target::new(bad, vec![], Duration::ZERO).is_err(), "{bad}");
         }
-        let target = Target::new("http://h:1/mcp?token=secret", vec![]).unwrap();
+        let target = Target::new("http://h:1/mcp?token=secret", vec![], Duration::ZERO).unwrap();
         assert_eq!(target.shown(), "http://h:1/mcp");
     }
 }

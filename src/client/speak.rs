@@ -35,9 +35,9 @@ pub(super) struct Reply {
 }
 
 impl Wire {
-    pub(super) fn new(upstream: Upstream) -> Self {
+    pub(super) const fn new(upstream: Arc<Upstream>) -> Self {
         Self {
-            upstream: Arc::new(upstream),
+            upstream,
             next_id: AtomicU64::new(1),
         }
     }

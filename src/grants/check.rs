@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::file::{GrantEntry, GrantsFile, JwtEntry, Named};
 use super::rule::{MADE, Pattern, Rule};
-use super::{Grant, Grants, GrantsError, TokenHash};
+use super::{CertificateName, Grant, Grants, GrantsError, TokenHash};
 use crate::policy::{Claims, Policy};
 
 /// Checks the file's entries against the settings.
@@ -18,6 +18,7 @@ pub(super) fn resolve(file: &GrantsFile, path: &Path, named: &Named<'_>) -> Resu
         named,
         problems: Vec::new(),
         tokens: HashMap::new(),
+        certificates: HashMap::new(),
         grants: Grants::default(),
     };
     let mut ids = HashMap::new();
@@ -44,6 +45,7 @@ struct Check<'a> {
     named: &'a Named<'a>,
     problems: Vec<String>,
     tokens: HashMap<TokenHash, String>,
+    certificates: HashMap<CertificateName, String>,
     grants: Grants,
 }
 
@@ -65,9 +67,10 @@ impl Check<'_> {
         }
         let grant = Arc::new(self.grant(place, entry));
         let tokens = self.tokens(place, entry);
+        let certificate = self.certificate(place, entry);
         match &entry.jwt {
             Some(jwt) => {
-                if !tokens.is_empty() {
+                if !tokens.is_empty() || certificate.is_some() {
                     self.problem(
                         place,
                         "a grant of an issuer's tokens has none of its own: remove one of them",
@@ -78,11 +81,14 @@ impl Check<'_> {
             }
             None => {
                 let open = self.named.anonymous.values().any(|id| *id == entry.id);
-                if tokens.is_empty() && !entry.names_tokens() && !open {
+                if tokens.is_empty() && !entry.names_tokens() && entry.client_certificate.is_none() && !open {
                     self.problem(
                         place,
                         "nobody can act as this grant: add `token_sha256` (make it with `toolgate grant new`) or `jwt`",
                     );
+                }
+                if let Some(name) = certificate {
+                    self.grants.add_certificate(name, Arc::clone(&grant));
                 }
                 self.grants.add(grant, &tokens);
             }
@@ -156,6 +162,23 @@ impl Check<'_> {
             hashes.push(hash);
         }
         hashes
+    }
+
+    fn certificate(&mut self, place: &str, entry: &GrantEntry) -> Option<CertificateName> {
+        let name = match entry.client_certificate.as_ref()?.name() {
+            Ok(name) => name,
+            Err(message) => {
+                self.problem(place, format!("`client_certificate`: {message}"));
+                return None;
+            }
+        };
+        if let Some(other) = self.certificates.insert(name.clone(), place.to_owned()) {
+            self.problem(
+                place,
+                format!("the certificate is that of {other} too: each grant needs its own"),
+            );
+        }
+        Some(name)
     }
 
     fn rule(&mut self, place: &str, entry: &GrantEntry, jwt: &JwtEntry, grant: Arc<Grant>) -> Option<Rule> {

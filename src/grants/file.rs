@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::Grants;
 use super::check::resolve;
+use super::{Grants, certificate};
 use crate::policy::Policy;
 
 /// What is wrong with the grants: one line a problem, each with file, place and remedy.
@@ -34,6 +34,7 @@ pub(super) struct GrantEntry {
     token_sha256: Option<String>,
     tokens_sha256: Option<Vec<String>>,
     pub(super) jwt: Option<JwtEntry>,
+    pub(super) client_certificate: Option<certificate::Written>,
     pub(super) server: OneOrMany,
     policy: Option<OneOrMany>,
     pub(super) expires: Option<String>,

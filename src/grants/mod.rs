@@ -1,10 +1,12 @@
 //! Who calls: grants, found by what a request shows for itself.
 
+mod certificate;
 mod check;
 mod file;
 mod rule;
 mod token;
 
+pub use certificate::{CertificateName, ClientCertificate};
 pub use file::{GrantsError, GrantsFile, Named};
 pub use rule::Unmapped;
 pub use token::{TokenHash, new_token};
@@ -68,6 +70,8 @@ pub enum Credential {
     Token(TokenHash),
     /// A token of an issuer's that verified.
     Claims { issuer: String, claims: Arc<Claims> },
+    /// A client certificate that was checked in the handshake.
+    Certificate(Arc<ClientCertificate>),
     /// Nothing at all.
     None,
 }
@@ -77,6 +81,7 @@ pub enum Credential {
 pub struct Grants {
     all: Vec<Arc<Grant>>,
     by_token: HashMap<TokenHash, Arc<Grant>>,
+    by_certificate: HashMap<CertificateName, Arc<Grant>>,
     /// In the file's order.
     rules: Vec<Rule>,
     /// By server, the grant that calls without a credential act as.
@@ -103,6 +108,10 @@ impl Grants {
         self.all.push(grant);
     }
 
+    fn add_certificate(&mut self, name: CertificateName, grant: Arc<Grant>) {
+        self.by_certificate.insert(name, grant);
+    }
+
     fn add_rule(&mut self, rule: Rule) {
         self.all.push(Arc::clone(rule.grant()));
         self.rules.push(rule);
@@ -125,8 +134,24 @@ impl Grants {
                 found.cloned().ok_or(Unmapped::NoGrant)
             }
             Credential::Claims { issuer, claims } => self.of_claims(issuer, claims, server),
+            Credential::Certificate(certificate) => {
+                let found = self
+                    .of_certificate(certificate)
+                    .filter(|grant| grant.is_for(server));
+                found.cloned().ok_or(Unmapped::NoGrant)
+            }
             Credential::None => self.anonymous.get(server).cloned().ok_or(Unmapped::NoGrant),
         }
+    }
+
+    /// The grant of a certificate's URI, or else of its subject.
+    fn of_certificate(&self, certificate: &ClientCertificate) -> Option<&Arc<Grant>> {
+        let by_uri = certificate.uri().map(|uri| CertificateName::Uri(uri.to_owned()));
+        let by_uri = by_uri.and_then(|uri| self.by_certificate.get(&uri));
+        by_uri.or_else(|| {
+            let subject = CertificateName::Subject(certificate.subject.clone());
+            self.by_certificate.get(&subject)
+        })
     }
 
     /// The first rule of the file for this server that the claims match decides.

@@ -194,6 +194,9 @@ fn not_an_object(text: &str, first: Option<u8>) -> Fault {
     }
 }
 
+/// The most bytes of a method's, a tool's or a prompt's name. It is matched, recorded and told to callers.
+const NAME_BYTES: usize = 1024;
+
 #[derive(Default)]
 struct Members<'a> {
     jsonrpc: Field<'a>,
@@ -217,6 +220,14 @@ impl<'a> Members<'a> {
             (_, true, _) | (_, _, true) => return Err(Fault::RequestAndResponse),
             (_, false, false) => return Err(Fault::Method),
         };
+        let name = self.params.as_ref().and_then(|params| params.name.text());
+        if [method.as_deref(), name]
+            .into_iter()
+            .flatten()
+            .any(|name| name.len() > NAME_BYTES)
+        {
+            return Err(Fault::LongName);
+        }
         let id = self.id.map(RawValue::get);
         let fits = match id {
             // A peer that could not read a request's id answers with `null` or none.

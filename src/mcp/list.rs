@@ -2,8 +2,8 @@
 //!
 //! Entries are cut out with the comma that belongs to them; every other byte stays. Answers can
 //! arrive on any stream (a POST's, a GET's, a replay, `tasks/result`), so each message is looked
-//! at by its shape: whatever has `result.tools` is a list of tools. What cannot be read without
-//! doubt is not passed on.
+//! at by its shape: whatever has `result.tools` is a list of tools, also where that result stands
+//! in a task's. What cannot be read without doubt is not passed on.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -112,11 +112,30 @@ impl<'a> Work<'a> {
         response: &'a str,
         visible: &mut impl FnMut(&str, &str) -> bool,
     ) -> Result<(), Unfilterable> {
-        let [result] = members(response, ["result"])?;
-        let Some(result) = result.once("result")?.filter(|raw| raw.starts_with('{')) else {
-            return Ok(());
-        };
-        let [tools, scope, ttl] = members(result, ["tools", "cacheScope", "ttlMs"])?;
+        let [result, params] = members(response, ["result", "params"])?;
+        if let Some(result) = object(result, "result")? {
+            self.result(result, visible)?;
+        }
+        // a task that tells of its end (`notifications/tasks`, 2026-07-28)
+        if let Some(params) = object(params, "params")? {
+            let [result] = members(params, ["result"])?;
+            if let Some(result) = object(result, "result")? {
+                self.result(result, visible)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn result(
+        &mut self,
+        result: &'a str,
+        visible: &mut impl FnMut(&str, &str) -> bool,
+    ) -> Result<(), Unfilterable> {
+        let [tools, scope, ttl, inner] = members(result, ["tools", "cacheScope", "ttlMs", "result"])?;
+        // what `tasks/get` answers has the task's own result inside (2026-07-28)
+        if let Some(inner) = object(inner, "result")? {
+            self.result(inner, visible)?;
+        }
         let Some(tools) = tools.once("tools")? else {
             return Ok(());
         };
@@ -253,6 +272,11 @@ impl<'a> Slot<'a> {
             Self::Unclear => Err(Unfilterable::Unclear(name)),
         }
     }
+}
+
+/// The member, where it is an object.
+fn object<'a>(slot: Slot<'a>, name: &'static str) -> Result<Option<&'a str>, Unfilterable> {
+    Ok(slot.once(name)?.filter(|raw| raw.starts_with('{')))
 }
 
 /// The bytes of the wanted members of one object, found by decoded keys.

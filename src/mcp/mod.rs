@@ -11,6 +11,7 @@ pub mod line;
 pub mod list;
 pub mod renumber;
 pub mod reply;
+pub mod scout;
 pub mod skim;
 pub mod sse;
 mod strict;

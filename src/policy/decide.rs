@@ -157,6 +157,14 @@ pub fn visible(policies: &[Arc<Policy>], tool: &str) -> bool {
     !policies.is_empty() && policies.iter().all(shown)
 }
 
+/// Whether [`visible`] may say no of some tool.
+pub fn may_hide(policies: &[Arc<Policy>]) -> bool {
+    let hides = |policy: &Arc<Policy>| {
+        !policy.is_shadow() && (policy.default == Fallback::Deny || policy.hide.keys().next().is_some())
+    };
+    policies.is_empty() || policies.iter().any(hides)
+}
+
 impl Policy {
     /// The entry that applies, if any, or the name of the rule that makes the tool look unknown.
     fn knows(&self, tool: &str) -> Result<Option<&Entry>, &'static str> {

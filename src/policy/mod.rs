@@ -46,7 +46,7 @@ mod written;
 
 pub use claims::Claims;
 pub use compiled::Policy;
-pub use decide::{Call, Decision, Plan, plan_method, plan_tool, visible};
+pub use decide::{Call, Decision, Plan, may_hide, plan_method, plan_tool, visible};
 pub use diff::{Difference, diff};
 pub use explain::{
     Answer, Asked, Broken, Condition, Counting, Explanation, Fate, Heard, Known, Leaf, Led, Read, Step,

@@ -13,6 +13,7 @@ use super::headers::{self, SESSION_ID};
 use super::legacy::Endpoint;
 use super::pinned::Pinned;
 use super::respond;
+use super::scouted::Scouted;
 use super::stream::FilteredStream;
 use super::who::Identified;
 use super::{Gate, Server};
@@ -39,7 +40,7 @@ pub struct Asked<'m> {
 /// Whether the answer may carry a list of tools.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Carries {
-    /// Never: the body passes unread.
+    /// Never: the body passes as it comes, and is only looked at.
     Never,
     /// The client waits for a message: whatever the body is called, it must be readable as one.
     Awaited,
@@ -67,12 +68,14 @@ pub enum Unusable {
     TooLarge,
     #[error("it broke off")]
     Broken,
+    #[error("it did not end in time")]
+    Slow,
     #[error("{0}")]
     Unfilterable(#[from] Unfilterable),
 }
 
 /// Whether answers to this message can carry a list of tools: lists, results of tasks, streams that
-/// replay or subscribe, and whatever is not known. Results of calls, reads and prompts stream untouched.
+/// replay or subscribe, and whatever is not known. Results of calls, reads and prompts stream through.
 pub fn carries(message: &Envelope<'_>) -> Carries {
     const NEVER: [&str; 7] = [
         "tools/call",
@@ -108,12 +111,39 @@ pub async fn pass_on(
     head.version = Version::HTTP_11;
     headers::clean_answer(&mut head.headers);
     sign_session(asked, &mut head.headers)?;
-    let body = if holds_no_message(asked.carries, &head) {
+    let body = if asked.carries == Carries::Never {
+        looked_at(asked, &head, body)?
+    } else if holds_no_message(asked.carries, &head) {
         GateBody::passed(body)
     } else {
         filtered(asked, &mut head, body).await?
     };
     Ok(Response::from_parts(head, body))
+}
+
+/// An answer that should hold no list of tools passes as it comes, and is cut where it does hold one.
+fn looked_at(asked: &Asked<'_>, head: &response::Parts, body: UpstreamBody) -> Result<GateBody, Unusable> {
+    let pinned = asked.gate.pinned(asked.upstream.name()).is_some();
+    if !pinned && !policy::may_hide(&asked.grant.policies) {
+        return Ok(GateBody::passed(body));
+    }
+    is_readable(head)?;
+    Ok(GateBody::scouted(Scouted::new(
+        body,
+        is_event_stream(&head.headers),
+    )))
+}
+
+/// Whether every client reads the body as it stands, and as one kind of thing.
+fn is_readable(head: &response::Parts) -> Result<(), Unusable> {
+    let mut codings = head.headers.get_all(header::CONTENT_ENCODING).iter();
+    if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(Unusable::Compressed);
+    }
+    if head.headers.get_all(header::CONTENT_TYPE).iter().nth(1).is_some() {
+        return Err(Unusable::TwoTypes);
+    }
+    Ok(())
 }
 
 /// The session id that the client gets is bound to its grant.
@@ -137,20 +167,16 @@ async fn filtered(
     head: &mut response::Parts,
     body: UpstreamBody,
 ) -> Result<GateBody, Unusable> {
-    let mut codings = head.headers.get_all(header::CONTENT_ENCODING).iter();
-    if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        return Err(Unusable::Compressed);
-    }
-    if head.headers.get_all(header::CONTENT_TYPE).iter().nth(1).is_some() {
-        return Err(Unusable::TwoTypes);
-    }
+    is_readable(head)?;
     if is_event_stream(&head.headers) {
         head.headers.remove(header::CONTENT_LENGTH);
         let stream = FilteredStream::new(body, asked, asked.gate.limits.max_list_bytes);
         return Ok(GateBody::filtered(stream));
     }
     let cap = asked.gate.limits.max_list_bytes;
-    let whole = match Limited::new(body, cap).collect().await {
+    let limit = asked.upstream.response_timeout();
+    let read = tokio::time::timeout(limit, Limited::new(body, cap).collect()).await;
+    let whole = match read.map_err(|_| Unusable::Slow)? {
         Ok(whole) => whole.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => return Err(Unusable::TooLarge),
         Err(_) => return Err(Unusable::Broken),
@@ -198,9 +224,8 @@ fn holds_no_message(carries: Carries, head: &response::Parts) -> bool {
             kind.into_iter().any(|part| part.eq_ignore_ascii_case(b"json"))
         });
     match carries {
-        Carries::Never => true,
         Carries::Awaited => !message && !head.status.is_success(),
-        Carries::Perhaps => !message,
+        Carries::Never | Carries::Perhaps => !message,
     }
 }
 

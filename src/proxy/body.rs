@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use prometheus::IntGauge;
 use tokio::task::AbortHandle;
@@ -15,7 +15,10 @@ use tokio::time::{Instant, Sleep};
 
 use super::held::Held;
 use super::legacy::BadEndpoint;
+use super::listening::Ear;
+use super::memory::Share;
 use super::open::Watching;
+use super::scouted::Scouted;
 use super::stdio::Talk;
 use super::stream::FilteredStream;
 use super::upstream::{Sender, Upstream};
@@ -28,19 +31,35 @@ pub enum BodyError {
     Timeout,
     /// The client went away or broke the framing.
     Broken,
+    /// Too many large bodies are held already.
+    NoMemory,
 }
 
-/// Reads a whole request body of at most `cap` bytes within `limit`. Trailers are dropped.
-pub async fn read(body: Incoming, cap: usize, limit: Duration) -> Result<Bytes, BodyError> {
+/// Reads a whole request body of at most `cap` bytes within `limit`, into this share. Trailers are dropped.
+pub(super) async fn read(
+    body: Incoming,
+    cap: usize,
+    limit: Duration,
+    share: Share,
+) -> Result<Bytes, BodyError> {
     if body.size_hint().lower() > cap as u64 {
         return Err(BodyError::TooLarge);
     }
-    match tokio::time::timeout(limit, Limited::new(body, cap).collect()).await {
-        Ok(Ok(whole)) => Ok(whole.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge),
-        Ok(Err(_)) => Err(BodyError::Broken),
-        Err(_) => Err(BodyError::Timeout),
+    let read = tokio::time::timeout(limit, collect(body, cap, share)).await;
+    read.unwrap_or(Err(BodyError::Timeout))
+}
+
+async fn collect(mut body: Incoming, cap: usize, mut share: Share) -> Result<Bytes, BodyError> {
+    while let Some(frame) = body.frame().await {
+        let Ok(piece) = frame.map_err(|_| BodyError::Broken)?.into_data() else {
+            continue;
+        };
+        if share.len() + piece.len() > cap {
+            return Err(BodyError::TooLarge);
+        }
+        share.push(&piece).map_err(|_| BodyError::NoMemory)?;
     }
+    Ok(share.whole())
 }
 
 /// Counts a request as in flight until its answer has ended or was dropped.
@@ -83,6 +102,7 @@ pub struct GateBody {
     content: Content,
     // held until the body is dropped
     _in_flight: Option<InFlight>,
+    _ear: Option<Ear>,
 }
 
 enum Content {
@@ -90,6 +110,8 @@ enum Content {
     Whole(Option<Bytes>),
     /// An upstream's, piece by piece as it comes.
     Passed(Box<UpstreamBody>),
+    /// The same, looked at on its way.
+    Scouted(Box<Scouted>),
     /// An upstream's event stream, event by event through the list filter.
     Filtered(Box<FilteredStream>),
 }
@@ -104,6 +126,10 @@ impl GateBody {
         Self::of(Content::Passed(Box::new(body)))
     }
 
+    pub fn scouted(body: Scouted) -> Self {
+        Self::of(Content::Scouted(Box::new(body)))
+    }
+
     pub fn filtered(stream: FilteredStream) -> Self {
         Self::of(Content::Filtered(Box::new(stream)))
     }
@@ -112,12 +138,19 @@ impl GateBody {
         Self {
             content,
             _in_flight: None,
+            _ear: None,
         }
     }
 
     /// Counts the request as in flight until the body has ended.
     pub fn counted(mut self, in_flight: InFlight) -> Self {
         self._in_flight = Some(in_flight);
+        self
+    }
+
+    /// Keeps a stream's place until the body has ended.
+    pub(super) fn heard_by(mut self, ear: Option<Ear>) -> Self {
+        self._ear = ear;
         self
     }
 }
@@ -140,6 +173,8 @@ pub enum StreamError {
     Endpoint(#[from] BadEndpoint),
     #[error("an event could not be filtered: {0}")]
     Unfilterable(String),
+    #[error("a list of tools stood where none belongs")]
+    Misplaced,
 }
 
 impl Body for GateBody {
@@ -153,6 +188,7 @@ impl Body for GateBody {
         match &mut self.get_mut().content {
             Content::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Content::Passed(body) => Pin::new(&mut **body).poll_frame(cx),
+            Content::Scouted(body) => Pin::new(&mut **body).poll_frame(cx),
             Content::Filtered(stream) => Pin::new(&mut **stream).poll_frame(cx),
         }
     }
@@ -161,6 +197,7 @@ impl Body for GateBody {
         match &self.content {
             Content::Whole(bytes) => bytes.is_none(),
             Content::Passed(body) => body.is_end_stream(),
+            Content::Scouted(body) => body.is_end_stream(),
             Content::Filtered(stream) => stream.is_end_stream(),
         }
     }
@@ -171,6 +208,7 @@ impl Body for GateBody {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
             Content::Passed(body) => body.size_hint(),
+            Content::Scouted(body) => body.size_hint(),
             Content::Filtered(_) => SizeHint::default(),
         }
     }

@@ -7,6 +7,7 @@ use http_body_util::Full;
 use super::answer::{self, Asked, Unusable};
 use super::body::{GateBody, InFlight};
 use super::ledger::Ledger;
+use super::legacy::{NotHeld, RUNNING};
 use super::ratelimit;
 use super::respond::{Refusal, refuse};
 use super::server::Way;
@@ -35,13 +36,14 @@ pub async fn forward(
     let mut sent = charged.send();
     let mut held = sent.take_held();
     // taken only where it goes to the stream: what is dropped here would free the place of a running call
-    if let (Some(endpoint), Some(id)) = (asked.endpoint, id)
-        && let Some(holding) = held.take()
-    {
+    if let (Some(endpoint), Some(id)) = (asked.endpoint, id) {
         // until the answer passes on the stream
-        if let Err(back) = asked.gate.legacy.hold(endpoint, id, holding) {
-            let error = UpstreamError::LeaseOver;
-            sent.failed(&error, Some(back));
+        if let Err(not_held) = asked.gate.legacy.hold(endpoint, id, held.take()) {
+            let (error, back) = match not_held {
+                NotHeld::LeaseOver(back) => (UpstreamError::LeaseOver, Some(back)),
+                NotHeld::Busy(back) => (UpstreamError::Busy(RUNNING), back),
+            };
+            sent.failed(&error, back);
             return refuse(&Refusal::Upstream {
                 error: &error,
                 id: Some(id),

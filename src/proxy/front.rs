@@ -60,7 +60,12 @@ pub fn origin_is_allowed<B>(front: &Front, request: &Request<B>) -> bool {
 /// Whether the origin is the very place that the request was sent to, on this machine. Elsewhere a rebound
 /// name would be origin and host at once, so `public_url` has to say the gate's own.
 fn is_own_loopback<B>(front: &Front, request: &Request<B>, origin: &str) -> bool {
-    let (Some(host), Some(name)) = (headers::host(request), origin.strip_prefix("http://")) else {
+    let scheme = if front.tls.is_some() {
+        "https://"
+    } else {
+        "http://"
+    };
+    let (Some(host), Some(name)) = (headers::host(request), origin.strip_prefix(scheme)) else {
         return false;
     };
     front.listen.ip().is_loopback()

@@ -18,6 +18,7 @@ use super::forward::{forward, unreachable};
 use super::headers::{self, MCP_METHOD, MCP_NAME, PROTOCOL_VERSION, SESSION_ID, TRACEPARENT};
 use super::ledger::Ledger;
 use super::legacy::{Endpoint, NoStream};
+use super::listening::Ear;
 use super::refused::{denied, unreadable_in};
 use super::respond::{self, Addressed, Refusal, accepted, preflight, refuse};
 use super::route::{Route, route};
@@ -29,7 +30,7 @@ use super::turned_away::turn_away;
 use super::upstream::UpstreamError;
 use super::weigh::{Stopped, UNREAD, answerable, method_of, weigh};
 use super::who::{Identified, who};
-use super::{Gate, Server, Snapshot, front};
+use super::{Gate, Server, Snapshot, front, peer};
 use crate::counters::CallId;
 use crate::grants::Grant;
 use crate::mcp::envelope;
@@ -39,6 +40,8 @@ use crate::policy::Outcome;
 use crate::record::Trace;
 
 type Answer = Response<GateBody>;
+
+const TOO_MANY_STREAMS: &str = "too many event streams";
 
 /// Answers one request. Dropping the future aborts what was sent; charges and records outlive it.
 pub async fn handle(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
@@ -56,7 +59,7 @@ pub async fn handle(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
 }
 
 async fn judged(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
-    if let Err(reason) = headers::check(&request) {
+    if let Err(reason) = headers::check(&request, gate.limits.headers) {
         return refuse(&Refusal::BadHead(reason));
     }
     if !front::host_is_ours(&gate.front, &request) {
@@ -95,7 +98,8 @@ async fn identified(
     let Ok(id) = CallId::random() else {
         return refuse(&Refusal::NoRandomness);
     };
-    let whose = match who(gate, snapshot, upstream, request.headers()).await {
+    let certificate = peer::certificate(&request);
+    let whose = match who(gate, snapshot, upstream, request.headers(), certificate).await {
         Ok(whose) => whose,
         Err(stranger) => return turn_away(gate, id, server, request.uri().path(), stranger),
     };
@@ -222,7 +226,8 @@ impl Known<'_> {
             return self.invalid(&Refusal::Encoded, "encoded body");
         }
         let limits = &self.gate.limits;
-        let body = match body::read(body, limits.body_bytes, limits.body_timeout).await {
+        let share = self.gate.bodies.share();
+        let body = match body::read(body, limits.body_bytes, limits.body_timeout, share).await {
             Ok(body) => body,
             Err(BodyError::TooLarge) => {
                 return self.invalid(
@@ -233,6 +238,7 @@ impl Known<'_> {
                 );
             }
             Err(BodyError::Timeout) => return self.invalid(&Refusal::BodyTimeout, "body too slow"),
+            Err(BodyError::NoMemory) => return self.invalid(&Refusal::NoMemory, "too many large bodies"),
             Err(BodyError::Broken) => return refuse(&Refusal::BrokenBody),
         };
         let started = Instant::now();
@@ -275,6 +281,10 @@ impl Known<'_> {
         trace: Option<Trace>,
     ) -> Answer {
         let message = exchange.message;
+        let listens = answerable(message).filter(|_| message.method.as_deref() == Some(LISTEN));
+        let Ok(ear) = Ear::of(self.gate, self.grant, listens.is_some()) else {
+            return self.invalid(&Refusal::TooManyStreams { id: listens }, TOO_MANY_STREAMS);
+        };
         let traceparent = trace.as_ref().and_then(Trace::to_upstream);
         let mut ledger = self.ledger(method_of(exchange));
         ledger.trace(trace);
@@ -303,12 +313,12 @@ impl Known<'_> {
                     Some(_) => Carries::Perhaps,
                     None => answer::carries(message),
                 };
-                let listens = answerable(message).filter(|_| message.method.as_deref() == Some(LISTEN));
                 let asked = Asked {
                     tells: listens.map_or(Tells::No, Tells::Subscribed),
                     ..self.asked(exchange.modern, carries)
                 };
-                forward(&asked, way, charged, request, answerable(message)).await
+                let answer = forward(&asked, way, charged, request, answerable(message)).await;
+                answer.map(|body| body.heard_by(ear))
             }
             Err(refused) => denied(exchange, *refused),
         }
@@ -316,8 +326,11 @@ impl Known<'_> {
 
     /// GET opens a stream, DELETE ends a session: neither carries a message to judge.
     async fn stream(&self, method: Method) -> Answer {
-        let ledger = self.ledger(method.as_str());
         let is_get = method == Method::GET;
+        let Ok(ear) = Ear::of(self.gate, self.grant, is_get) else {
+            return self.invalid(&Refusal::TooManyStreams { id: None }, TOO_MANY_STREAMS);
+        };
+        let ledger = self.ledger(method.as_str());
         let asks = if is_get { Asks::Stream } else { Asks::End };
         let way = match self.ready(asks).await {
             Ok(way) => way,
@@ -339,7 +352,8 @@ impl Known<'_> {
             },
             ..self.asked(false, carries)
         };
-        forward(&asked, way, Charged::free(ledger), request, None).await
+        let answer = forward(&asked, way, Charged::free(ledger), request, None).await;
+        answer.map(|body| body.heard_by(ear))
     }
 
     async fn ready(&self, asks: Asks<'_>) -> Result<Way, UpstreamError> {

@@ -26,9 +26,13 @@ pub const MCP_NAME: HeaderName = HeaderName::from_static("mcp-name");
 /// Why a request's head is refused with 400. The text never quotes a value.
 pub type BadHead = &'static str;
 
-/// Refuses heads that two readers could understand in two ways.
-pub fn check<B: Body>(request: &Request<B>) -> Result<(), BadHead> {
+/// Refuses heads that two readers could understand in two ways, or that have more than `most` lines.
+pub fn check<B: Body>(request: &Request<B>, most: usize) -> Result<(), BadHead> {
     let headers = request.headers();
+    if headers.len() > most {
+        // over HTTP/2 nobody has counted before
+        return Err("too many header lines");
+    }
     for name in headers.keys() {
         let once = ONCE.contains(name) || name.as_str().starts_with("mcp-");
         if once && headers.get_all(name).iter().nth(1).is_some() {

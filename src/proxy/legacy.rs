@@ -12,18 +12,19 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use data_encoding::BASE64URL_NOPAD;
 use http::uri::PathAndQuery;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
-use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use url::Url;
 
 use super::Gate;
 use super::held::Held;
+use crate::mcp::ids::IdKey;
+use crate::mcp::skim::Skim;
 
 /// Refusals that wait for a client to read its stream.
 const WAITING: usize = 256;
+/// Requests of one stream that may wait for their answers at the same time.
+pub const RUNNING: usize = 1_024;
 /// Longest endpoint that is rewritten, in bytes.
 const LONGEST: usize = 2_048;
 const QUERY: &str = "endpoint=";
@@ -44,8 +45,8 @@ struct Stream {
     refusals: mpsc::Sender<Bytes>,
     /// Ends the stream's connection to the upstream.
     cut: AbortHandle,
-    /// What calls hold until their answers are seen, by the JSON text of their ids.
-    running: Vec<(String, Held)>,
+    /// Requests whose answers are to come, by their ids, and what those that are calls hold until then.
+    running: Vec<(IdKey, Option<Held>)>,
 }
 
 /// Where a message of this transport goes.
@@ -156,7 +157,8 @@ impl Announced {
         self.refusals.poll_recv(cx)
     }
 
-    /// A message passed: if it answers a call, what that one held is given back.
+    /// A message passed: if it answers a call, what that one held is given back. Of several requests under one id
+    /// those that hold nothing are answered first: which one it was nobody can tell.
     pub fn passed(&self, message: &[u8]) {
         let mut open = self.gate.legacy.lock();
         let Some(stream) = open.by_token.get_mut(&self.token) else {
@@ -165,12 +167,22 @@ impl Announced {
         if stream.running.is_empty() {
             return;
         }
-        if let Some(id) = answered_id(message) {
-            let place = stream.running.iter().position(|(known, _)| same_id(known, id));
-            let held = place.map(|place| stream.running.swap_remove(place));
-            drop(open);
+        for id in Skim::answered(message) {
+            let held = stream.take(&id);
+            // what it holds is given back by a task of its own
             drop(held);
         }
+    }
+}
+
+impl Stream {
+    fn take(&mut self, id: &IdKey) -> Option<Held> {
+        let place = |free: bool| {
+            let same = |(known, held): &(IdKey, Option<Held>)| known == id && (held.is_none() || !free);
+            self.running.iter().position(same)
+        };
+        let place = place(true).or_else(|| place(false))?;
+        self.running.swap_remove(place).1
     }
 }
 
@@ -212,52 +224,42 @@ impl Streams {
         stream.refusals.try_send(Bytes::from(event)).map_err(|_| NoStream)
     }
 
-    /// Keeps what a call holds until its answer passes or the stream ends.
+    /// Takes note of a request until its answer passes or the stream ends, and keeps what it holds.
     ///
     /// # Errors
-    /// Gives it back where the stream has ended, or the lease is lost.
-    pub fn hold(&self, endpoint: &Endpoint, id: &str, held: Held) -> Result<(), Held> {
+    /// Gives it back where the stream has ended, the lease is lost, or too many wait for their answers.
+    pub fn hold(&self, endpoint: &Endpoint, id: &str, held: Option<Held>) -> Result<(), NotHeld> {
         let mut open = self.lock();
-        match open.by_token.get_mut(&endpoint.token) {
-            Some(stream) if held.run_on(&stream.cut) => {
-                stream.running.push((id.to_owned(), held));
+        let (Some(stream), Some(id)) = (open.by_token.get_mut(&endpoint.token), IdKey::of(id)) else {
+            return held.map_or(Ok(()), |held| Err(NotHeld::LeaseOver(held)));
+        };
+        if stream.running.len() >= RUNNING {
+            return Err(NotHeld::Busy(held));
+        }
+        match held {
+            Some(held) if !held.run_on(&stream.cut) => Err(NotHeld::LeaseOver(held)),
+            held => {
+                stream.running.push((id, held));
                 Ok(())
             }
-            _ => Err(held),
         }
     }
 
-    /// What a call holds that did not start after all.
+    /// A request that did not start after all, and what it holds.
     pub fn take(&self, endpoint: &Endpoint, id: &str) -> Option<Held> {
         let mut open = self.lock();
         let stream = open.by_token.get_mut(&endpoint.token)?;
-        let place = stream.running.iter().rposition(|(known, _)| known == id)?;
-        Some(stream.running.swap_remove(place).1)
+        let id = IdKey::of(id)?;
+        let place = stream.running.iter().rposition(|(known, _)| *known == id)?;
+        stream.running.swap_remove(place).1
     }
 }
 
-/// The id of a message that answers a request.
-fn answered_id(message: &[u8]) -> Option<&str> {
-    #[derive(Deserialize)]
-    struct Answer<'m> {
-        #[serde(borrow)]
-        id: &'m RawValue,
-        method: Option<IgnoredAny>,
-    }
-    let answer: Answer<'_> = serde_json::from_slice(message).ok()?;
-    answer.method.is_none().then(|| answer.id.get())
-}
-
-/// Servers write numbers and escapes in their own way.
-fn same_id(one: &str, other: &str) -> bool {
-    let value = |text| serde_json::from_str::<serde_json::Value>(text).ok();
-    one == other
-        || match (value(one), value(other)) {
-            (Some(one), Some(other)) => {
-                one == other || one.as_f64().is_some() && one.as_f64() == other.as_f64()
-            }
-            _ => false,
-        }
+/// Why a request is not sent, with what it holds.
+pub enum NotHeld {
+    LeaseOver(Held),
+    /// [`RUNNING`] requests wait for their answers.
+    Busy(Option<Held>),
 }
 
 #[cfg(test)]
@@ -299,20 +301,5 @@ mod tests {
             assert_eq!(at(announced), Err(BadEndpoint::Foreign), "{announced}");
         }
         assert_eq!(at(&"x".repeat(3_000)), Err(BadEndpoint::TooLong));
-    }
-
-    #[test]
-    fn an_answer_is_known_by_its_id_however_that_is_written() {
-        assert_eq!(
-            answered_id(br#"{"jsonrpc":"2.0","id": 7,"result":{}}"#),
-            Some("7")
-        );
-        assert_eq!(
-            answered_id(br#"{"id":7,"method":"sampling/createMessage"}"#),
-            None
-        );
-        assert_eq!(answered_id(br#"{"method":"notifications/progress"}"#), None);
-        assert!(same_id("7", "7.0") && same_id("\"a\"", "\"\\u0061\""));
-        assert!(!same_id("7", "\"7\"") && !same_id("1", "2"));
     }
 }

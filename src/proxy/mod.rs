@@ -4,6 +4,7 @@
 //! one request, to be read top to bottom; `respond` alone knows status codes.
 
 mod accept;
+mod access;
 mod answer;
 mod body;
 mod callers;
@@ -18,14 +19,18 @@ mod held;
 mod leaving;
 mod ledger;
 mod legacy;
+mod listening;
+mod memory;
 mod open;
 mod owed;
+mod peer;
 mod pinned;
 mod ratelimit;
 mod refused;
 mod resource;
 mod respond;
 mod route;
+mod scouted;
 mod server;
 mod session;
 mod stage;
@@ -40,11 +45,14 @@ mod who;
 mod written;
 
 pub use accept::{Shutdown, accept};
+pub use access::Access;
 pub use callers::Callers;
 pub use changed::Changes;
 pub use fallback::Fallback;
 pub use leaving::Leaving;
 pub use legacy::Streams;
+pub use listening::Listening;
+pub use memory::BodyMemory;
 pub use pinned::Pinned;
 pub use resource::Resources;
 pub use server::Server;
@@ -84,6 +92,10 @@ pub struct Gate {
     pub changes: Arc<Changes>,
     /// By server, those with `pin: true`.
     pub pins: BTreeMap<String, Arc<Pinned>>,
+    /// Open event streams that clients listen on.
+    pub listening: Arc<Listening>,
+    /// What large request bodies may take together.
+    pub bodies: BodyMemory,
     pub front: Front,
     pub limits: Limits,
     /// Names this process in records.

@@ -1,4 +1,4 @@
-//! Messages that do not go on: told, and recorded.
+//! Refusals that have a decision of their own: recorded, and answered.
 
 use http::Response;
 
@@ -11,8 +11,10 @@ use super::weigh::Denied;
 use crate::mcp::envelope::{Fault, Unreadable};
 use crate::policy::Outcome;
 
+type Answer = Response<GateBody>;
+
 /// Refuses a body that cannot be read, and records it in the one ledger that the message has.
-pub fn unreadable_in(ledger: Ledger, unreadable: &Unreadable<'_>) -> Response<GateBody> {
+pub(super) fn unreadable_in(ledger: Ledger, unreadable: &Unreadable<'_>) -> Answer {
     let reason = unreadable.reason();
     ledger.invalid(Outcome::Invalid, reason);
     if unreadable.fault == Fault::Encoded {
@@ -26,7 +28,7 @@ pub fn unreadable_in(ledger: Ledger, unreadable: &Unreadable<'_>) -> Response<Ga
 }
 
 /// Refuses, records, and tells what is left where that concerns the grant alone.
-pub fn denied(exchange: &Exchange<'_>, refused: Denied) -> Response<GateBody> {
+pub(super) fn denied(exchange: &Exchange<'_>, refused: Denied) -> Answer {
     let mut answer = refuse(&Refusal::Denied {
         denial: &refused.denial,
         form: refused.form,

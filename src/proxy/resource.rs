@@ -159,15 +159,12 @@ mod tests {
             ..Front::at("127.0.0.1:0".parse().unwrap())
         };
         let server = Server {
-            upstream: "http://127.0.0.1:1/mcp".parse().unwrap(),
-            headers: Vec::new(),
-            pass_host: false,
-            connect_timeout: Duration::ZERO,
-            response_timeout: Duration::ZERO,
-            idle_timeout: Duration::ZERO,
-            forward: false,
-            resource: None,
             scopes: vec!["mcp:run".to_owned(), "mcp:read".to_owned()],
+            ..Server::at(
+                "http://127.0.0.1:1/mcp".parse().unwrap(),
+                Vec::new(),
+                Duration::ZERO,
+            )
         };
         let servers = names.iter().map(|name| ((*name).to_owned(), server.clone()));
         let issuers = ["https://auth.example"];

@@ -7,7 +7,9 @@ use http::{HeaderMap, Response, StatusCode, response};
 
 use super::body::GateBody;
 use super::exchange::Form;
-use super::told::{self, CODE_DENIED, CODE_INVALID_REQUEST, CODE_TOO_LARGE, CODE_UNAVAILABLE, CODE_UPSTREAM};
+use super::told::{
+    self, CODE_DENIED, CODE_INVALID_REQUEST, CODE_LIMITED, CODE_TOO_LARGE, CODE_UNAVAILABLE, CODE_UPSTREAM,
+};
 use super::upstream::UpstreamError;
 use crate::mcp::reply;
 use crate::policy::{Denial, Outcome};
@@ -47,6 +49,14 @@ pub enum Refusal<'a> {
         cap: usize,
     },
     Encoded,
+    /// Too many large bodies are held already.
+    NoMemory,
+    /// By way of a trusted proxy, as many as one client may have.
+    TooManyFromPeer,
+    /// As many streams are listened on as may be.
+    TooManyStreams {
+        id: Option<&'a str>,
+    },
     BodyTimeout,
     /// The client broke off: nobody reads the answer.
     BrokenBody,
@@ -91,6 +101,7 @@ impl Refusal<'_> {
             | Self::Denied { id, .. }
             | Self::Upstream { id, .. }
             | Self::BadAnswer { id, .. }
+            | Self::TooManyStreams { id }
             | Self::NoSessionKey { id } => *id,
             _ => None,
         }
@@ -170,6 +181,22 @@ fn answer(refusal: &Refusal<'_>) -> Response<GateBody> {
         Refusal::Encoded => {
             let text = "send JSON in UTF-8, without byte order mark and Content-Encoding";
             problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, CODE_ENCODED, text)
+        }
+        Refusal::NoMemory => {
+            let text = "too many large bodies are being read (`limits.body_memory_bytes`): try again";
+            let answer = problem(StatusCode::SERVICE_UNAVAILABLE, CODE_UNAVAILABLE, text);
+            with(answer, header::RETRY_AFTER, "1")
+        }
+        Refusal::TooManyFromPeer => {
+            let text = "this client has too many requests open (`limits.connections_per_peer`): try again";
+            let answer = problem(StatusCode::TOO_MANY_REQUESTS, CODE_LIMITED, text);
+            with(answer, header::RETRY_AFTER, "1")
+        }
+        Refusal::TooManyStreams { id } => {
+            let text =
+                "too many event streams are open (`limits.streams`, `limits.streams_per_grant`): close one";
+            let answer = failed(StatusCode::TOO_MANY_REQUESTS, CODE_LIMITED, text, *id);
+            with(answer, header::RETRY_AFTER, "5")
         }
         Refusal::BodyTimeout => problem(
             StatusCode::REQUEST_TIMEOUT,

@@ -1,6 +1,7 @@
 //! The server behind a request: at a URL, or a command whose processes the gate has started.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
@@ -31,6 +32,14 @@ impl Server {
         match self {
             Self::Url(upstream) => &upstream.name,
             Self::Command(host) => &host.name,
+        }
+    }
+
+    /// Until the head of an answer, or the whole of one that is held.
+    pub fn response_timeout(&self) -> Duration {
+        match self {
+            Self::Url(upstream) => upstream.response_timeout,
+            Self::Command(host) => host.response_timeout(),
         }
     }
 

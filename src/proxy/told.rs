@@ -60,6 +60,9 @@ pub const fn no_answer(error: &UpstreamError) -> (i64, &'static str) {
         UpstreamError::Connect(_) | UpstreamError::ConnectTimeout(_) => {
             "the MCP server cannot be reached. The request was not executed"
         }
+        UpstreamError::Credentials(_) => {
+            "toolgate has no credentials for the MCP server at the moment. The request was not executed"
+        }
         UpstreamError::Busy(_) => {
             "too many requests wait for an answer of the MCP server. The request was not executed"
         }

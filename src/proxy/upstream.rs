@@ -3,13 +3,17 @@
 //! Own pool on `hyper::client::conn`: `try_send_request` gives back a message that was not sent, which a
 //! refund needs to know. No retries, no redirects.
 
+mod error;
+
+pub use error::UpstreamError;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{HOST, HeaderValue};
 use http::uri::{Authority, PathAndQuery};
-use http::{HeaderMap, HeaderName, Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -21,10 +25,11 @@ use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 use url::Url;
 
+use super::access::Access;
 use super::body::UpstreamBody;
 use super::held::Held;
 use super::written::{Behind, Watched};
-use crate::settings::{Secret, Server};
+use crate::settings::Server;
 
 /// Node servers close idle connections after 5 s: ours are let go before that.
 const IDLE_AT_MOST: Duration = Duration::from_secs(4);
@@ -51,57 +56,6 @@ impl Sender {
     }
 }
 
-/// Why no answer came. The text is for the log: it names no header or body.
-#[derive(Debug, thiserror::Error)]
-pub enum UpstreamError {
-    #[error("cannot connect: {0}")]
-    Connect(String),
-    #[error("no connection within {0:?}")]
-    ConnectTimeout(Duration),
-    #[error("{0} requests wait for an answer already")]
-    Busy(usize),
-    #[error("{0} processes of the server run already")]
-    Processes(usize),
-    #[error("the server is spoken to in sessions, and none was opened")]
-    NoSession,
-    #[error("the session is over")]
-    SessionOver,
-    #[error("the session is open already")]
-    SessionOpen,
-    #[error("the connection closed before the request was written")]
-    Unsent,
-    #[error("the connection failed after the request was written: {0}")]
-    Broken(String),
-    #[error("no answer within {0:?}")]
-    ResponseTimeout(Duration),
-    #[error("its lease was over before it was sent")]
-    LeaseOver,
-    #[error("its lease could not be renewed, so the call was cut")]
-    LeaseLost,
-}
-
-impl UpstreamError {
-    /// True where no byte of the request can have reached the upstream.
-    pub const fn nothing_sent(&self) -> bool {
-        matches!(
-            self,
-            Self::Connect(_)
-                | Self::ConnectTimeout(_)
-                | Self::Busy(_)
-                | Self::Processes(_)
-                | Self::NoSession
-                | Self::SessionOver
-                | Self::SessionOpen
-                | Self::Unsent
-                | Self::LeaseOver
-        )
-    }
-
-    pub const fn is_timeout(&self) -> bool {
-        matches!(self, Self::ConnectTimeout(_) | Self::ResponseTimeout(_))
-    }
-}
-
 /// An upstream and its idle connections.
 pub struct Upstream {
     pub name: String,
@@ -111,10 +65,11 @@ pub struct Upstream {
     base: Url,
     host_header: HeaderValue,
     pub pass_host: bool,
+    access: Access,
+    /// What its certificate must say; `None`: asked in the clear.
+    server_name: Option<ServerName<'static>>,
     /// Pass on the client's token where it was issued for this server.
     pub forward: bool,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
-    headers: Vec<(HeaderName, Secret<HeaderValue>)>,
     connect_timeout: Duration,
     pub response_timeout: Duration,
     pub idle_timeout: Duration,
@@ -137,18 +92,18 @@ impl Drop for Connection {
 
 impl Upstream {
     /// Fails where the URL's host cannot be a TLS server name.
-    pub fn new(name: &str, settings: &Server, tls: &Arc<rustls::ClientConfig>) -> Result<Self, String> {
+    pub fn new(name: &str, settings: &Server, access: Access) -> Result<Self, String> {
         let authority = settings
             .upstream
             .authority()
             .cloned()
             .ok_or("the upstream URL has no host")?;
         let https = settings.upstream.scheme_str() == Some("https");
-        let tls = if https {
+        let server_name = if https {
             let host = authority.host().trim_start_matches('[').trim_end_matches(']');
             let name = ServerName::try_from(host.to_owned())
                 .map_err(|_| format!("`{host}` cannot be the name in a certificate"))?;
-            Some((TlsConnector::from(Arc::clone(tls)), name))
+            Some(name)
         } else {
             None
         };
@@ -163,9 +118,9 @@ impl Upstream {
             target: target.unwrap_or_else(|| PathAndQuery::from_static("/")),
             host_header,
             pass_host: settings.pass_host,
+            access,
+            server_name,
             forward: settings.forward,
-            tls,
-            headers: settings.headers.clone(),
             connect_timeout: settings.connect_timeout,
             response_timeout: settings.response_timeout,
             idle_timeout: settings.idle_timeout,
@@ -190,9 +145,7 @@ impl Upstream {
         if !self.pass_host || !headers.contains_key(HOST) {
             headers.insert(HOST, self.host_header.clone());
         }
-        for (name, value) in &self.headers {
-            headers.insert(name.clone(), value.expose().clone());
-        }
+        self.access.put(&mut headers);
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = http::Uri::from(endpoint.unwrap_or(&self.target).clone());
@@ -200,8 +153,21 @@ impl Upstream {
         request
     }
 
-    /// A ready connection: an idle one, or a new one within the connect time-out.
+    /// What it is reached with.
+    pub const fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// Reads certificates and credentials again, as far as they stand in files. Blocks on the files.
+    pub fn reload(&self) {
+        if self.access.reload(&self.name) {
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+    }
+
+    /// A ready connection: an idle one, or a new one within the connect time-out. The credentials are there too.
     pub async fn connection(self: &Arc<Self>) -> Result<Connection, UpstreamError> {
+        self.access.ready().await.map_err(UpstreamError::Credentials)?;
         while let Some(mut sender) = self.pop_idle() {
             // pending only while the last answer is being put away
             if matches!(
@@ -241,18 +207,12 @@ impl Upstream {
             .await
             .map_err(connect_error)?;
         stream.set_nodelay(true).map_err(connect_error)?;
-        match &self.tls {
-            None => handshake(stream).await,
-            Some((connector, name)) => {
-                handshake(
-                    connector
-                        .connect(name.clone(), stream)
-                        .await
-                        .map_err(connect_error)?,
-                )
-                .await
-            }
-        }
+        let (Some(name), Some(tls)) = (&self.server_name, self.access.tls()) else {
+            return handshake(stream).await;
+        };
+        let connector = TlsConnector::from(tls.config());
+        let stream = connector.connect(name.clone(), stream).await;
+        handshake(stream.map_err(connect_error)?).await
     }
 
     fn pop_idle(&self) -> Option<Sender> {
@@ -331,6 +291,9 @@ impl Connection {
         sender: Sender,
         held: Option<Held>,
     ) -> Response<UpstreamBody> {
+        if answer.status() == StatusCode::UNAUTHORIZED {
+            self.upstream.access.refused();
+        }
         answer.map(|body| UpstreamBody::new(body, sender, Arc::clone(&self.upstream), held))
     }
 }

@@ -7,7 +7,7 @@ use http::header::{self, HeaderMap, HeaderValue};
 use jiff::Timestamp;
 
 use super::{Gate, Server, Snapshot};
-use crate::grants::{Credential, Grant, TokenHash, Unmapped};
+use crate::grants::{ClientCertificate, Credential, Grant, TokenHash, Unmapped};
 use crate::issuers::{NotVerified, Verified};
 
 /// Holds the grant's token where `Authorization` is for the upstream.
@@ -68,6 +68,7 @@ pub async fn who(
     snapshot: &Arc<Snapshot>,
     upstream: &Server,
     headers: &HeaderMap,
+    certificate: Option<Arc<ClientCertificate>>,
 ) -> Result<Identified, Stranger> {
     let asked = Asking {
         gate,
@@ -104,7 +105,10 @@ pub async fn who(
         (Bearer::Missing, Some(_)) => Err(Stranger::Bad(
             "`X-Toolgate-Grant` is read only on a server with `authorization: forward`",
         )),
-        (Bearer::Missing, None) => asked.of_nobody(),
+        (Bearer::Missing, None) => match certificate {
+            Some(certificate) => asked.of_certificate(certificate),
+            None => asked.of_nobody(),
+        },
     }
 }
 
@@ -170,6 +174,19 @@ impl Asking<'_> {
             NotVerified::Invalid(why) => Stranger::Bad(why),
             NotVerified::NoKeys => Stranger::NoKeys,
         })
+    }
+
+    /// A certificate that stands for no grant here is none: it may have been shown for another server.
+    fn of_certificate(&self, certificate: Arc<ClientCertificate>) -> Result<Identified, Stranger> {
+        let ends = certificate.ends();
+        if ends < self.now {
+            return Err(Stranger::Bad("the client certificate has expired"));
+        }
+        let credential = Credential::Certificate(certificate);
+        match self.snapshot.grants.find(&credential, self.server) {
+            Ok(grant) => self.standing(grant, credential, Some(ends)),
+            Err(_) => self.of_nobody(),
+        }
     }
 
     fn of_nobody(&self) -> Result<Identified, Stranger> {

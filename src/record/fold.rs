@@ -216,6 +216,10 @@ impl Folded {
 fn rest_of(record: &DecisionRecord<'_>) -> u64 {
     let mut hasher = DefaultHasher::new();
     (&record.session, record.method, record.tool, record.argument_keys).hash(&mut hasher);
+    // a reload may come between two
+    for policy in &record.policy {
+        policy.digest.hash(&mut hasher);
+    }
     for recorded in record.recorded.0 {
         (&*recorded.path, &recorded.json).hash(&mut hasher);
     }

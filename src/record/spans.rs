@@ -114,6 +114,6 @@ mod tests {
 
     #[test]
     fn a_share_of_the_traces_is_taken() {
-        assert_eq!([0.0, 0.25, 1.0].map(sampled), [0, 63, 256]);
+        assert_eq!([0.0, 0.25, 1.0].map(sampled), [0, 64, 256]);
     }
 }

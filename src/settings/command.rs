@@ -19,6 +19,8 @@ impl Check<'_> {
             ("headers", !written.headers.is_empty()),
             ("host", written.host.is_some()),
             ("authorization", written.authorization.is_some()),
+            ("oauth", written.oauth.is_some()),
+            ("upstream_tls", written.upstream_tls.is_some()),
             ("resource", written.resource.is_some()),
             ("scopes", !written.scopes.is_empty()),
         ];

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer};
 
+use super::oauth::OAuthFile;
 use super::pins_file;
 use super::secret::SecretSource;
+use super::tls::{ListenTlsFile, UpstreamTlsFile};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -18,6 +20,10 @@ pub(super) struct SettingsFile {
     pub(super) allowed_origins: Vec<String>,
     #[serde(default, deserialize_with = "list")]
     pub(super) allowed_hosts: Vec<String>,
+    #[serde(default, deserialize_with = "list")]
+    pub(super) trusted_proxies: Vec<String>,
+    pub(super) forwarded_header: Option<String>,
+    pub(super) tls: Option<ListenTlsFile>,
     pub(super) session_key: Option<SecretSource>,
     #[serde(default)]
     pub(super) issuers: BTreeMap<String, IssuerFile>,
@@ -107,6 +113,14 @@ pub(super) struct LimitsFile {
     pub(super) connections_per_peer: Option<usize>,
     pub(super) header_timeout_ms: Option<u64>,
     pub(super) body_timeout_ms: Option<u64>,
+    pub(super) idle_timeout_ms: Option<u64>,
+    pub(super) write_timeout_ms: Option<u64>,
+    pub(super) connection_age_ms: Option<u64>,
+    pub(super) requests_per_connection: Option<usize>,
+    pub(super) streams_per_connection: Option<usize>,
+    pub(super) streams: Option<usize>,
+    pub(super) streams_per_grant: Option<usize>,
+    pub(super) body_memory_bytes: Option<usize>,
     pub(super) max_list_bytes: Option<usize>,
     pub(super) line_bytes: Option<usize>,
 }
@@ -135,6 +149,8 @@ pub(super) struct ServerFile {
     pub(super) process_idle_ms: Option<u64>,
     #[serde(default)]
     pub(super) headers: BTreeMap<String, SecretSource>,
+    pub(super) upstream_tls: Option<UpstreamTlsFile>,
+    pub(super) oauth: Option<OAuthFile>,
     pub(super) host: Option<String>,
     pub(super) connect_timeout_ms: Option<u64>,
     pub(super) response_timeout_ms: Option<u64>,

@@ -31,6 +31,8 @@ impl Check<'_> {
                 .iter()
                 .map(|host| host.to_ascii_lowercase())
                 .collect(),
+            tls: self.listen_tls(written.tls.as_ref()),
+            trusted_proxies: self.trusted_proxies(written),
             session_key,
             drain_delay: Duration::from_millis(written.drain_delay_ms.unwrap_or_default()),
             probe_upstreams: written.probe_upstreams.unwrap_or(true),

@@ -9,8 +9,11 @@ mod front;
 mod issuers;
 mod limits;
 mod load;
+mod oauth;
+mod proxies;
 mod secret;
 mod server;
+mod tls;
 mod tracing;
 mod wrap;
 mod written;
@@ -18,7 +21,10 @@ mod written;
 pub use environment::child_environment;
 pub use issuers::{Algorithm, Issuer, KeySource, is_loopback, trusted_url};
 pub use load::{Settings, SettingsError, for_one_server, load, load_with};
+pub use oauth::{CredentialSource, OAuth};
+pub use proxies::{ForwardedBy, TrustedProxies};
 pub use secret::{Secret, SecretSource, secret_from_env};
+pub use tls::{ListenTls, UpstreamTls};
 pub use wrap::{Wrapped, for_wrap, for_wrap_with};
 pub use written::Written;
 
@@ -113,8 +119,24 @@ pub struct Limits {
     pub header_bytes: usize,
     pub connections: usize,
     pub connections_per_peer: usize,
+    /// For a request's head, and for the handshake of TLS.
     pub header_timeout: Duration,
     pub body_timeout: Duration,
+    /// How long a connection may be open without a request.
+    pub idle_timeout: Duration,
+    /// How long a client may take nothing of an answer.
+    pub write_timeout: Duration,
+    /// After this time a connection takes no further requests.
+    pub connection_age: Duration,
+    /// After that many requests likewise.
+    pub requests_per_connection: usize,
+    /// Requests that one HTTP/2 connection may have open.
+    pub streams_per_connection: u32,
+    /// Open event streams that clients listen on.
+    pub streams: usize,
+    pub streams_per_grant: usize,
+    /// All large request bodies together, while they are held.
+    pub body_memory_bytes: usize,
     /// The largest `tools/list` answer or filtered event; beyond it the answer fails closed.
     pub max_list_bytes: usize,
     /// The longest line of a stdio server.
@@ -122,11 +144,14 @@ pub struct Limits {
 }
 
 /// One upstream MCP server: exactly one URL.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Server {
     pub upstream: http::Uri,
     /// Headers set on every request to the upstream, in place of what the client sent.
-    pub headers: Vec<(http::HeaderName, Secret<http::HeaderValue>)>,
+    pub headers: Vec<(http::HeaderName, CredentialSource)>,
+    /// Where a bearer token for it comes from.
+    pub oauth: Option<OAuth>,
+    pub tls: UpstreamTls,
     /// Keep the client's `Host` instead of the upstream's.
     pub pass_host: bool,
     pub connect_timeout: Duration,
@@ -186,7 +211,7 @@ impl fmt::Debug for CommandServer {
 pub struct Tracing {
     /// OTLP over HTTP, in JSON.
     pub otlp: http::Uri,
-    pub headers: Vec<(http::HeaderName, Secret<http::HeaderValue>)>,
+    pub headers: Vec<(http::HeaderName, CredentialSource)>,
     /// Which part of the traces that begin here is exported, 0 to 1.
     pub sample: f64,
 }
@@ -198,6 +223,18 @@ pub enum LogForm {
     Json,
     /// For people.
     Text,
+}
+
+/// The query of the URL may hold a secret.
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let host = self.upstream.authority().map(http::uri::Authority::host);
+        let mut shown = f.debug_struct("Server");
+        shown.field("host", &host).field("path", &self.upstream.path());
+        shown.field("headers", &self.headers).field("oauth", &self.oauth);
+        shown.field("tls", &self.tls);
+        shown.finish_non_exhaustive()
+    }
 }
 
 /// What a fresh `toolgate.yaml` leaves out gets these.
@@ -223,6 +260,9 @@ pub struct Front {
     pub public_url: Option<http::Uri>,
     pub allowed_origins: Vec<String>,
     pub allowed_hosts: Vec<String>,
+    /// Without it clients are served in the clear.
+    pub tls: Option<ListenTls>,
+    pub trusted_proxies: TrustedProxies,
     pub session_key: Option<Secret<Vec<u8>>>,
     /// After SIGTERM: how long connections are still taken.
     pub drain_delay: Duration,
@@ -242,6 +282,8 @@ impl Front {
             public_url: None,
             allowed_origins: Vec::new(),
             allowed_hosts: Vec::new(),
+            tls: None,
+            trusted_proxies: TrustedProxies::default(),
             session_key: None,
             drain: Duration::ZERO,
             drain_delay: Duration::ZERO,
@@ -254,12 +296,17 @@ impl Server {
     /// A server at this URL that gets `within` for each step.
     pub const fn at(
         url: http::Uri,
-        headers: Vec<(http::HeaderName, Secret<http::HeaderValue>)>,
+        headers: Vec<(http::HeaderName, CredentialSource)>,
         within: Duration,
     ) -> Self {
         Self {
             upstream: url,
             headers,
+            oauth: None,
+            tls: UpstreamTls {
+                ca: None,
+                identity: None,
+            },
             pass_host: false,
             forward: false,
             resource: None,

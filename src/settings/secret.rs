@@ -42,6 +42,18 @@ impl SecretSource {
         }
     }
 
+    pub(super) const fn of_file(path: PathBuf) -> Self {
+        Self {
+            env: None,
+            file: Some(path),
+        }
+    }
+
+    /// The file, if it is one.
+    pub(super) fn path(&self, base: &Path) -> Option<PathBuf> {
+        self.file.as_ref().map(|file| base.join(file))
+    }
+
     /// Reads the secret. A trailing line break of a file is cut; an empty secret is an error.
     /// `base` is the folder that a relative path starts from.
     pub fn read(&self, base: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Secret<String>, String> {

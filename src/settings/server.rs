@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::file::ServerFile;
 use super::load::{Check, is_server_name};
-use super::{Secret, SecretSource, Server};
+use super::{CredentialSource, SecretSource, Server};
 
 /// What only a server with `command` has.
 const COMMAND_KEYS: [&str; 4] = ["env", "sessions", "processes", "process_idle_ms"];
@@ -55,11 +55,23 @@ impl Check<'_> {
             return None;
         };
         let upstream = self.url(&key("upstream"), text)?;
-        let headers = written
+        let headers: Vec<_> = written
             .headers
             .iter()
             .filter_map(|(header, source)| self.header(&key(&format!("headers.{header}")), header, source))
             .collect();
+        let oauth = written.oauth.as_ref();
+        let oauth = oauth.and_then(|oauth| self.oauth(&key("oauth"), oauth));
+        if oauth.is_some()
+            && headers
+                .iter()
+                .any(|(name, _)| *name == http::header::AUTHORIZATION)
+        {
+            let hint = "the tokens go into `Authorization`, which `headers` sets too: remove one of them";
+            self.problem(&key("oauth"), hint);
+        }
+        let is_https = upstream.scheme_str() == Some("https");
+        let tls = self.upstream_tls(&key("upstream_tls"), written.upstream_tls.as_ref(), is_https);
         let forward = self.forwards(&key("authorization"), written);
         let resource = written.resource.as_deref();
         let resource = resource.and_then(|text| self.resource(&key("resource"), text));
@@ -67,6 +79,8 @@ impl Check<'_> {
         Some(Server {
             upstream,
             headers,
+            oauth,
+            tls,
             forward,
             resource,
             scopes: written.scopes.clone(),
@@ -82,7 +96,7 @@ impl Check<'_> {
         key: &str,
         name: &str,
         source: &SecretSource,
-    ) -> Option<(HeaderName, Secret<HeaderValue>)> {
+    ) -> Option<(HeaderName, CredentialSource)> {
         const OURS: [&str; 6] = [
             "host",
             "content-length",
@@ -99,18 +113,11 @@ impl Check<'_> {
             self.problem(key, "toolgate writes this header itself: remove it");
             return None;
         }
-        let value = match source.read(self.base, &|name| self.env.get(name).cloned()) {
-            Ok(value) => value,
-            Err(message) => {
-                self.problem(key, message);
-                return None;
-            }
-        };
-        let Ok(mut value) = HeaderValue::from_str(value.expose()) else {
+        let value = self.credential(key, source)?;
+        if HeaderValue::from_str(value.value.expose()).is_err() {
             self.problem(key, "the value has characters that a header cannot carry");
             return None;
-        };
-        value.set_sensitive(true);
-        Some((header, Secret::new(value)))
+        }
+        Some((header, value))
     }
 }

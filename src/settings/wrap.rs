@@ -182,7 +182,7 @@ mod tests {
         let settings = for_wrap_with(&wrapped, &env(&[("HOME", "/h"), ("TOKEN", "Bearer x")])).unwrap();
         let server = &settings.servers["files"];
         assert_eq!(server.headers.len(), 1);
-        assert_eq!(server.headers[0].1.expose(), "Bearer x");
+        assert_eq!(server.headers[0].1.value.expose(), "Bearer x");
         assert!(for_wrap_with(&wrapped, &env(&[("HOME", "/h")])).is_err());
     }
 }

@@ -15,6 +15,8 @@ fn gate(fixture: &Fixture, authorization: &AuthorizationServer) -> Gate {
         .server_key("fixture", "scopes", json!(["mcp:run"]))
         .policy("p", limited("start_run", MAX as u64, json!("minute")))
         .key("issuers", json!({ "as": { "issuer": authorization.issuer } }))
+        // a client that waits for its turn on a busy machine keeps its connection
+        .key("limits", json!({ "header_timeout_ms": 60_000 }))
         .entry(json!({
             "id": "oauth:{sub}:{client_id}", "jwt": { "issuer": "as", "claims": { "scope": "mcp:run" } },
             "server": "fixture", "policy": "p",

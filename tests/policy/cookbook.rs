@@ -15,10 +15,10 @@ use toolgate::policy::{
 const PAGES: [&str; 3] = ["money", "code", "operations"];
 
 /// One situation: the policies of its grant, and the lines of its calls with their numbers.
-struct Situation {
-    title: String,
-    policies: Vec<(String, String)>,
-    calls: Vec<(usize, String)>,
+pub struct Situation {
+    pub title: String,
+    pub policies: Vec<(String, String)>,
+    pub calls: Vec<(usize, String)>,
 }
 
 fn read(page: &str) -> String {
@@ -186,7 +186,7 @@ fn is_true(detail: &str, answer: &Answer) -> bool {
 }
 
 /// Runs the calls of one situation; how many were allowed and how many were not.
-fn run(page: &str, situation: &Situation) -> (u32, u32) {
+pub fn run(page: &str, situation: &Situation) -> (u32, u32) {
     let start = 1_767_225_600_000;
     let mut gate = Gate {
         policies: loaded(situation),
@@ -197,7 +197,7 @@ fn run(page: &str, situation: &Situation) -> (u32, u32) {
     let (mut allowed, mut refused) = (0, 0);
     let mut last: Option<Answer> = None;
     for (number, line) in &situation.calls {
-        let place = format!("docs/cookbook/{page}.md:{number}: {line}");
+        let place = format!("{page}:{number}: {line}");
         if let Some(by) = line.strip_prefix("by ") {
             gate.by = serde_json::from_str(by).expect(&place);
             continue;
@@ -230,7 +230,7 @@ fn every_situation_of_the_cookbook_is_decided_as_it_says() {
     let mut found = 0;
     for page in PAGES {
         for situation in situations(&read(page)) {
-            let (allowed, refused) = run(page, &situation);
+            let (allowed, refused) = run(&format!("docs/cookbook/{page}.md"), &situation);
             assert!(
                 allowed > 0 && refused > 0,
                 "{}: {allowed} allowed, {refused} refused",

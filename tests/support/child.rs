@@ -121,6 +121,11 @@ impl Child {
             .collect()
     }
 
+    /// Nothing more comes from it: it has ended, or closed its stdout.
+    pub fn has_closed_stdout(&self) -> bool {
+        self.out.seen.lock().unwrap().1
+    }
+
     pub fn stdout(&self) -> String {
         self.out.seen.lock().unwrap().0.join("\n")
     }

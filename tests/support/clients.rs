@@ -18,14 +18,36 @@ pub enum Sdk {
     TypeScript2,
     Python1,
     Python2,
+    FastMcp4,
+    Rmcp,
 }
 
 impl Sdk {
+    /// The four that most tests run.
     pub const ALL: [Self; 4] = [Self::TypeScript1, Self::TypeScript2, Self::Python1, Self::Python2];
+    pub const EVERY: [Self; 6] = [
+        Self::TypeScript1,
+        Self::TypeScript2,
+        Self::Python1,
+        Self::Python2,
+        Self::FastMcp4,
+        Self::Rmcp,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TypeScript1 => "TypeScript SDK 1.x",
+            Self::TypeScript2 => "TypeScript SDK 2.x",
+            Self::Python1 => "Python SDK 1.x",
+            Self::Python2 => "Python SDK 2.x",
+            Self::FastMcp4 => "FastMCP 4",
+            Self::Rmcp => "rmcp 3.11",
+        }
+    }
 
     /// Whether it speaks the stateless revision 2026-07-28 where the server has it.
     pub fn is_current(self) -> bool {
-        matches!(self, Self::TypeScript2 | Self::Python2)
+        !matches!(self, Self::TypeScript1 | Self::Python1)
     }
 
     fn command(self) -> Command {
@@ -34,6 +56,8 @@ impl Sdk {
             Self::TypeScript2 => node("client-sdk-2.mjs"),
             Self::Python1 => python("mcp-1", "client_mcp_1.py"),
             Self::Python2 => python("mcp-2", "client_mcp_2.py"),
+            Self::FastMcp4 => python("fastmcp-4", "client_fastmcp_4.py"),
+            Self::Rmcp => rust_client(),
         }
     }
 }
@@ -50,6 +74,12 @@ pub fn python(venv: &str, script: &str) -> Command {
         .arg(root.join("tests/clients/python").join(script))
         .env("PYTHONDONTWRITEBYTECODE", "1");
     command
+}
+
+fn rust_client() -> Command {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/rmcp-3/debug/toolgate-test-client");
+    assert!(program.exists(), "the client on rmcp is missing: {REMEDY}");
+    Command::new(program)
 }
 
 /// What a client run showed.
@@ -162,7 +192,8 @@ pub fn start_stdio(sdk: Sdk, command: &[String], env: &Value, calls: &Value) -> 
     start_with(sdk, &json!({ "command": command, "env": env, "calls": calls }))
 }
 
-fn start_with(sdk: Sdk, spec: &Value) -> Running {
+/// Starts a client with all of its specification.
+pub fn start_with(sdk: Sdk, spec: &Value) -> Running {
     Running {
         child: Child::start(&format!("{sdk:?} client"), sdk.command().arg(spec.to_string())),
         sdk,

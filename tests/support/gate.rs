@@ -176,15 +176,16 @@ impl Setup {
 
     /// The same, with this in its environment.
     pub fn start_with_env(&self, env: &[(&str, &str)]) -> Gate {
-        Self::start_with(self.write(), env)
+        Self::start_in_with(self.write(), env)
     }
 
     /// The same, on files that were written before.
     pub fn start_in(folder: Folder) -> Gate {
-        Self::start_with(folder, &[])
+        Self::start_in_with(folder, &[])
     }
 
-    fn start_with(folder: Folder, env: &[(&str, &str)]) -> Gate {
+    /// The same with these variables in its environment, and no others.
+    pub fn start_in_with(folder: Folder, env: &[(&str, &str)]) -> Gate {
         let mut command = Command::new(env!("CARGO_BIN_EXE_toolgate"));
         // Nothing of the machine's own environment may steer the gate.
         command

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use super::wait::within;
 
 /// How long one step (connect, head, next piece) may take.
-pub const STEP: Duration = Duration::from_secs(20);
+pub const STEP: Duration = Duration::from_secs(60);
 
 /// `host:port` of a URL of the form `http://host:port/…`.
 pub fn address_of(url: &str) -> &str {
@@ -108,6 +108,11 @@ impl Wire {
     pub async fn send_all_and_close(&mut self, bytes: &[u8]) {
         let _ = within("sending", STEP, self.stream.write_all(bytes)).await;
         let _ = self.stream.shutdown().await;
+    }
+
+    /// The connection, and what of the body was read already.
+    pub fn into_parts(self) -> (TcpStream, Vec<u8>) {
+        (self.stream, self.buffer)
     }
 
     /// Reads whatever comes until the other side closes.

@@ -17,7 +17,7 @@ pub const CURRENT: &str = "2026-07-28";
 /// The last revision with sessions.
 pub const SESSIONS: &str = "2025-11-25";
 /// How long one call may take.
-const CALL: Duration = Duration::from_secs(30);
+const CALL: Duration = Duration::from_secs(90);
 
 /// What a caller of one server with one token sends.
 #[derive(Clone, Debug)]
@@ -99,6 +99,14 @@ impl Caller {
 
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// The same caller at another path of the same address.
+    pub fn at(&self, path: &str) -> Self {
+        Self {
+            path: path.to_owned(),
+            ..self.clone()
+        }
     }
 
     /// The bytes of one request with these further headers.
@@ -262,14 +270,15 @@ impl Session {
         )
     }
 
+    /// The request that opens the GET stream.
+    pub fn stream_request(&self) -> Vec<u8> {
+        let headers = [&self.headers()[..], &[("Accept", "text/event-stream")]].concat();
+        self.caller.request("GET", &headers, b"")
+    }
+
     /// Opens the GET stream.
     pub async fn listen(&self) -> (Head, Events) {
-        let request = self.caller.request(
-            "GET",
-            &[&self.headers()[..], &[("Accept", "text/event-stream")]].concat(),
-            b"",
-        );
-        let mut wire = self.caller.send_only(&request).await;
+        let mut wire = self.caller.send_only(&self.stream_request()).await;
         let head = wire.head().await;
         (head, Events::new(wire))
     }

@@ -3,13 +3,16 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, ExitStatus};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::child::Child;
 use super::gate::Folder;
 use super::wait::PATIENCE;
+
+/// How long a server that may have choked is waited for.
+const SILENCE: Duration = Duration::from_secs(6);
 
 /// A folder with a policy, and the state folder of one user.
 pub struct Place {
@@ -162,6 +165,25 @@ impl Wrapped {
         self.until(&format!("answer to {id}"), |message| {
             message["id"] == *id && message["method"].is_null()
         })
+    }
+
+    /// Whether there is an answer under this id before the server ends, within a bound.
+    pub fn answers(&self, id: &Value) -> bool {
+        let began = Instant::now();
+        loop {
+            let ended = self.child.has_closed_stdout();
+            let lines = self.child.json_lines();
+            if lines
+                .iter()
+                .any(|message| message["id"] == *id && message["method"].is_null())
+            {
+                return true;
+            }
+            if ended || began.elapsed() > SILENCE {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     pub fn request(&mut self, id: impl Into<Value>, method: &str, params: Value) -> Value {

@@ -29,7 +29,7 @@ fn one() -> Setup {
 }
 
 fn one_in_redis(store: SocketAddr) -> Setup {
-    at_once(1, r#","lease":2"#).redis(store, 100)
+    at_once(1, r#","lease":2"#).redis(store, 1_000)
 }
 
 async fn redis() -> (RedisServer, SocketAddr) {

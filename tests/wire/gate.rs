@@ -31,6 +31,10 @@ pub struct Setup {
     pub env: BTreeMap<String, String>,
     /// The pins of the server `s`, as their file's text.
     pub pins: Option<String>,
+    /// The upstream is asked over TLS.
+    pub https: bool,
+    /// Further files, by name.
+    pub files: BTreeMap<String, String>,
     /// Further lines of `grants.yaml`.
     pub grants: String,
 }
@@ -44,6 +48,8 @@ impl Default for Setup {
             second: None,
             env: BTreeMap::new(),
             pins: None,
+            https: false,
+            files: BTreeMap::new(),
             grants: String::new(),
         }
     }
@@ -83,6 +89,16 @@ impl Setup {
     #[allow(dead_code, reason = "only tests/identity.rs writes grants of its own")]
     pub fn grant(mut self, keys: &str) -> Self {
         self.grants.push_str(&format!("  - {{ {keys} }}\n"));
+        self
+    }
+
+    pub fn file(mut self, name: &str, text: &str) -> Self {
+        self.files.insert(name.to_owned(), text.to_owned());
+        self
+    }
+
+    pub fn https(mut self) -> Self {
+        self.https = true;
         self
     }
 
@@ -197,8 +213,9 @@ fn write_files(setup: &Setup, upstream: SocketAddr) -> PathBuf {
         .second
         .map(|addr| format!("  t: {{ upstream: 'http://{addr}/mcp' }}\n"))
         .unwrap_or_default();
+    let scheme = if setup.https { "https" } else { "http" };
     let yaml = format!(
-        "{}\nservers:\n  s: {{ upstream: 'http://{upstream}/upstream/mcp'{} }}\n{second}policies: {{ p: p.json }}\ngrants: grants.yaml\n",
+        "{}\nservers:\n  s: {{ upstream: '{scheme}://{upstream}/upstream/mcp'{} }}\n{second}policies: {{ p: p.json }}\ngrants: grants.yaml\n",
         with_defaults(&setup.settings),
         setup.server,
     );
@@ -217,6 +234,9 @@ fn write_files(setup: &Setup, upstream: SocketAddr) -> PathBuf {
     grants += &grant("bare", BARE, "server: s");
     if setup.second.is_some() {
         grants += &grant("elsewhere", ELSEWHERE, "server: t, policy: p");
+    }
+    for (file, text) in &setup.files {
+        std::fs::write(folder.join(file), text).unwrap();
     }
     grants += &setup.grants;
     if let Some(pins) = &setup.pins {

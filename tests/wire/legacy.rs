@@ -20,6 +20,16 @@ struct Session {
 
 /// Opens a stream that announces `endpoint` and, once its latch is open, says `then` and ends.
 async fn open_stream(gate: &Gate, upstream: &Upstream, endpoint: &str, then: &[&str]) -> Session {
+    open_stream_that(gate, upstream, endpoint, then, vec![Step::Close]).await
+}
+
+async fn open_stream_that(
+    gate: &Gate,
+    upstream: &Upstream,
+    endpoint: &str,
+    then: &[&str],
+    last: Vec<Step>,
+) -> Session {
     let said = Latch::new();
     let mut reply = vec![
         Step::Send(stream_head("")),
@@ -27,7 +37,7 @@ async fn open_stream(gate: &Gate, upstream: &Upstream, endpoint: &str, then: &[&
         Step::Wait(said.clone()),
     ];
     reply.extend(then.iter().map(|event| Step::Send(chunk(event))));
-    reply.push(Step::Close);
+    reply.extend(last);
     upstream.next(reply);
     let mut client = gate.client().await;
     client.send(&request("GET", "").bytes()).await;
@@ -250,4 +260,25 @@ async fn a_call_holds_its_place_until_its_answer_has_passed_on_the_stream() {
     while upstream.count() == count {
         gate.ask(&post(call_body("one")).to(&other.endpoint)).await;
     }
+}
+
+#[tokio::test]
+async fn an_answer_to_another_request_under_the_same_id_gives_no_place_back() {
+    let upstream = Upstream::start().await;
+    let gate = gate_before(&upstream).await;
+    let pong = "data: {\"jsonrpc\":\"2.0\",\"id\":1.0,\"result\":{}}\n\n";
+    let stays = vec![Step::Wait(Latch::new())];
+    let mut session = open_stream_that(&gate, &upstream, "/m", &[pong], stays).await;
+    upstream.keeps_answering(accepted());
+    let endpoint = session.endpoint.clone();
+    let call = || post(call_body("one")).to(&endpoint);
+    let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+    for sent in [call(), post(ping).to(&endpoint)] {
+        assert_eq!(gate.ask(&sent).await.status, 202);
+    }
+    session.said.open();
+    assert!(session.client.chunks_until("\n\n").await.contains("1.0"));
+    assert_eq!(gate.ask(&call()).await.status, 202);
+    assert!(session.client.chunks_until("\n\n").await.contains("is running"));
+    assert_eq!(upstream.count(), 3, "the second call was not sent");
 }

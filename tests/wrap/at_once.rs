@@ -104,3 +104,12 @@ fn a_call_whose_place_cannot_be_renewed_is_stopped_before_it_is_lost() {
             .any(|line| line["upstream"]["ended"] == "cut")
     );
 }
+
+#[test]
+fn an_answer_to_another_request_under_the_same_id_gives_no_place_back() {
+    let place = place();
+    let mut client = place.start(&[]);
+    start(&mut client, "same", "never");
+    client.request("same", "ping", json!({}));
+    assert!(is_refused(&client.call(1, "later", json!({ "ms": 1 }))));
+}

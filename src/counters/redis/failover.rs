@@ -9,14 +9,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::identity::Identity;
+use super::identity::{Identity, NOBODY};
 use crate::counters::StoreError;
 use crate::counters::command::{Command, Span};
 
 /// By so much a window is held longer, so that clocks which run unevenly do not end it early.
 const SLACK_MS: u64 = 20;
-/// The history of a server that never followed another.
-const NOBODY: &str = "0000000000000000000000000000000000000000";
 
 /// What is done with the keys of a server that took another's place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,7 +75,7 @@ impl Failover {
         // elsewhere than in a cluster a new address means a new primary
         let name = if self.is_cluster { address } else { "" };
         let changed = match state.known.get(name) {
-            Some(known) => known.run_id != identity.run_id || known.history != identity.history,
+            Some(known) => known.is_replaced_by(identity),
             None => state
                 .known
                 .values()
@@ -285,6 +283,16 @@ mod tests {
         view.met("a:1", &server("a", "h", NOBODY));
         view.met("a:1", &server("a", "i", "h"));
         assert!(view.left("a:1", 7, MINUTE).is_some());
+    }
+
+    #[test]
+    fn a_server_whose_first_replica_comes_begins_a_history_and_is_the_same() {
+        let view = View::new(AfterFailover::Quarantine, false);
+        view.met("a:1", &server("a", "h", NOBODY));
+        view.met("a:1", &server("a", "i", NOBODY));
+        assert_eq!(view.left("a:1", 7, MINUTE), None);
+        view.met("b:1", &server("b", "j", "i"));
+        assert!(view.left("b:1", 7, MINUTE).is_some());
     }
 
     #[test]

@@ -5,14 +5,17 @@ use redis::{ErrorKind, ServerErrorKind};
 
 use crate::counters::StoreError;
 
+/// The history that a server followed which never followed another.
+pub(super) const NOBODY: &str = "0000000000000000000000000000000000000000";
+
 /// What `INFO` says of a server. All is empty where the user may not ask.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Identity {
     /// Of the process: another one after each start.
     pub(super) run_id: String,
-    /// Of its data's history: another one after each promotion.
+    /// Of its data's history: another one after each promotion, and once its first replica has come.
     pub(super) history: String,
-    /// The history that it followed before it was promoted; zeros: none.
+    /// The history that it followed before it was promoted; [`NOBODY`]: none.
     pub(super) followed: String,
     pub(super) is_replica: bool,
 }
@@ -29,6 +32,12 @@ impl Identity {
             }
             Err(error) => Err(super::failure::Failure::of(&error).error),
         }
+    }
+
+    /// Whether the server there now is another process, or the same with another's data. (One that never
+    /// followed another begins a new history when its first replica comes, and loses nothing.)
+    pub(super) fn is_replaced_by(&self, now: &Self) -> bool {
+        self.run_id != now.run_id || (self.history != now.history && now.followed != NOBODY)
     }
 
     pub(super) fn read(info: &str) -> Self {

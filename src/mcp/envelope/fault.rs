@@ -55,6 +55,7 @@ pub enum Fault {
     NoParams,
     ToolName,
     ToolArguments,
+    LongName,
 }
 
 impl Fault {
@@ -89,6 +90,7 @@ impl Fault {
             Self::Params => "`params` and its `_meta` must be objects",
             Self::NoParams => "`params` of tools/call must be an object",
             Self::ToolName => "`params.name` of tools/call must be a string",
+            Self::LongName => "`method` or `params.name` has more than 1024 bytes",
             Self::ToolArguments => "`params.arguments` of tools/call must be an object or left out",
         }
     }

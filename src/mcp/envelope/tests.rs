@@ -243,3 +243,19 @@ fn debug_output_and_reasons_show_nothing_of_the_arguments() {
     let unreadable = read(refused.as_bytes()).unwrap_err();
     assert!(!format!("{unreadable:?} {unreadable}").contains("hunter2"));
 }
+
+#[test]
+fn names_are_bounded() {
+    for (length, fits) in [(1024, true), (1025, false)] {
+        let name = "n".repeat(length);
+        let call =
+            format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{name}"}}}}"#);
+        let method = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{name}"}}"#);
+        for body in [call, method] {
+            assert_eq!(read(body.as_bytes()).is_ok(), fits, "{length}");
+            if !fits {
+                assert_eq!(refused(&body), (Fault::LongName, Some("1")));
+            }
+        }
+    }
+}

@@ -242,3 +242,27 @@ fn doubled_hints_are_not_passed_on() {
         );
     }
 }
+
+#[test]
+fn a_list_within_what_a_task_says_is_filtered() {
+    for (around, behind) in [
+        (
+            r#"{"jsonrpc":"2.0","id":1,"result":{"taskId":"t","status":"completed","result":"#,
+            "}}",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","method":"notifications/tasks","params":{"taskId":"t","result":"#,
+            "}}",
+        ),
+        (
+            r#"[{"jsonrpc":"2.0","id":1,"result":{"result":{"result":"#,
+            "}}}]",
+        ),
+    ] {
+        let message = format!(r#"{around}{{"tools":[{{"name":"a"}},{{"name":"b"}}]}}{behind}"#);
+        let expected = format!(r#"{around}{{"tools":[{{"name":"b"}}]}}{behind}"#);
+        let filtered = filter_tools(message.as_bytes(), false, |name| name == "b").unwrap();
+        assert_eq!(String::from_utf8(filtered.body.unwrap()).unwrap(), expected);
+        assert_eq!(filtered.names, ["a", "b"]);
+    }
+}

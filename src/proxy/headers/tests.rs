@@ -1,6 +1,10 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 
-use super::{check, clean_answer, is_encoded, to_upstream};
+use super::{BadHead, clean_answer, is_encoded, to_upstream};
+
+fn check<B: http_body::Body>(request: &http::Request<B>) -> Result<(), BadHead> {
+    super::check(request, 100)
+}
 
 fn request(method: &str, target: &str, headers: &[(&str, &str)]) -> Request<String> {
     let mut builder = Request::builder().method(method).uri(target);

@@ -257,11 +257,18 @@ impl Server {
             Err(error) => return self.unusable(client, &Skim::of(line), &error.to_string()).await,
         };
         for answered in Skim::answered(line) {
-            if let Some(waiting) = self.waiting.answered(&answered) {
+            if let Some(waiting) = self.answered(&answered) {
                 waiting.sent.answered(None);
             }
         }
         client.tell(filtered.as_ref().unwrap_or(line)).await;
+    }
+
+    /// What was answered under this id. A client that has a call run and asks something else under the same id must
+    /// not get the call's place back with the answer to that.
+    fn answered(&self, id: &IdKey) -> Option<Waiting> {
+        self.waiting
+            .answered_free_first(id, |waiting| waiting.place.is_none())
     }
 
     /// A line that must not reach the client: its place is taken by an error where the client waits for it.
@@ -271,7 +278,7 @@ impl Server {
             reason,
             "a line of the server was not passed on"
         );
-        if let Some(waiting) = skimmed.answers().and_then(|id| self.waiting.answered(&id)) {
+        if let Some(waiting) = skimmed.answers().and_then(|id| self.answered(&id)) {
             waiting.sent.unusable(None, reason);
             let text = told::bad_answer(reason);
             client

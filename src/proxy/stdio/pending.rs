@@ -81,12 +81,20 @@ impl<W> Pending<W> {
 
     /// Takes the oldest request with this id out.
     pub(super) fn answered(&self, id: &IdKey) -> Option<W> {
-        self.lock().take(id, |_| true)
+        self.lock().take(id, |_, _| true)
+    }
+
+    /// The same, where one that is `free` goes before others: which of them was answered nobody can tell.
+    pub(super) fn answered_free_first(&self, id: &IdKey, free: impl Fn(&W) -> bool) -> Option<W> {
+        let mut table = self.lock();
+        table
+            .take(id, |_, waiting| free(waiting))
+            .or_else(|| table.take(id, |_, _| true))
     }
 
     /// Takes this request out, if it still waits.
     pub(super) fn take(&self, ticket: &Ticket) -> Option<W> {
-        self.lock().take(&ticket.id, |number| number == ticket.number)
+        self.lock().take(&ticket.id, |number, _| number == ticket.number)
     }
 
     /// Takes the oldest request that is meant out.
@@ -98,7 +106,7 @@ impl<W> Pending<W> {
         });
         let (number, id) = all.min_by_key(|(number, _)| *number)?;
         let id = id.clone();
-        table.take(&id, |other| other == number)
+        table.take(&id, |other, _| other == number)
     }
 
     /// Takes all out, oldest first.
@@ -117,9 +125,11 @@ impl<W> Pending<W> {
 }
 
 impl<W> Table<W> {
-    fn take(&mut self, id: &IdKey, wanted: impl Fn(u64) -> bool) -> Option<W> {
+    fn take(&mut self, id: &IdKey, wanted: impl Fn(u64, &W) -> bool) -> Option<W> {
         let same = self.by_id.get_mut(id)?;
-        let place = same.iter().position(|(number, _)| wanted(*number))?;
+        let place = same
+            .iter()
+            .position(|(number, waiting)| wanted(*number, waiting))?;
         let (_, waiting) = same.remove(place)?;
         if same.is_empty() {
             self.by_id.remove(id);
@@ -152,6 +162,19 @@ mod tests {
         assert_eq!(pending.take(&second), Some("second"));
         assert_eq!(pending.take(&second), None);
         assert_eq!(pending.answered(&id("1")), None);
+    }
+
+    #[test]
+    fn of_requests_with_one_id_those_that_hold_nothing_are_answered_first() {
+        let pending = Pending::default();
+        for holds in [true, false, true] {
+            add(&pending, "1", holds);
+        }
+        let answered = || pending.answered_free_first(&id("1"), |holds| !holds);
+        assert_eq!(
+            [answered(), answered(), answered(), answered()],
+            [Some(false), Some(true), Some(true), None]
+        );
     }
 
     #[test]

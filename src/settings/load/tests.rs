@@ -129,7 +129,7 @@ fn an_upstream_credential_comes_from_the_environment_or_a_file_and_is_never_show
     let settings = folder.load(&[("TOKEN", "Bearer from-env")]).unwrap();
     let headers = settings.servers["s"].headers.iter();
     let headers: Vec<_> = headers
-        .map(|(name, value)| (name.as_str(), value.expose().to_str().unwrap()))
+        .map(|(name, value)| (name.as_str(), value.value.expose().as_str()))
         .collect();
     assert_eq!(
         headers,

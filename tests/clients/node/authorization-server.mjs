@@ -95,7 +95,7 @@ const server = createServer(async (req, res) => {
   const parts = [];
   for await (const part of req) parts.push(part);
   const { status, headers, body } = answer(req.method, new URL(req.url, issuer), Buffer.concat(parts).toString('utf8'));
-  res.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers });
+  res.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store', connection: 'close', ...headers });
   res.end(JSON.stringify(body));
 });
 server.listen(0, '127.0.0.1');

@@ -14,7 +14,7 @@ await report('typescript 2', async () => {
       ? new StdioClientTransport(stdioServer(spec))
       : new Transport(new URL(spec.url), { requestInit: requestInit(spec), authProvider });
   // the transport of 2024-11-05 knows no other era
-  const options = spec.transport === 'sse' ? {} : { versionNegotiation: { mode: 'auto' } };
+  const options = spec.transport === 'sse' || spec.era === 'legacy' ? {} : { versionNegotiation: { mode: 'auto' } };
   if (spec.asked) options.capabilities = CAPABILITIES;
   const client = new Client({ name: 'toolgate-test', version: '1.0.0' }, options);
   const asked = [];

@@ -1,6 +1,7 @@
 // A fixture MCP server on the official SDK. Its first line on stdout tells where it listens:
 //   {"event":"listening","mcp":"http://127.0.0.1:PORT/mcp","control":"http://127.0.0.1:PORT"}
-// Argument: a JSON object {"era": "session" | "current", "json": false, "port": 0}.
+// Argument: a JSON object {"era": "session" | "current", "json": false, "port": 0,
+//   "slowList": false (`session`: takes half a second to list its tools, and counts that as `tools/list`)}.
 import { createServer } from 'node:http';
 import { once } from 'node:events';
 import { currentEra, sessionEra } from './fixture/eras.mjs';
@@ -12,6 +13,7 @@ const serve = eras[settings.era];
 if (!serve) throw new Error(`era \`${settings.era}\` is none of: ${Object.keys(eras).join(', ')}`);
 
 const world = new World();
+world.slowList = settings.slowList;
 const handle = serve(world, settings);
 
 async function bodyOf(req) {

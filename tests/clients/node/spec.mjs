@@ -2,6 +2,7 @@
 // Specification (first argument): {"url", "transport"?: "sse" (that of 2024-11-05), "token"?,
 //   "oauth"?: true (gets a token from where the server sends it, see oauth.mjs),
 //   or "command": [words], "env": {} (stdio), "list": true, "callTimeoutMs": 20000,
+//   "era": "auto" | "legacy" (a client of both eras keeps to sessions),
 //   "asked": false (whether the client declares sampling and elicitation, and answers them),
 //   "calls": [{"tool", "arguments": {}, "times": 1, "watch"?: true (asks for progress), "abort"?: true (at the first progress)}]}
 // Answer: {"client", "protocolVersion", "tools": [names], "asked": [methods],
@@ -9,7 +10,7 @@
 // kind: ok | tool_error | protocol_error | transport_error | aborted
 
 export function specification() {
-  return { list: true, callTimeoutMs: 20_000, asked: false, calls: [], ...JSON.parse(process.argv[2]) };
+  return { list: true, callTimeoutMs: 20_000, asked: false, era: 'auto', calls: [], ...JSON.parse(process.argv[2]) };
 }
 
 export function requestInit(spec) {

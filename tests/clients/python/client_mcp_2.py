@@ -35,7 +35,7 @@ async def work():
             transport = sse_client(spec["url"], headers=headers(spec))
         else:
             transport = streamable_http_client(spec["url"], http_client=http)
-        async with Client(transport, read_timeout_seconds=spec["callTimeoutMs"] / 1000, **answers) as client:
+        async with Client(transport, read_timeout_seconds=spec["callTimeoutMs"] / 1000, mode=spec["era"], **answers) as client:
 
             async def page(cursor):
                 listed = await client.list_tools(cursor=cursor)

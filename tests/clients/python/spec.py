@@ -7,7 +7,8 @@ import anyio
 
 
 def specification():
-    return {"list": True, "callTimeoutMs": 20_000, "asked": False, "oauth": False, "calls": [], "token": None, **json.loads(sys.argv[1])}
+    defaults = {"list": True, "callTimeoutMs": 20_000, "asked": False, "oauth": False, "calls": [], "token": None, "era": "auto"}
+    return {**defaults, **json.loads(sys.argv[1])}
 
 
 def stdio_server(spec):

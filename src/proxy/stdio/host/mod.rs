@@ -95,6 +95,11 @@ impl Host {
         &self.base
     }
 
+    /// Until something of an answer is there.
+    pub const fn response_timeout(&self) -> Duration {
+        self.settings.response_timeout
+    }
+
     /// How long a stream may be silent.
     pub const fn idle_timeout(&self) -> Duration {
         self.settings.idle_timeout

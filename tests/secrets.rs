@@ -1,0 +1,476 @@
+//! No secret and no argument stands in what toolgate writes down or answers by itself.
+//!
+//! Every secret that a scenario uses holds [`MARK`]. Each scenario runs a gate of its own at `RUST_LOG=trace`; then its
+//! log, its decision lines, its admin pages and its answers are searched for the mark, plain and in other clothes. To add a
+//! scenario, add a line to [`scenarios`]: how the gate is set up, what is sent, and a text that shows that it happened.
+#![cfg(test)]
+#![allow(
+    clippy::too_many_lines,
+    reason = "a table of scenarios reads best in one piece"
+)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use data_encoding::{BASE64, HEXLOWER};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+
+use support::canned::Canned;
+use support::gate::{Gate, Setup, token_sha256};
+use support::http::exchange;
+use support::mcp::Caller;
+use support::wait::{until, within};
+
+const MARK: &str = "zqmark";
+const TOKEN: &str = "zqmark-token";
+const ARGUMENT: &str = "zqmark-argument";
+const ENV: [(&str, &str); 4] = [
+    ("RUST_LOG", "trace"),
+    ("UPSTREAM_KEY", "Bearer zqmark-upstream"),
+    ("OAUTH_SECRET", "zqmark-secret"),
+    ("SESSION_KEY", "zqmark-session-key-of-some-length"),
+];
+
+/// What happens in one gate.
+struct Scenario {
+    name: &'static str,
+    policy: Value,
+    /// Further keys of the server.
+    server: Value,
+    /// Further keys of the settings.
+    settings: Vec<(&'static str, Value)>,
+    upstream: Upstream,
+    send: Vec<Vec<u8>>,
+    /// In a log line, a decision or an answer: shows that what is meant has happened.
+    happened: &'static str,
+}
+
+/// What the server does.
+#[derive(Clone, Copy)]
+enum Upstream {
+    Good,
+    /// Nobody listens.
+    Down,
+    /// Asked over TLS, which it does not speak.
+    NoTls,
+    /// Answers with this status, and headers and a text that hold the mark.
+    Echoes(&'static str),
+}
+
+fn base(name: &'static str, send: Vec<Vec<u8>>, happened: &'static str) -> Scenario {
+    Scenario {
+        name,
+        policy: json!({ "version": "1", "default": "allow" }),
+        server: json!({ "headers": { "Authorization": { "env": "UPSTREAM_KEY" } } }),
+        settings: vec![("session_key", json!({ "env": "SESSION_KEY" }))],
+        upstream: Upstream::Good,
+        send,
+        happened,
+    }
+}
+
+fn caller(token: &str) -> Caller {
+    Caller::new("http://127.0.0.1/mcp/s", token)
+}
+
+fn call() -> Vec<u8> {
+    caller(TOKEN).current_request(
+        "run",
+        &json!({ "secret": ARGUMENT, "deep": [{ "x": ARGUMENT }] }),
+        1,
+    )
+}
+
+fn post(headers: &[(&str, &str)], body: &str) -> Vec<u8> {
+    caller(TOKEN).request("POST", headers, body.as_bytes())
+}
+
+fn tools(entry: Value) -> Value {
+    json!({ "version": "1", "default": "deny", "tools": { "run": entry } })
+}
+
+fn limit(max: u64) -> Value {
+    json!({ "counter": "runs", "window": "hour", "max": max })
+}
+
+fn scenarios() -> Vec<Scenario> {
+    let with_token = |token: &str| caller(token).current_request("run", &json!({ "secret": ARGUMENT }), 1);
+    let jwt = format!(
+        "{}.{}.{MARK}",
+        BASE64.encode(b"{\"alg\":\"none\"}"),
+        BASE64.encode(b"{\"sub\":\"zqmark\"}")
+    );
+    let long = format!("{}{ARGUMENT}", "x".repeat(3_000));
+    let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+    vec![
+        base("a call that is allowed", vec![call()], "\"allowed\""),
+        base(
+            "a bad token",
+            vec![with_token("zqmark-stranger")],
+            "\"unauthenticated\"",
+        ),
+        base(
+            "a token that looks like a JWT",
+            vec![with_token(&jwt)],
+            "\"unauthenticated\"",
+        ),
+        base(
+            "two credentials",
+            vec![post(&[("Authorization", "Basic enFtYXJr")], ping)],
+            "HTTP 400",
+        ),
+        Scenario {
+            policy: tools(json!({ "action": "deny", "reason": "no runs" })),
+            ..base("denied by a rule", vec![call()], "no runs")
+        },
+        Scenario {
+            policy: tools(
+                json!({ "deny_if": [{ "conditions": [{ "path": "args.secret", "op": "eq", "value": ARGUMENT }], "on_deny": "not this one" }] }),
+            ),
+            ..base(
+                "denied by a condition on the argument",
+                vec![call()],
+                "not this one",
+            )
+        },
+        Scenario {
+            policy: tools(
+                json!({ "arguments": { "type": "object", "properties": { "secret": { "enum": ["a"] } } } }),
+            ),
+            ..base("an argument that the schema refuses", vec![call()], "\"denied\"")
+        },
+        Scenario {
+            policy: json!({ "version": "1", "default": "deny" }),
+            ..base("a tool that does not exist", vec![call()], "\"hidden\"")
+        },
+        Scenario {
+            policy: json!({ "version": "1", "default": "allow", "hide": ["run"] }),
+            ..base("a hidden tool", vec![call()], "\"hidden\"")
+        },
+        Scenario {
+            policy: tools(json!({ "limits": [limit(1)] })),
+            ..base("limited", vec![call(), call()], "\"limited\"")
+        },
+        Scenario {
+            policy: json!({ "version": "1", "default": "allow", "mode": "shadow", "tools": { "run": { "action": "deny" } } }),
+            ..base("in shadow", vec![call()], "\"shadow\"")
+        },
+        base(
+            "no JSON",
+            vec![post(&[], &format!("{{\"jsonrpc\": {ARGUMENT}"))],
+            "not valid JSON",
+        ),
+        base(
+            "a key that stands twice",
+            vec![post(
+                &[],
+                &format!(r#"{{"jsonrpc":"2.0","id":"{ARGUMENT}","id":1}}"#),
+            )],
+            "same key twice",
+        ),
+        base(
+            "headers that lie",
+            vec![post(
+                &[
+                    ("MCP-Protocol-Version", "2026-07-28"),
+                    ("Mcp-Method", "ping"),
+                    ("Mcp-Name", ARGUMENT),
+                ],
+                r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"run"}}"#,
+            )],
+            "headers and body disagree",
+        ),
+        base(
+            "a compressed body",
+            vec![post(&[("Content-Encoding", "gzip")], ARGUMENT)],
+            "encoded body",
+        ),
+        base(
+            "a session of nobody's",
+            vec![post(&[("Mcp-Session-Id", "zqmark.zqmark")], ping)],
+            "not given",
+        ),
+        Scenario {
+            settings: vec![("limits", json!({ "body_bytes": 1024 }))],
+            ..base(
+                "a body that is too large",
+                vec![post(&[], &long)],
+                "body too large",
+            )
+        },
+        base(
+            "a name that is too long",
+            vec![post(
+                &[],
+                &format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{long}"}}"#),
+            )],
+            "more than 1024 bytes",
+        ),
+        Scenario {
+            upstream: Upstream::Down,
+            ..base("an upstream that is down", vec![call()], "\"upstream_error\"")
+        },
+        Scenario {
+            upstream: Upstream::NoTls,
+            ..base("an upstream without TLS", vec![call()], "\"upstream_error\"")
+        },
+        Scenario {
+            upstream: Upstream::Echoes("302 Found"),
+            ..base("an upstream that redirects", vec![call()], "redirects")
+        },
+        Scenario {
+            upstream: Upstream::Echoes("101 Switching Protocols"),
+            ..base("an upstream that switches", vec![call()], "upstream_error")
+        },
+        Scenario {
+            settings: vec![(
+                "counters",
+                json!({ "store": "redis", "url": "redis://:zqmark-password@127.0.0.1:1/", "deadline_ms": 200 }),
+            )],
+            policy: tools(json!({ "limits": [limit(1)] })),
+            ..base("a store that is down", vec![call()], "\"store_error\"")
+        },
+        Scenario {
+            server: json!({ "oauth": { "token_url": "http://127.0.0.1:1/token", "client_id": "c", "client_secret": { "env": "OAUTH_SECRET" } } }),
+            ..base("a token server that is down", vec![call()], "no credentials")
+        },
+        Scenario {
+            server: json!({ "headers": { "Authorization": { "env": "UPSTREAM_KEY" } }, "idle_timeout_ms": 200 }),
+            ..base(
+                "a stream",
+                vec![caller(TOKEN).request(
+                    "GET",
+                    &[("Accept", "text/event-stream"), ("Last-Event-ID", ARGUMENT)],
+                    b"",
+                )],
+                "\"GET\"",
+            )
+        },
+        base(
+            "two lengths",
+            vec![post(&[("Transfer-Encoding", "chunked")], ARGUMENT)],
+            "HTTP 400",
+        ),
+    ]
+}
+
+/// The mark in every form in which a secret of these could show.
+fn forms() -> Vec<String> {
+    let mut forms = vec![
+        MARK.to_owned(),
+        MARK.to_uppercase(),
+        HEXLOWER.encode(MARK.as_bytes()),
+    ];
+    let secrets = ENV.iter().map(|(_, value)| *value).chain([TOKEN, ARGUMENT]);
+    for secret in secrets.filter(|secret| secret.contains(MARK)) {
+        forms.push(token_sha256(secret));
+        forms.push(BASE64.encode(secret.as_bytes()).trim_end_matches('=').to_owned());
+        // a part of base64 begins at one of three places, and its ends depend on what stands beside it
+        for skip in 0..3 {
+            let encoded = BASE64.encode(&[&vec![b'-'; skip][..], MARK.as_bytes()].concat());
+            let (from, to) = ((skip * 8).div_ceil(6), (skip + MARK.len()) * 8 / 6);
+            forms.push(encoded.get(from..to).unwrap().to_owned());
+        }
+    }
+    // what is too short says nothing
+    forms.retain(|form| form.len() >= 6);
+    forms
+}
+
+fn search(what: &str, text: &str) {
+    for form in forms() {
+        if let Some(at) = text.find(&form) {
+            let start = text
+                .get(..at)
+                .and_then(|before| before.rfind('\n'))
+                .map_or(0, |at| at + 1);
+            let line = text
+                .get(start..)
+                .and_then(|rest| rest.lines().next())
+                .unwrap_or_default();
+            panic!("{what}: `{form}` stands in: {line}");
+        }
+    }
+}
+
+/// What the server answers with; `None`: nobody listens.
+fn answer_of(upstream: Upstream) -> Option<Vec<u8>> {
+    match upstream {
+        Upstream::Down => None,
+        Upstream::Good | Upstream::NoTls => {
+            let body = br#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"ran"}]}}"#;
+            Some(Canned::answer(
+                "200 OK",
+                &["Content-Type: application/json"],
+                body,
+            ))
+        }
+        Upstream::Echoes(status) => {
+            let headers = [
+                "Location: http://127.0.0.1:1/zqmark",
+                "WWW-Authenticate: Bearer zqmark",
+                "Set-Cookie: a=zqmark",
+            ];
+            Some(Canned::answer(status, &headers, b"zqmark"))
+        }
+    }
+}
+
+async fn start(scenario: &Scenario) -> (Gate, Option<Canned>) {
+    let canned = match answer_of(scenario.upstream) {
+        None => None,
+        Some(answer) => Some(Canned::start(&answer).await),
+    };
+    let url = canned
+        .as_ref()
+        .map_or("http://127.0.0.1:1/mcp".to_owned(), |canned| canned.url.clone());
+    let url = match scenario.upstream {
+        Upstream::NoTls => url.replace("http://", "https://"),
+        _ => url,
+    };
+    let mut server = scenario.server.clone();
+    server["upstream"] = json!(format!("{url}?key=zqmark-query"));
+    let mut setup = Setup::new()
+        .policy("p", scenario.policy.clone())
+        .grant("worker", TOKEN, "s", "p")
+        .key("servers", json!({ "s": server }));
+    for (key, value) in &scenario.settings {
+        setup = setup.key(key, value.clone());
+    }
+    (Setup::start_in_with(setup.write(), &ENV), canned)
+}
+
+async fn run(scenario: Scenario) {
+    let name = scenario.name;
+    let (mut gate, canned) = start(&scenario).await;
+    let mut answers = String::new();
+    for request in &scenario.send {
+        let answer = exchange(&gate.proxy, request).await;
+        answers += &format!(
+            "HTTP {} {:?}\n{}\n",
+            answer.status,
+            answer.head.headers,
+            answer.text()
+        );
+    }
+    let mut pages = String::new();
+    for path in [
+        "/livez",
+        "/readyz",
+        "/readyz?verbose",
+        "/metrics",
+        "/zqmark",
+        "/config",
+        "/debug",
+    ] {
+        pages += &gate.admin(path).await.1;
+    }
+    let happened = |gate: &Gate| {
+        let lines: Vec<String> = gate.decisions().iter().map(Value::to_string).collect();
+        format!("{answers}{}{}", gate.stderr(), lines.join("\n")).contains(scenario.happened)
+    };
+    until(&format!("{name}: `{}`", scenario.happened), || async {
+        happened(&gate).then_some(())
+    })
+    .await;
+    gate.terminate(Duration::from_secs(30));
+    search(&format!("{name}, the log"), &gate.stderr());
+    search(&format!("{name}, the decision lines"), &gate.stdout());
+    search(&format!("{name}, an admin page"), &pages);
+    search(&format!("{name}, an answer"), &answers);
+    if let (Some(canned), Upstream::Good) = (canned, scenario.upstream)
+        && scenario.happened == "\"allowed\""
+    {
+        // the search would find it: the server did get it
+        let seen = canned.requests().join("");
+        assert!(
+            seen.contains("zqmark-upstream") && seen.contains(ARGUMENT) && !seen.contains(TOKEN),
+            "{seen}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_secret_stands_in_a_log_a_decision_a_metric_an_admin_page_or_an_answer() {
+    let mut running = tokio::task::JoinSet::new();
+    for scenario in scenarios() {
+        // a few at a time
+        if running.len() == 4 {
+            running.join_next().await.unwrap().unwrap();
+        }
+        running.spawn(run(scenario));
+    }
+    while let Some(ended) = running.join_next().await {
+        ended.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn http_2_at_its_loudest_shows_no_header() {
+    let scenario = base("HTTP/2", Vec::new(), "");
+    let (mut gate, _canned) = start(&scenario).await;
+    let stream = TcpStream::connect(&gate.proxy).await.unwrap();
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let body = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"run","arguments":{{"x":"{ARGUMENT}"}}}}}}"#
+    );
+    let request = http::Request::post(format!("http://{}/mcp/s", gate.proxy))
+        .header("authorization", format!("Bearer {TOKEN}"))
+        .header("content-type", "application/json")
+        .body(Full::new(Bytes::from(body)))
+        .unwrap();
+    let answer = within("the call", Duration::from_secs(20), sender.send_request(request))
+        .await
+        .unwrap();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    assert!(String::from_utf8_lossy(&body).contains("ran"));
+    drop(sender);
+    gate.terminate(Duration::from_secs(30));
+    assert!(gate.stderr().contains("h2"), "HTTP/2 is not in the log");
+    search("HTTP/2, the log", &gate.stderr());
+}
+
+#[test]
+fn settings_in_debug_output_show_no_secret() {
+    let folder = support::gate::Folder::new("debug");
+    folder.write("key", "zqmark-file");
+    folder.write(
+        "toolgate.yaml",
+        "session_key: { env: SESSION_KEY }\ncounters: { store: redis, url: 'redis://u:zqmark@127.0.0.1:1/' }\nservers:\n  s:\n    \
+         upstream: 'https://h/mcp?key=zqmark-query'\n    headers: { X-Key: { file: key } }\n    \
+         oauth: { token_url: 'https://h/t', client_id: c, client_secret: { env: OAUTH_SECRET } }\n",
+    );
+    let env: BTreeMap<String, String> = ENV
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    let settings = toolgate::settings::load_with(&folder.path().join("toolgate.yaml"), &env).unwrap();
+    search("Debug of the settings", &format!("{settings:?}{settings:#?}"));
+}
+
+#[test]
+fn the_search_finds_a_mark_in_each_of_its_clothes() {
+    let basic = BASE64.encode(format!("c:{TOKEN}").as_bytes());
+    for text in [
+        TOKEN.to_owned(),
+        token_sha256(TOKEN),
+        basic,
+        BASE64.encode(b"Bearer zqmark-upstream"),
+    ] {
+        assert!(
+            std::panic::catch_unwind(|| search("a test", &text)).is_err(),
+            "{text}"
+        );
+    }
+    search("a test", "nothing here");
+}
