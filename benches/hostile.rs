@@ -56,7 +56,11 @@ fn main() {
         .build()
         .unwrap();
     match arguments.get(1).map(String::as_str) {
-        Some("attack") => runtime.block_on(attack(&arguments[2], arguments[3].parse().unwrap())),
+        Some("attack") => {
+            runtime.block_on(attack(&arguments[2], arguments[3].parse().unwrap()));
+            // stdin may still be read: nobody waits for it
+            runtime.shutdown_background();
+        }
         _ => runtime.block_on(measure()),
     }
 }
@@ -77,7 +81,6 @@ async fn attack(name: &str, gate: SocketAddr) {
         _ = stopped => {}
     }
     println!("{}", serde_json::to_string(&answers.seen()).unwrap());
-    std::process::exit(0);
 }
 
 struct Row {

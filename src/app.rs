@@ -35,11 +35,11 @@ use tokio::sync::watch::{Receiver, channel};
 use crate::admin;
 use crate::grants::Grants;
 use crate::proxy::{
-    self, BodyMemory, Callers, Changes, Fallback, Gate, Leaving, Listening, Resources, SessionKey, Snapshot,
-    Streams, Upstream,
+    self, BodyMemory, Callers, Changes, Fallback, Gate, Host, Leaving, Listening, Resources, SessionKey,
+    Snapshot, Streams, Upstream,
 };
 use crate::record::{Lines, Metrics, Recorder};
-use crate::settings::Settings;
+use crate::settings::{CommandServer, Settings};
 use crate::tls::ServerTls;
 
 /// A gate that listens but does not serve yet.
@@ -64,6 +64,7 @@ impl App {
         let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"))?);
         let tls = tls::inbound(&settings.files.settings, settings.front.tls.as_ref())?;
         let servers = upstreams(&settings, &metrics)?;
+        let commands = commands(&settings.commands, settings.limits.line_bytes, &metrics);
         metrics.tools().written(reload::tool_names(&loaded.grants));
         metrics.reload().started(reload::now());
         let changes = Arc::new(Changes::default());
@@ -78,6 +79,7 @@ impl App {
         let replica = replica_name()?;
         let (spans, exporter) = otlp::exporting(settings.tracing.as_ref(), metrics.spans(), &replica)?;
         let gate = Arc::new(Gate {
+            commands,
             snapshot: ArcSwap::from_pointee(Snapshot {
                 servers,
                 grants: loaded.grants,
@@ -173,6 +175,7 @@ impl App {
         for helper in helpers {
             helper.abort();
         }
+        background::end_processes(&gate).await;
         gate.recorder.flush().await;
         if let Some(mut heads) = last {
             heads.keep().await;
@@ -185,11 +188,30 @@ impl App {
     }
 }
 
+fn commands(
+    settings: &BTreeMap<String, CommandServer>,
+    line_cap: usize,
+    metrics: &Metrics,
+) -> BTreeMap<String, Arc<Host>> {
+    let commands = settings.iter().map(|(name, server)| {
+        metrics.serves(name);
+        let host = Host::new(name, server.clone(), line_cap);
+        (name.clone(), Arc::new(host))
+    });
+    commands.collect()
+}
+
 /// What is known of who calls; `proxy`: where the gate listens.
 fn callers(settings: &Settings, grants: &Grants, proxy: SocketAddr) -> anyhow::Result<Callers> {
     warn_of_open_servers(grants, proxy);
     let issuers = issuers::issuers(settings)?;
-    let resources = Resources::new(&settings.front, proxy, &settings.servers, issuers.advertised());
+    let resources = Resources::new(
+        &settings.front,
+        proxy,
+        &settings.servers,
+        settings.commands.keys().map(String::as_str),
+        issuers.advertised(),
+    );
     Ok(Callers::new(issuers, resources))
 }
 

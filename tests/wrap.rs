@@ -22,6 +22,8 @@ mod ends;
 mod judged;
 #[path = "wrap/lines.rs"]
 mod lines;
+#[path = "wrap/resumed.rs"]
+mod resumed;
 #[path = "wrap/starts.rs"]
 mod starts;
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::task::JoinSet;
 
 use crate::counters::StoreError;
 use crate::proxy::Gate;
@@ -39,6 +40,7 @@ pub(super) async fn reap_connections(gate: Arc<Gate>) {
         for upstream in gate.snapshot.load().servers.values() {
             upstream.reap();
         }
+        gate.commands.values().for_each(|host| host.reap());
     }
 }
 
@@ -67,6 +69,16 @@ pub(super) async fn record_resets(gate: Arc<Gate>) {
             }
         }
     }
+}
+
+/// Ends the processes of all servers that are commands, at the same time.
+pub(super) async fn end_processes(gate: &Arc<Gate>) {
+    let mut ending = JoinSet::new();
+    for host in gate.commands.values() {
+        let host = Arc::clone(host);
+        ending.spawn(async move { host.shutdown().await });
+    }
+    while ending.join_next().await.is_some() {}
 }
 
 /// How often the list of revoked grants is read; a replica knows of a new one within twice this time.

@@ -143,8 +143,7 @@ fn load(config: &Path) -> (Option<Vec<PathBuf>>, anyhow::Result<(Settings, Loade
         Ok(settings) => settings,
         Err(error) => return (None, Err(error.into())),
     };
-    let servers = settings.servers.keys().map(String::as_str);
-    let loaded = load_files(&settings.files, servers);
+    let loaded = load_files(&settings.files, settings.server_names());
     let paths = paths(&settings.files);
     (Some(paths), loaded.map(|loaded| (settings, loaded)))
 }

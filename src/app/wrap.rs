@@ -180,6 +180,7 @@ fn gate(settings: Settings, pins: BTreeMap<String, Pins>, lines: Lines) -> anyho
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"))?);
     let changes = Arc::new(Changes::default());
     Ok(Arc::new(Gate {
+        commands: BTreeMap::new(),
         snapshot: ArcSwap::from_pointee(Snapshot {
             servers: BTreeMap::new(),
             grants: Grants::default(),

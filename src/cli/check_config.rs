@@ -113,7 +113,7 @@ fn grants(settings: &settings::Settings, sound: bool) -> Option<Entry> {
         entry.whole(Level::Note, "not checked, since they carry these policies");
         return Some(entry);
     }
-    let servers = settings.servers.keys().map(String::as_str);
+    let servers = settings.server_names();
     if let Err(error) = app::load_files(&settings.files, servers) {
         // one problem a line
         for problem in format!("{error:#}").lines() {

@@ -127,8 +127,15 @@ fn settings_of(args: &Args) -> anyhow::Result<Settings> {
 }
 
 fn ask(settings: &Settings, name: &str) -> anyhow::Result<Vec<Tool>> {
+    if settings.commands.contains_key(name) {
+        bail!(
+            "{}: `{}` is a program: pin it from a recorded answer to `tools/list` with --tools FILE",
+            settings.files.settings.display(),
+            shown(name)
+        );
+    }
     let server = settings.servers.get(name).ok_or_else(|| {
-        let known: Vec<_> = settings.servers.keys().map(String::as_str).collect();
+        let known: Vec<_> = settings.server_names().collect();
         anyhow!(
             "{}: there is no server `{}`; there is {}",
             settings.files.settings.display(),

@@ -138,7 +138,7 @@ fn of_files(paths: &[PathBuf]) -> anyhow::Result<Vec<Arc<Policy>>> {
 
 fn of_config(config: &Path) -> anyhow::Result<Rulebook> {
     let settings = settings::load(config)?;
-    let servers = settings.servers.keys().map(String::as_str);
+    let servers = settings.server_names();
     let loaded = app::load_files(&settings.files, servers)?;
     let holders = loaded.grants.iter().map(|grant| {
         let expires = grant

@@ -10,6 +10,8 @@ use crate::settings::{Counters, Settings};
 
 /// Runs until SIGTERM or SIGINT.
 pub fn run(config: &Path, out: &mut dyn Write) -> anyhow::Result<u8> {
+    // what this process was given open is not for the servers that it starts
+    close_fds::set_fds_cloexec_threadsafe(3, &[]);
     super::install_crypto();
     super::runtime()
         .context("the runtime cannot start")?

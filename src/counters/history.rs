@@ -220,6 +220,50 @@ impl Judge {
     }
 }
 
+/// One admitted charge of a history in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    pub key: String,
+    /// Store time in ms.
+    pub t_ms: u64,
+    pub charge: u64,
+}
+
+/// The fullest window of a history, and the first that is too full.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Worst {
+    pub sum: u64,
+    pub violation: Option<Finding>,
+}
+
+/// Judges admissions against one limit, in any order given.
+pub fn check(history: &[Admitted], max: u64, window_ms: u64) -> Worst {
+    let mut judge = Judge::new(Options {
+        disorder_ms: u64::MAX,
+        tight: false,
+    });
+    for (id, admitted) in (0_u64..).zip(history) {
+        let wanted = Wanted {
+            charge: admitted.charge,
+            max,
+            span: Span::Window { window: window_ms },
+        };
+        // one window and any disorder: nothing is refused
+        let _ = judge.take(Event {
+            id,
+            key: admitted.key.clone(),
+            t_ms: admitted.t_ms,
+            replica: String::new(),
+            what: What::Admission(wanted),
+        });
+    }
+    let report = judge.end().unwrap_or_default();
+    Worst {
+        sum: report.fullest.map_or(0, |fullest| fullest.sum),
+        violation: report.findings.into_iter().next(),
+    }
+}
+
 /// Whether more of its `max` is used.
 fn fuller(one: &Fullest, other: &Fullest) -> bool {
     let part = |of: &Fullest, by: u64| u128::from(of.sum).saturating_mul(u128::from(by));

@@ -12,7 +12,7 @@ use std::ops::Range;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::text::{Text, is_lookalike};
+use super::text::{Text, is_lookalike, place_of};
 
 /// The longest time that a client may keep a filtered list, in milliseconds: a policy can change.
 const TTL_MS: u64 = 1000;
@@ -223,13 +223,9 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Where `part` stands in the message: serde_json lends slices of it.
+    /// Where `part` stands in the message.
     fn range(&self, part: &str) -> Result<Range<usize>, Unfilterable> {
-        let start = part.as_ptr().addr().checked_sub(self.text.as_ptr().addr());
-        let range = start.and_then(|start| Some(start..start.checked_add(part.len())?));
-        range
-            .filter(|range| self.text.get(range.clone()) == Some(part))
-            .ok_or(Unfilterable::NotAMessage)
+        place_of(self.text, part).ok_or(Unfilterable::NotAMessage)
     }
 
     fn finish(mut self) -> Result<Filtered, Unfilterable> {

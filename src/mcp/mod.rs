@@ -9,6 +9,7 @@ pub mod ids;
 pub mod keys;
 pub mod line;
 pub mod list;
+pub mod renumber;
 pub mod reply;
 pub mod scout;
 pub mod skim;

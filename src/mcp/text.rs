@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
@@ -57,6 +58,13 @@ pub(crate) fn folded(key: &str) -> String {
         .flat_map(char::to_lowercase)
         .filter(|letter| *letter != '\u{307}')
         .collect()
+}
+
+/// Where `part` stands in `whole`: serde_json lends slices of it.
+pub(crate) fn place_of(whole: &str, part: &str) -> Option<Range<usize>> {
+    let start = part.as_ptr().addr().checked_sub(whole.as_ptr().addr())?;
+    let range = start..start.checked_add(part.len())?;
+    (whole.get(range.clone()) == Some(part)).then_some(range)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::respond;
 use super::scouted::Scouted;
 use super::stream::FilteredStream;
 use super::who::Identified;
-use super::{Gate, Upstream};
+use super::{Gate, Server};
 use crate::grants::Grant;
 use crate::mcp::envelope::{Envelope, Kind};
 use crate::mcp::list::{Unfilterable, filter_definitions};
@@ -27,7 +27,7 @@ pub struct Asked<'m> {
     pub gate: &'m Arc<Gate>,
     pub grant: &'m Arc<Grant>,
     pub whose: &'m Identified,
-    pub upstream: &'m Arc<Upstream>,
+    pub upstream: &'m Server,
     pub modern: bool,
     pub carries: Carries,
     /// The answer to a GET: its stream may announce an endpoint.
@@ -123,7 +123,7 @@ pub async fn pass_on(
 
 /// An answer that should hold no list of tools passes as it comes, and is cut where it does hold one.
 fn looked_at(asked: &Asked<'_>, head: &response::Parts, body: UpstreamBody) -> Result<GateBody, Unusable> {
-    let pinned = asked.gate.pinned(&asked.upstream.name).is_some();
+    let pinned = asked.gate.pinned(asked.upstream.name()).is_some();
     if !pinned && !policy::may_hide(&asked.grant.policies) {
         return Ok(GateBody::passed(body));
     }
@@ -155,7 +155,7 @@ fn sign_session(asked: &Asked<'_>, headers: &mut HeaderMap) -> Result<(), Unusab
     let signed = asked
         .gate
         .session_key
-        .sign(&asked.upstream.name, asked.grant.identity(), id);
+        .sign(asked.upstream.name(), asked.grant.identity(), id);
     let signed = signed.ok_or(Unusable::NoSessionKey)?;
     let signed = HeaderValue::try_from(signed).map_err(|_| Unusable::SessionId)?;
     headers.insert(SESSION_ID, signed);
@@ -174,7 +174,7 @@ async fn filtered(
         return Ok(GateBody::filtered(stream));
     }
     let cap = asked.gate.limits.max_list_bytes;
-    let limit = asked.upstream.response_timeout;
+    let limit = asked.upstream.response_timeout();
     let read = tokio::time::timeout(limit, Limited::new(body, cap).collect()).await;
     let whole = match read.map_err(|_| Unusable::Slow)? {
         Ok(whole) => whole.to_bytes(),
@@ -184,7 +184,7 @@ async fn filtered(
     let edited = filter(
         asked.grant,
         asked.gate,
-        &asked.upstream.name,
+        asked.upstream.name(),
         asked.modern,
         &whole,
     )?;

@@ -19,6 +19,7 @@ use super::listening::Ear;
 use super::memory::Share;
 use super::open::Watching;
 use super::scouted::Scouted;
+use super::stdio::Talk;
 use super::stream::FilteredStream;
 use super::upstream::{Sender, Upstream};
 use crate::record::Operation;
@@ -162,6 +163,8 @@ pub enum StreamError {
     Upstream(#[from] hyper::Error),
     #[error("the call's lease could not be renewed")]
     LeaseLost,
+    #[error("its client reads too slowly")]
+    Slow,
     #[error("the grant has ended")]
     GrantEnded,
     #[error("the upstream sent nothing for {0:?}")]
@@ -214,28 +217,64 @@ impl Body for GateBody {
 /// The body of an upstream's answer. Its connection goes back to the pool when the body has ended, and is
 /// closed when the body is dropped before: that is how a client's hang-up reaches the upstream.
 pub struct UpstreamBody {
-    body: Incoming,
+    body: Source,
     lease: Option<(Sender, Arc<Upstream>)>,
     idle_timeout: Duration,
     idle: Option<Pin<Box<Sleep>>>,
     /// Until the answer has ended. Behind the connection: that is closed first.
     held: Option<Held>,
+    /// The call may go on when the answer has ended: what it holds stays here.
+    keeps: bool,
     watching: Option<Watching>,
 }
 
+enum Source {
+    Connection(Incoming),
+    Process(Talk),
+}
+
 impl UpstreamBody {
+    /// What a server process says.
+    pub(super) const fn of_process(talk: Talk, idle_timeout: Duration) -> Self {
+        Self {
+            body: Source::Process(talk),
+            lease: None,
+            idle_timeout,
+            idle: None,
+            held: None,
+            keeps: false,
+            watching: None,
+        }
+    }
+
+    /// A server process's whole answer is an error.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(&self.body, Source::Process(talk) if talk.is_refusal())
+    }
+
     pub(super) fn new(body: Incoming, sender: Sender, upstream: Arc<Upstream>, held: Option<Held>) -> Self {
         let idle_timeout = upstream.idle_timeout;
         let mut this = Self {
-            body,
+            body: Source::Connection(body),
             lease: Some((sender, upstream)),
             idle_timeout,
             idle: None,
             held,
+            keeps: false,
             watching: None,
         };
         this.release_at_end();
         this
+    }
+
+    /// Keeps what the call holds beyond the end of the body, to be taken up with another.
+    pub(super) const fn keeping(mut self) -> Self {
+        self.keeps = true;
+        self
+    }
+
+    pub(super) const fn take_held(&mut self) -> Option<Held> {
+        self.held.take()
     }
 
     /// Lets the answer be cut while it is open. One that has ended is dropped from the table at once.
@@ -247,31 +286,37 @@ impl UpstreamBody {
 
     /// What ends the connection that the body comes on; `None` once it has ended.
     pub(super) fn abort_handle(&self) -> Option<AbortHandle> {
-        self.lease.as_ref().map(|(sender, _)| sender.abort_handle())
+        match &self.body {
+            Source::Connection(_) => self.lease.as_ref().map(|(sender, _)| sender.abort_handle()),
+            Source::Process(talk) => talk.abort_handle(),
+        }
     }
 
     fn release_at_end(&mut self) {
-        if self.body.is_end_stream() {
+        if self.is_end_stream() {
             self.release();
         }
     }
 
     fn release(&mut self) {
         // before the connection serves another call: what this one holds may cut it
-        self.held = None;
+        match &self.held {
+            Some(held) if self.keeps => held.rests(),
+            _ => self.held = None,
+        }
         self.watching = None;
         if let Some((sender, upstream)) = self.lease.take() {
             upstream.put_back(sender);
         }
     }
 
-    fn broken(&self, error: hyper::Error) -> StreamError {
+    fn broken(&self, error: StreamError) -> StreamError {
         if self.held.as_ref().is_some_and(Held::is_cut) {
             StreamError::LeaseLost
         } else if self.watching.as_ref().is_some_and(Watching::is_cut) {
             StreamError::GrantEnded
         } else {
-            error.into()
+            error
         }
     }
 
@@ -295,7 +340,7 @@ impl Body for UpstreamBody {
     ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
         let this = self.get_mut();
         loop {
-            match Pin::new(&mut this.body).poll_frame(cx) {
+            match this.body.poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) if frame.is_data() => {
                     if let Some(idle) = &mut this.idle {
                         idle.as_mut().reset(Instant::now() + this.idle_timeout);
@@ -318,10 +363,25 @@ impl Body for UpstreamBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        match &self.body {
+            Source::Connection(body) => body.is_end_stream(),
+            Source::Process(talk) => talk.is_over(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match &self.body {
+            Source::Connection(body) => body.size_hint(),
+            Source::Process(talk) => talk.length().map_or_else(SizeHint::default, SizeHint::with_exact),
+        }
+    }
+}
+
+impl Source {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+        match self {
+            Self::Connection(body) => Pin::new(body).poll_frame(cx).map_err(StreamError::from),
+            Self::Process(talk) => talk.poll(cx).map_ok(Frame::data),
+        }
     }
 }

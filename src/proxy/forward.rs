@@ -10,8 +10,9 @@ use super::ledger::Ledger;
 use super::legacy::{NotHeld, RUNNING};
 use super::ratelimit;
 use super::respond::{Refusal, refuse};
+use super::server::Way;
 use super::stage::{Charged, Sent};
-use super::upstream::{Connection, UpstreamError};
+use super::upstream::UpstreamError;
 
 type Answer = Response<GateBody>;
 
@@ -25,13 +26,13 @@ pub fn unreachable(ledger: Ledger, error: &UpstreamError, id: Option<&str>) -> A
 /// Sends an admitted request and passes the answer on.
 pub async fn forward(
     asked: &Asked<'_>,
-    connection: Connection,
+    way: Way,
     charged: Charged,
     request: Request<Full<Bytes>>,
     id: Option<&str>,
 ) -> Answer {
     let metrics = &asked.gate.recorder.metrics;
-    let mut in_flight = InFlight::start(metrics.in_flight(&asked.upstream.name));
+    let mut in_flight = InFlight::start(metrics.in_flight(asked.upstream.name()));
     let mut sent = charged.send();
     let mut held = sent.take_held();
     // taken only where it goes to the stream: what is dropped here would free the place of a running call
@@ -49,7 +50,7 @@ pub async fn forward(
             });
         }
     }
-    let answer = match connection.send(request, &mut held).await {
+    let answer = match way.send(request, &mut held).await {
         Ok(answer) => answer,
         Err(error) => {
             let held = held.or_else(|| {
@@ -58,7 +59,7 @@ pub async fn forward(
                     .zip(id)
                     .and_then(|(endpoint, id)| asked.gate.legacy.take(endpoint, id))
             });
-            tracing::warn!(server = asked.upstream.name, %error, "no answer from the upstream");
+            tracing::warn!(server = asked.upstream.name(), %error, "no answer from the upstream");
             sent.failed(&error, held);
             return refuse(&Refusal::Upstream { error: &error, id });
         }
@@ -66,7 +67,7 @@ pub async fn forward(
     let answer = answer.map(|body| match body.abort_handle() {
         Some(connection) => {
             let open = &asked.gate.callers.open;
-            let watching = open.watch(&asked.upstream.name, asked.whose.clone(), connection);
+            let watching = open.watch(asked.upstream.name(), asked.whose.clone(), connection);
             body.watched(watching)
         }
         None => body,
@@ -78,13 +79,13 @@ pub async fn forward(
     }
     let mut answer = match answer::pass_on(asked, answer).await {
         Ok(answer) => answer,
-        Err(unusable) => return unusable_answer(&asked.upstream.name, &unusable, sent, status, id),
+        Err(unusable) => return unusable_answer(asked.upstream.name(), &unusable, sent, status, id),
     };
     if let Some(ledger) = sent.ledger() {
         ratelimit::add(answer.headers_mut(), ledger.charged());
     }
     if answer::is_event_stream(answer.headers()) {
-        in_flight.count(metrics.open_streams(&asked.upstream.name));
+        in_flight.count(metrics.open_streams(asked.upstream.name()));
     }
     in_flight.measure(sent.take_operation(status));
     sent.answered(status);

@@ -22,12 +22,15 @@ use super::listening::Ear;
 use super::refused::{denied, unreadable_in};
 use super::respond::{self, Addressed, Refusal, accepted, preflight, refuse};
 use super::route::{Route, route};
+use super::server::Way;
 use super::stage::Charged;
+use super::stdio::{Asks, Visit};
 use super::traced::traced;
 use super::turned_away::turn_away;
+use super::upstream::UpstreamError;
 use super::weigh::{Stopped, UNREAD, answerable, method_of, weigh};
 use super::who::{Identified, who};
-use super::{Gate, Snapshot, Upstream, front, peer};
+use super::{Gate, Server, Snapshot, front, peer};
 use crate::counters::CallId;
 use crate::grants::Grant;
 use crate::mcp::envelope;
@@ -70,7 +73,7 @@ async fn judged(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
         };
     }
     let snapshot = gate.snapshot.load_full();
-    let server = match route(&request, snapshot.servers.keys().map(String::as_str)) {
+    let server = match route(&request, gate.server_names(&snapshot)) {
         Route::Server(server) => server,
         Route::NotFound(hint) => return refuse(&Refusal::NotFound(hint)),
         Route::WrongMethod => return refuse(&Refusal::WrongMethod),
@@ -78,7 +81,7 @@ async fn judged(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
     if *request.method() == Method::OPTIONS {
         return preflight(front::preflight(request.headers()));
     }
-    let Some(upstream) = snapshot.servers.get(server) else {
+    let Some(upstream) = &gate.server(&snapshot, server) else {
         return refuse(&Refusal::NotFound("no such server".to_owned()));
     };
     identified(gate, &snapshot, upstream, request).await
@@ -88,10 +91,10 @@ async fn judged(gate: &Arc<Gate>, request: Request<Incoming>) -> Answer {
 async fn identified(
     gate: &Arc<Gate>,
     snapshot: &Arc<Snapshot>,
-    upstream: &Arc<Upstream>,
+    upstream: &Server,
     request: Request<Incoming>,
 ) -> Answer {
-    let server = upstream.name.as_str();
+    let server = upstream.name();
     let Ok(id) = CallId::random() else {
         return refuse(&Refusal::NoRandomness);
     };
@@ -167,7 +170,7 @@ struct Known<'r> {
     gate: &'r Arc<Gate>,
     grant: &'r Arc<Grant>,
     whose: &'r Identified,
-    upstream: &'r Arc<Upstream>,
+    upstream: &'r Server,
     session: Option<&'r str>,
     /// Where the message goes, if it came by the transport of 2024-11-05.
     endpoint: Option<&'r Endpoint>,
@@ -208,7 +211,7 @@ impl Known<'_> {
     }
 
     fn ledger(&self, method: &str) -> Ledger {
-        let mut ledger = Ledger::open(self.gate, self.id, &self.upstream.name);
+        let mut ledger = Ledger::open(self.gate, self.id, self.upstream.name());
         ledger.grant(self.grant);
         ledger.method(method);
         if let Some(session) = self.session_name() {
@@ -258,11 +261,11 @@ impl Known<'_> {
         }
         let exchange = Exchange {
             grant: self.grant,
-            server: &self.upstream.name,
+            server: self.upstream.name(),
             session: self.session_name(),
             modern: message.is_modern(version),
             message: &message,
-            pins: self.gate.pinned(&self.upstream.name),
+            pins: self.gate.pinned(self.upstream.name()),
         };
         let (trace, span) = traced(self.gate, self.headers, &message);
         self.decide(&exchange, &body, started, trace)
@@ -291,8 +294,9 @@ impl Known<'_> {
             Err(Stopped::Denied(refused)) => return denied(exchange, *refused),
         };
         // ready first, so that admission and arrival are close
-        let connection = match self.upstream.connection().await {
-            Ok(connection) => connection,
+        let modern = exchange.modern;
+        let way = match self.ready(Asks::Message { message, modern }).await {
+            Ok(way) => way,
             Err(error) => return unreachable(weighed.into_ledger(), &error, answerable(message)),
         };
         match weighed.charge().await {
@@ -313,7 +317,7 @@ impl Known<'_> {
                     tells: listens.map_or(Tells::No, Tells::Subscribed),
                     ..self.asked(exchange.modern, carries)
                 };
-                let answer = forward(&asked, connection, charged, request, answerable(message)).await;
+                let answer = forward(&asked, way, charged, request, answerable(message)).await;
                 answer.map(|body| body.heard_by(ear))
             }
             Err(refused) => denied(exchange, *refused),
@@ -327,8 +331,9 @@ impl Known<'_> {
             return self.invalid(&Refusal::TooManyStreams { id: None }, TOO_MANY_STREAMS);
         };
         let ledger = self.ledger(method.as_str());
-        let connection = match self.upstream.connection().await {
-            Ok(connection) => connection,
+        let asks = if is_get { Asks::Stream } else { Asks::End };
+        let way = match self.ready(asks).await {
+            Ok(way) => way,
             Err(error) => return unreachable(ledger, &error, None),
         };
         let headers = self.to_upstream();
@@ -347,8 +352,18 @@ impl Known<'_> {
             },
             ..self.asked(false, carries)
         };
-        let answer = forward(&asked, connection, Charged::free(ledger), request, None).await;
+        let answer = forward(&asked, way, Charged::free(ledger), request, None).await;
         answer.map(|body| body.heard_by(ear))
+    }
+
+    async fn ready(&self, asks: Asks<'_>) -> Result<Way, UpstreamError> {
+        let visit = Visit {
+            grant: self.grant.identity(),
+            session: self.session,
+            endpoint: self.endpoint.map(|endpoint| &endpoint.target),
+            asks,
+        };
+        self.upstream.ready(&visit).await
     }
 
     const fn asked(&self, modern: bool, carries: Carries) -> Asked<'_> {

@@ -80,6 +80,14 @@ impl Held {
         matches!(self.connection.lock().run, Run::Cut)
     }
 
+    /// The connection is about to serve others, while the call goes on elsewhere.
+    pub fn rests(&self) {
+        let mut state = self.connection.lock();
+        if let Run::On(_) = state.run {
+            state.run = Run::No;
+        }
+    }
+
     /// A refund takes the leases back with everything else.
     pub fn refunded(self) {
         self.lapse();
@@ -96,11 +104,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // from here on the connection may serve another call
-        let mut state = self.connection.lock();
-        if let Run::On(_) = state.run {
-            state.run = Run::No;
-        }
+        self.rests();
     }
 }
 

@@ -31,6 +31,7 @@ mod resource;
 mod respond;
 mod route;
 mod scouted;
+mod server;
 mod session;
 mod stage;
 mod stdio;
@@ -54,8 +55,9 @@ pub use listening::Listening;
 pub use memory::BodyMemory;
 pub use pinned::Pinned;
 pub use resource::Resources;
+pub use server::Server;
 pub use session::SessionKey;
-pub use stdio::{Caller, ServerCommand, Signal, exit_code, signal_code, wrap_command, wrap_upstream};
+pub use stdio::{Caller, Host, ServerCommand, Signal, exit_code, signal_code, wrap_command, wrap_upstream};
 pub use upstream::Upstream;
 
 use std::collections::BTreeMap;
@@ -68,7 +70,7 @@ use crate::grants::Grants;
 use crate::record::Recorder;
 use crate::settings::{Front, Limits};
 
-/// Policies, grants and servers at one moment; swapped whole.
+/// Policies, grants and servers at URLs at one moment; swapped whole.
 pub struct Snapshot {
     pub servers: BTreeMap<String, Arc<Upstream>>,
     pub grants: Grants,
@@ -77,6 +79,8 @@ pub struct Snapshot {
 /// What every request shares.
 pub struct Gate {
     pub snapshot: ArcSwap<Snapshot>,
+    /// Servers that are commands, with their processes; no name is in the snapshot too.
+    pub commands: BTreeMap<String, Arc<Host>>,
     pub store: Store,
     pub fallback: Fallback,
     pub recorder: Recorder,
@@ -103,6 +107,18 @@ impl Gate {
     /// new snapshot is in force.
     pub fn tools_changed(&self, server: &str) {
         self.changes.tell(server);
+    }
+
+    /// The names of all servers.
+    fn server_names<'s>(&'s self, snapshot: &'s Snapshot) -> impl Iterator<Item = &'s str> + Clone {
+        let names = snapshot.servers.keys().chain(self.commands.keys());
+        names.map(String::as_str)
+    }
+
+    fn server(&self, snapshot: &Snapshot, name: &str) -> Option<Server> {
+        let at_url = || snapshot.servers.get(name).cloned().map(Server::Url);
+        let command = self.commands.get(name).cloned().map(Server::Command);
+        command.or_else(at_url)
     }
 
     /// What the server's tools may be, where that is pinned.

@@ -48,6 +48,7 @@ impl Resources {
         front: &Front,
         proxy: SocketAddr,
         servers: &BTreeMap<String, Server>,
+        commands: impl Iterator<Item = &'i str> + Clone,
         issuers: impl Iterator<Item = &'i str>,
     ) -> Self {
         let url = front.public_url.as_ref();
@@ -55,22 +56,32 @@ impl Resources {
         let scheme = if front.tls.is_some() { "https" } else { "http" };
         let origin = origin.unwrap_or_else(|| format!("{scheme}://{proxy}"));
         let prefix = url.map_or("", |url| url.path()).trim_end_matches('/').to_owned();
-        let only = servers.len() == 1;
-        let named = servers.iter().map(|(name, server)| {
-            let mut identifiers = vec![format!("{origin}{prefix}/mcp/{name}")];
-            if only {
-                identifiers.push(format!("{origin}{prefix}/mcp"));
-            }
+        let only = servers.len().saturating_add(commands.clone().count()) == 1;
+        let identifiers = |name: &str| {
+            let plain = only.then(|| format!("{origin}{prefix}/mcp"));
+            let own = std::iter::once(format!("{origin}{prefix}/mcp/{name}"));
+            own.chain(plain).collect()
+        };
+        let at_urls = servers.iter().map(|(name, server)| {
+            let written = server.resource.clone();
             let resource = Resource {
-                identifiers: server
-                    .resource
+                identifiers: written
                     .clone()
-                    .map_or(identifiers, |written| vec![written]),
-                written: server.resource.clone(),
+                    .map_or_else(|| identifiers(name), |written| vec![written]),
+                written,
                 scopes: server.scopes.join(" "),
             };
             (name.clone(), resource)
         });
+        let commands = commands.map(|name| {
+            let resource = Resource {
+                identifiers: identifiers(name),
+                written: None,
+                scopes: String::new(),
+            };
+            (name.to_owned(), resource)
+        });
+        let named = at_urls.chain(commands);
         Self {
             servers: named.collect(),
             issuers: issuers.map(str::to_owned).collect(),
@@ -162,6 +173,7 @@ mod tests {
             &front,
             "127.0.0.1:8080".parse().unwrap(),
             &servers.collect(),
+            std::iter::empty(),
             issuers.into_iter(),
         )
     }

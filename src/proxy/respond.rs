@@ -3,7 +3,7 @@
 //! Refused calls are answered at 200, since an HTTP error ends the whole session of some clients.
 
 use http::header::{self, HeaderValue};
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode, response};
 
 use super::body::GateBody;
 use super::exchange::Form;
@@ -18,6 +18,8 @@ use crate::policy::{Denial, Outcome};
 const CODE_UNAUTHENTICATED: i64 = 401;
 const CODE_NOT_FOUND: i64 = 404;
 const CODE_ENCODED: i64 = 415;
+/// What the SDKs' own servers say of sessions.
+const CODE_SESSION: i64 = -32000;
 
 /// Why a request is not answered by the upstream. Borrowed ids are the bytes of the client's request.
 pub enum Refusal<'a> {
@@ -256,7 +258,62 @@ fn denied(
     answer
 }
 
+/// What the answer of a server process is in HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heading {
+    Json,
+    Stream,
+    Accepted,
+    /// The session has ended.
+    Done,
+    /// An unknown method (2026-07-28).
+    NoSuchMethod,
+    /// An error of 2026-07-28 about the request itself.
+    Unfit,
+}
+
+/// The head of such an answer.
+pub fn heading(what: Heading) -> response::Parts {
+    let status = match what {
+        Heading::Json | Heading::Stream => StatusCode::OK,
+        Heading::Accepted => StatusCode::ACCEPTED,
+        Heading::Done => StatusCode::NO_CONTENT,
+        Heading::NoSuchMethod => StatusCode::NOT_FOUND,
+        Heading::Unfit => StatusCode::BAD_REQUEST,
+    };
+    let (mut head, ()) = Response::new(()).into_parts();
+    head.status = status;
+    let kind = match what {
+        Heading::Accepted | Heading::Done => return head,
+        Heading::Stream => "text/event-stream",
+        _ => "application/json",
+    };
+    head.headers
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    if what == Heading::Stream {
+        // proxies between must not hold events back
+        head.headers
+            .insert("x-accel-buffering", HeaderValue::from_static("no"));
+        head.headers
+            .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    }
+    head
+}
+
+/// Errors about the session itself have the statuses by which clients know them.
+const fn session_status(error: &UpstreamError) -> Option<StatusCode> {
+    match error {
+        UpstreamError::SessionOver => Some(StatusCode::NOT_FOUND),
+        UpstreamError::NoSession | UpstreamError::SessionOpen => Some(StatusCode::BAD_REQUEST),
+        _ => None,
+    }
+}
+
 fn upstream_failed(error: &UpstreamError, id: Option<&str>) -> Response<GateBody> {
+    if let Some(status) = session_status(error) {
+        let (_, text) = told::no_answer(error);
+        return json(status, reply::error(id, CODE_SESSION, text, None));
+    }
     let status = if error.is_timeout() {
         StatusCode::GATEWAY_TIMEOUT
     } else {

@@ -13,7 +13,7 @@ use super::body::{StreamError, UpstreamBody};
 use super::changed::{Teller, Tells};
 use super::leaving::Drains;
 use super::legacy::{Announced, resolve};
-use super::{Gate, Snapshot, Upstream};
+use super::{Gate, Server, Snapshot};
 use crate::grants::Grant;
 use crate::mcp::sse::{RawEvent, Splitter};
 
@@ -31,7 +31,7 @@ pub struct FilteredStream {
     sees: Arc<Grant>,
     /// Of a stream that outlives reloads: the snapshot that the grant is from.
     follows: Option<Weak<Snapshot>>,
-    upstream: Arc<Upstream>,
+    upstream: Server,
     modern: bool,
     teller: Option<Teller>,
     /// Of a stream that only listens: it ends when the gate goes.
@@ -66,10 +66,10 @@ impl FilteredStream {
             grant: Arc::clone(asked.grant),
             sees: Arc::clone(asked.grant),
             follows: (asked.tells != Tells::No).then(Weak::new),
-            upstream: Arc::clone(asked.upstream),
+            upstream: asked.upstream.clone(),
             modern: asked.modern,
             drains: only_listens(asked.tells).then(|| asked.gate.leaving.listen()),
-            teller: Teller::new(&asked.gate.changes, &asked.upstream.name, asked.tells),
+            teller: Teller::new(&asked.gate.changes, asked.upstream.name(), asked.tells),
             silent: true,
             told: false,
         }
@@ -115,7 +115,7 @@ impl FilteredStream {
             announced.passed(&data);
         }
         self.follow();
-        let filtered = filter(&self.sees, &self.gate, &self.upstream.name, self.modern, &data)
+        let filtered = filter(&self.sees, &self.gate, self.upstream.name(), self.modern, &data)
             .map_err(|error| StreamError::Unfilterable(error.to_string()))?;
         self.ready.push_back(match filtered {
             None => event.into_bytes().into(),
@@ -128,11 +128,11 @@ impl FilteredStream {
     /// is dropped: it would lead around it.
     fn endpoint(&mut self, event: &RawEvent) -> Result<(), StreamError> {
         let (Legacy::Perhaps, Some(cut)) = (&self.legacy, self.body.abort_handle()) else {
-            tracing::warn!(server = self.upstream.name, "an `endpoint` event was dropped");
+            tracing::warn!(server = self.upstream.name(), "an `endpoint` event was dropped");
             return Ok(());
         };
         let target = resolve(self.upstream.base(), &event.data())?;
-        let (name, grant) = (&self.upstream.name, self.grant.identity());
+        let (name, grant) = (self.upstream.name(), self.grant.identity());
         let (announced, told) = Announced::open(&self.gate, name, grant, &target, cut)?;
         self.legacy = Legacy::Open(announced);
         self.ready.push_back(event.with_data(told.as_bytes()).into());
@@ -225,7 +225,7 @@ impl Body for FilteredStream {
                     if let Ok(chunk) = frame.into_data()
                         && let Err(error) = this.take(&chunk)
                     {
-                        tracing::warn!(server = this.upstream.name, %error, "a stream of the upstream was cut");
+                        tracing::warn!(server = this.upstream.name(), %error, "a stream of the upstream was cut");
                         return Poll::Ready(Some(Err(error)));
                     }
                 }

@@ -66,6 +66,12 @@ pub const fn no_answer(error: &UpstreamError) -> (i64, &'static str) {
         UpstreamError::Busy(_) => {
             "too many requests wait for an answer of the MCP server. The request was not executed"
         }
+        UpstreamError::Processes(_) => {
+            "too many processes of the MCP server run. The request was not executed"
+        }
+        UpstreamError::NoSession => "no session: initialize first",
+        UpstreamError::SessionOver => "no such session any more: initialize again",
+        UpstreamError::SessionOpen => "the session is initialized already",
         UpstreamError::Unsent => "the connection to the MCP server closed. The request was not executed",
         UpstreamError::Broken(_) => {
             "the MCP server broke off without an answer. The request may have been executed"

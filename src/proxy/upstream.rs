@@ -3,6 +3,10 @@
 //! Own pool on `hyper::client::conn`: `try_send_request` gives back a message that was not sent, which a
 //! refund needs to know. No retries, no redirects.
 
+mod error;
+
+pub use error::UpstreamError;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -49,48 +53,6 @@ impl Sender {
     /// Whether another request may go out on it: an earlier one must have left whole.
     fn is_usable(&self) -> bool {
         !self.requests.is_closed() && !self.behind.is_behind()
-    }
-}
-
-/// Why no answer came. The text is for the log: it names no header or body.
-#[derive(Debug, thiserror::Error)]
-pub enum UpstreamError {
-    #[error("cannot connect: {0}")]
-    Connect(String),
-    #[error("no connection within {0:?}")]
-    ConnectTimeout(Duration),
-    #[error("no credentials for the upstream: {0}")]
-    Credentials(String),
-    #[error("{0} requests wait for an answer already")]
-    Busy(usize),
-    #[error("the connection closed before the request was written")]
-    Unsent,
-    #[error("the connection failed after the request was written: {0}")]
-    Broken(String),
-    #[error("no answer within {0:?}")]
-    ResponseTimeout(Duration),
-    #[error("its lease was over before it was sent")]
-    LeaseOver,
-    #[error("its lease could not be renewed, so the call was cut")]
-    LeaseLost,
-}
-
-impl UpstreamError {
-    /// True where no byte of the request can have reached the upstream.
-    pub const fn nothing_sent(&self) -> bool {
-        matches!(
-            self,
-            Self::Connect(_)
-                | Self::ConnectTimeout(_)
-                | Self::Credentials(_)
-                | Self::Busy(_)
-                | Self::Unsent
-                | Self::LeaseOver
-        )
-    }
-
-    pub const fn is_timeout(&self) -> bool {
-        matches!(self, Self::ConnectTimeout(_) | Self::ResponseTimeout(_))
     }
 }
 

@@ -6,7 +6,7 @@ use http::HeaderName;
 use http::header::{self, HeaderMap, HeaderValue};
 use jiff::Timestamp;
 
-use super::{Gate, Snapshot, Upstream};
+use super::{Gate, Server, Snapshot};
 use crate::grants::{ClientCertificate, Credential, Grant, TokenHash, Unmapped};
 use crate::issuers::{NotVerified, Verified};
 
@@ -66,20 +66,20 @@ impl<'h> Bearer<'h> {
 pub async fn who(
     gate: &Gate,
     snapshot: &Arc<Snapshot>,
-    upstream: &Upstream,
+    upstream: &Server,
     headers: &HeaderMap,
     certificate: Option<Arc<ClientCertificate>>,
 ) -> Result<Identified, Stranger> {
     let asked = Asking {
         gate,
         snapshot,
-        server: &upstream.name,
+        server: upstream.name(),
         now: now(),
     };
     let beside = headers.get(GRANT_TOKEN).map(HeaderValue::to_str);
     match (Bearer::of(headers), beside) {
         (Bearer::Unreadable, _) => Err(Stranger::Bad("the header `Authorization` holds no bearer token")),
-        (bearer, Some(grant)) if upstream.forward => {
+        (bearer, Some(grant)) if upstream.forwards() => {
             let grant = grant.map_err(|_| Stranger::Bad("the header `X-Toolgate-Grant` holds no token"))?;
             let found = asked.of_token(grant.trim_ascii()).await?;
             match bearer {
@@ -93,7 +93,7 @@ pub async fn who(
         }
         (Bearer::Token(token), _) => {
             let found = asked.of_token(token).await?;
-            let forward = upstream.forward
+            let forward = upstream.forwards()
                 && found
                     .verified
                     .is_some_and(|verified| asked.is_for_upstream(&verified));

@@ -142,6 +142,11 @@ pub(super) struct AuditFile {
 #[serde(deny_unknown_fields)]
 pub(super) struct ServerFile {
     pub(super) upstream: Option<String>,
+    pub(super) command: Option<Vec<String>>,
+    pub(super) env: Option<Vec<String>>,
+    pub(super) sessions: Option<String>,
+    pub(super) processes: Option<usize>,
+    pub(super) process_idle_ms: Option<u64>,
     #[serde(default)]
     pub(super) headers: BTreeMap<String, SecretSource>,
     pub(super) upstream_tls: Option<UpstreamTlsFile>,

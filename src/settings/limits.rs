@@ -33,7 +33,7 @@ impl Check<'_> {
             },
             streams: at_least("streams", limits.streams, 1, 10_000),
             streams_per_grant: at_least("streams_per_grant", limits.streams_per_grant, 1, 5_000),
-            body_memory_bytes: at_least("body_memory_bytes", limits.body_memory_bytes, 1 << 20, 64 << 20),
+            body_memory_bytes: at_least("body_memory_bytes", limits.body_memory_bytes, 1 << 20, 32 << 20),
             line_bytes: at_least("line_bytes", limits.line_bytes, 1024, 16 << 20),
             max_list_bytes: at_least("max_list_bytes", limits.max_list_bytes, 1024, 8 << 20),
             header_timeout: self.millis("limits.header_timeout_ms", limits.header_timeout_ms, 5_000),

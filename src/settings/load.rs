@@ -9,7 +9,7 @@ use http::Uri;
 
 use super::environment::environment;
 use super::file::{ServerFile, SettingsFile};
-use super::{Audit, Counters, Files, Front, Issuer, Limits, LogForm, Server, Tracing};
+use super::{Audit, CommandServer, Counters, Files, Front, Issuer, Limits, LogForm, Server, Tracing};
 
 /// The prefix of every environment override: `TOOLGATE__SECTION__KEY`.
 const ENV_PREFIX: &str = "TOOLGATE";
@@ -22,13 +22,26 @@ pub struct Settings {
     pub counters: Counters,
     pub limits: Limits,
     pub audit: Audit,
+    /// Those at a URL.
     pub servers: BTreeMap<String, Server>,
+    /// Those that are programs; no name is in both.
+    pub commands: BTreeMap<String, CommandServer>,
     pub issuers: BTreeMap<String, Issuer>,
     /// None: spans are not exported.
     pub tracing: Option<Tracing>,
     /// None: text on a terminal, JSON elsewhere.
     pub log: Option<LogForm>,
     pub files: Files,
+}
+
+impl Settings {
+    /// The names of all servers.
+    pub fn server_names(&self) -> impl Iterator<Item = &str> + Clone {
+        self.servers
+            .keys()
+            .chain(self.commands.keys())
+            .map(String::as_str)
+    }
 }
 
 /// What is wrong with the settings: one line a problem, each with file, place and remedy.
@@ -154,10 +167,17 @@ impl Check<'_> {
     }
 
     fn settings(&mut self, written: &SettingsFile) -> Settings {
-        let servers: BTreeMap<_, _> = written
+        let (commands, urls): (Vec<_>, Vec<_>) = written
             .servers
             .iter()
+            .partition(|(_, server)| server.command.is_some());
+        let servers = urls
+            .into_iter()
             .filter_map(|(name, server)| Some((name.clone(), self.server(name, server)?)))
+            .collect();
+        let commands = commands
+            .into_iter()
+            .filter_map(|(name, server)| Some((name.clone(), self.command(name, server)?)))
             .collect();
         if written.servers.is_empty() && self.wrapped.is_none() {
             self.problem(
@@ -178,6 +198,7 @@ impl Check<'_> {
             counters,
             limits: self.limits(written),
             servers,
+            commands,
             tracing: self.tracing(&written.tracing),
             log: self.log(written),
             files: Files {

@@ -1,6 +1,7 @@
 //! `toolgate.yaml` and its environment overrides. The only reader of the environment.
 
 mod audit;
+mod command;
 mod counters;
 mod environment;
 mod file;
@@ -28,6 +29,8 @@ pub use wrap::{Wrapped, for_wrap, for_wrap_with};
 pub use written::Written;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -162,6 +165,45 @@ pub struct Server {
     pub resource: Option<String>,
     /// OAuth scopes that clients are told to ask for.
     pub scopes: Vec<String>,
+}
+
+/// One MCP server that is a program: it is started, and spoken to over its stdin and stdout.
+#[derive(Clone)]
+pub struct CommandServer {
+    pub program: String,
+    pub arguments: Vec<String>,
+    /// All of its environment.
+    pub environment: Vec<(OsString, OsString)>,
+    pub sessions: Sessions,
+    /// How many of it may run at once, at least 1.
+    pub processes: usize,
+    /// A process that nothing was asked of for so long ends.
+    pub process_idle: Duration,
+    /// For its start, and its answer to a handshake.
+    pub connect_timeout: Duration,
+    /// Until the head of an answer.
+    pub response_timeout: Duration,
+    /// Between two pieces of an answer.
+    pub idle_timeout: Duration,
+}
+
+/// How many clients' sessions one process serves. It serves one grant in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sessions {
+    /// A process for each session.
+    Each,
+    /// One process for all sessions of a grant.
+    Shared,
+}
+
+// the environment may hold secrets
+impl fmt::Debug for CommandServer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("CommandServer")
+            .field("program", &self.program)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Where spans are exported to.

@@ -6,14 +6,35 @@ use super::file::ServerFile;
 use super::load::{Check, is_server_name};
 use super::{CredentialSource, SecretSource, Server};
 
+/// What only a server with `command` has.
+const COMMAND_KEYS: [&str; 4] = ["env", "sessions", "processes", "process_idle_ms"];
+
+const fn set_of_command(written: &ServerFile) -> [bool; 4] {
+    [
+        written.env.is_some(),
+        written.sessions.is_some(),
+        written.processes.is_some(),
+        written.process_idle_ms.is_some(),
+    ]
+}
+
 impl Check<'_> {
-    pub(super) fn server(&mut self, name: &str, written: &ServerFile) -> Option<Server> {
-        let key = |field: &str| format!("servers.{name}.{field}");
+    pub(super) fn server_name(&mut self, name: &str) {
         if !is_server_name(name) {
             self.problem(
                 &format!("servers.{name}"),
                 "a server's name is part of its URL: use letters, digits, `-` and `_`",
             );
+        }
+    }
+
+    pub(super) fn server(&mut self, name: &str, written: &ServerFile) -> Option<Server> {
+        let key = |field: &str| format!("servers.{name}.{field}");
+        self.server_name(name);
+        for (field, set) in COMMAND_KEYS.into_iter().zip(set_of_command(written)) {
+            if set {
+                self.problem(&key(field), "is for a server with `command`: remove it");
+            }
         }
         let pass_host = match written.host.as_deref() {
             None => false,
@@ -27,7 +48,10 @@ impl Check<'_> {
             }
         };
         let Some(text) = written.upstream.as_deref() else {
-            self.problem(&key("upstream"), "missing: add `upstream: http://HOST:PORT/mcp`");
+            self.problem(
+                &key("upstream"),
+                "missing: add `upstream: http://HOST:PORT/mcp`, or `command: [PROGRAM, ARGUMENT]`",
+            );
             return None;
         };
         let upstream = self.url(&key("upstream"), text)?;

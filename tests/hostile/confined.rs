@@ -78,6 +78,10 @@ async fn the_gate_needs_no_capability_and_writes_no_file() {
         command.args(["-c", &gate]);
         command
     };
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "where programs are is the test's to know"
+    )]
     let path = std::env::var("PATH").unwrap();
     let child = Child::start(
         "toolgate",

@@ -15,7 +15,7 @@ fn fields(text: &str) -> BTreeSet<String> {
     let field = Regex::new(r"^\s*[%?]?([a-z_][a-z_.]*)\s*(?:=.*)?$").unwrap();
     let mut found = BTreeSet::new();
     for start in starts.find_iter(text) {
-        let arguments = top_level(&text[start.end()..]);
+        let arguments = top_level(text.get(start.end()..).unwrap());
         // a span begins with its name; behind a line's message come the values that stand in it
         let name = usize::from(start.as_str().contains("span"));
         let parts = arguments.split(',').map(str::trim).skip(name);

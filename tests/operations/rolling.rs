@@ -107,7 +107,11 @@ async fn client(number: u64, service: Service, stop: Arc<AtomicBool>, done: Arc<
         };
         let trace = format!("{:032x}", (number << 32) | (turn + 1));
         let traceparent = format!("00-{trace}-00000000000000ff-01");
-        let tool = if turn % 2 == 0 { "start_run" } else { "echo" };
+        let tool = if turn.is_multiple_of(2) {
+            "start_run"
+        } else {
+            "echo"
+        };
         let arguments = if tool == "echo" {
             json!({ "message": "m" })
         } else {

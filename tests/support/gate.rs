@@ -84,6 +84,16 @@ impl Setup {
         self
     }
 
+    /// A server that is a command, with further keys.
+    pub fn command(mut self, name: &str, command: &Command, more: &Value) -> Self {
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        let words: Vec<&str> = words.map(|word| word.to_str().unwrap()).collect();
+        let mut server = more.clone();
+        server["command"] = json!(words);
+        self.servers.insert(name.to_owned(), server);
+        self
+    }
+
     /// A further key of a server that is there.
     pub fn server_key(mut self, name: &str, key: &str, value: Value) -> Self {
         self.servers.get_mut(name).unwrap()[key] = value;
@@ -162,6 +172,11 @@ impl Setup {
     /// Starts one replica and waits until it listens.
     pub fn start(&self) -> Gate {
         Self::start_in(self.write())
+    }
+
+    /// The same, with this in its environment.
+    pub fn start_with_env(&self, env: &[(&str, &str)]) -> Gate {
+        Self::start_in_with(self.write(), env)
     }
 
     /// The same, on files that were written before.

@@ -20,7 +20,7 @@ const TOKEN: &str = "tg_test_ways_round";
 const OTHER: &str = "tg_test_other";
 /// How long a server may take to run what it accepted without an answer.
 const SETTLE: Duration = Duration::from_millis(700);
-/// How often a way is tried directly, where the page says that it works.
+/// How often a way is tried directly, unless the page says that it does not work: a server may be slow.
 const TRIES: usize = 4;
 
 pub async fn http(page: &Page) -> Table {
@@ -125,7 +125,7 @@ impl Sides {
             "{}: `{}` had its effect through toolgate ({:?})",
             self.column.name, way.name, self.transport
         );
-        let tries = if expected == Some(true) { TRIES } else { 1 };
+        let tries = if expected == Some(false) { 1 } else { TRIES };
         let mut effect = false;
         for _ in 0..tries {
             effect = effect || self.works(way, &self.directly).await?;

@@ -92,7 +92,7 @@ fn named(paths: &[PathBuf]) -> Vec<(String, &Path)> {
 
 fn of_settings(options: &Options, config: &Path) -> anyhow::Result<Result<(Asker, Sources), Unfit>> {
     let settings = settings::load(config)?;
-    let loaded = app::load_files(&settings.files, settings.servers.keys().map(String::as_str))?;
+    let loaded = app::load_files(&settings.files, settings.server_names())?;
     let id = options.grant.as_deref().unwrap_or_default();
     let found = loaded.grants.iter().find(|grant| grant.id == id);
     let Some(grant) = found else {

@@ -13,7 +13,7 @@ use super::client::{Admitted, Caller, Client, Far};
 use super::lines::{Line, Lines, write_line};
 use super::pending::{Pending, Ticket, WAITING_AT_MOST};
 use super::place::Place;
-use super::process::{Pipes, Process, ServerCommand};
+use super::process::{Pipes, Process, ServerCommand, Stderr};
 use crate::mcp::envelope::{Envelope, Kind};
 use crate::mcp::ids::IdKey;
 use crate::mcp::line::{cancelled, one_line};
@@ -65,7 +65,7 @@ pub async fn wrap_command(
     output: impl AsyncWrite + Send + Unpin + 'static,
     mut signals: mpsc::Receiver<Signal>,
 ) -> std::io::Result<ExitStatus> {
-    let (mut process, Pipes { stdin, stdout }) = Process::start(command)?;
+    let (mut process, Pipes { stdin, stdout }, _) = Process::start(command, Stderr::Ours)?;
     let client = Client::new(caller, output);
     let (lost, mut places_lost) = mpsc::channel(WAITING_AT_MOST);
     let server = Server {

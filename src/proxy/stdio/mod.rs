@@ -5,6 +5,7 @@
 
 mod child;
 mod client;
+mod host;
 mod lines;
 mod listens;
 mod pending;
@@ -16,5 +17,6 @@ mod stream;
 
 pub use child::wrap_command;
 pub use client::Caller;
+pub use host::{Asks, Host, Talk, Turn, Visit};
 pub use process::{ServerCommand, Signal, exit_code, signal_code};
 pub use remote::wrap_upstream;

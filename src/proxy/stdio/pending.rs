@@ -40,6 +40,29 @@ impl<W> Pending<W> {
         self.lock().waiting < WAITING_AT_MOST
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.lock().waiting
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Asks the requests about something, newest first, until one says `true`.
+    pub(super) fn newest(&self, mut ask: impl FnMut(&W) -> bool) -> bool {
+        let table = self.lock();
+        let mut all: Vec<&(u64, W)> = table.by_id.values().flatten().collect();
+        all.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
+        all.into_iter().any(|(_, waiting)| ask(waiting))
+    }
+
+    /// Asks the oldest request with this id. `false`: it says so, or there is none.
+    pub(super) fn with(&self, id: &IdKey, ask: impl FnOnce(&W) -> bool) -> bool {
+        let table = self.lock();
+        let oldest = table.by_id.get(id).and_then(VecDeque::front);
+        oldest.is_some_and(|(_, waiting)| ask(waiting))
+    }
+
     /// A ticket for a request that is about to wait.
     pub(super) fn ticket(&self, id: IdKey) -> Ticket {
         let mut table = self.lock();
@@ -72,6 +95,18 @@ impl<W> Pending<W> {
     /// Takes this request out, if it still waits.
     pub(super) fn take(&self, ticket: &Ticket) -> Option<W> {
         self.lock().take(&ticket.id, |number, _| number == ticket.number)
+    }
+
+    /// Takes the oldest request that is meant out.
+    pub(super) fn take_where(&self, meant: impl Fn(&W) -> bool) -> Option<W> {
+        let mut table = self.lock();
+        let all = table.by_id.iter().flat_map(|(id, same)| {
+            let same = same.iter().filter(|(_, waiting)| meant(waiting));
+            same.map(move |(number, _)| (*number, id))
+        });
+        let (number, id) = all.min_by_key(|(number, _)| *number)?;
+        let id = id.clone();
+        table.take(&id, |other, _| other == number)
     }
 
     /// Takes all out, oldest first.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 pub use rustix::process::Signal;
 use rustix::process::{Pid, kill_process_group, test_kill_process_group};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::{Instant, sleep, sleep_until};
 
 /// How long a server may take to end after its stdin was closed; then it gets SIGTERM.
@@ -32,6 +32,14 @@ pub(super) struct Pipes {
     pub(super) stdout: ChildStdout,
 }
 
+/// Where what a server writes to its stderr goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stderr {
+    /// To this process's.
+    Ours,
+    Piped,
+}
+
 /// A running server, in a process group of its own: a launcher's own children get the same signals.
 pub(super) struct Process {
     child: Child,
@@ -40,16 +48,22 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts the server. Two pipes and this process's stderr are all that passes on: Rust opens all others close-on-exec,
+    /// Starts the server. Its three pipes, or two and this process's stderr, are all that passes on: Rust opens all others close-on-exec,
     /// and the program has marked those that it was given.
-    pub(super) fn start(command: &ServerCommand) -> io::Result<(Self, Pipes)> {
+    pub(super) fn start(
+        command: &ServerCommand,
+        stderr: Stderr,
+    ) -> io::Result<(Self, Pipes, Option<ChildStderr>)> {
         let mut child = Command::new(&command.program)
             .args(&command.arguments)
             .env_clear()
             .envs(command.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
+            .stderr(match stderr {
+                Stderr::Ours => Stdio::inherit(),
+                Stderr::Piped => Stdio::piped(),
+            })
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
@@ -59,8 +73,8 @@ impl Process {
             stdout: child.stdout.take().ok_or_else(missing)?,
         };
         let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-        let next = None;
-        Ok((Self { child, group, next }, pipes))
+        let (next, stderr) = (None, child.stderr.take());
+        Ok((Self { child, group, next }, pipes, stderr))
     }
 
     /// Waits for its end, and takes the steps towards it that are due. Cancel-safe.

@@ -201,7 +201,7 @@ impl Asked {
         sent.answered(status.as_u16());
         let cap = self.shared.client.caller.gate.limits.line_bytes;
         if status.is_success() && is_event_stream(answer.headers()) {
-            return self.events(Events::of(answer.into_body(), cap)).await;
+            return self.events(Events::of(answer.into_body().keeping(), cap)).await;
         }
         match whole(answer.into_body(), cap).await {
             Ok(body) if self.says_something(&body) => {
@@ -250,11 +250,16 @@ impl Asked {
                 return;
             }
             let Some(last) = events.last_id.take() else { break };
+            // the call runs on: its place is kept meanwhile
+            let mut held = events.take_held();
             tokio::time::sleep(events.retry).await;
-            let Some(body) = self.shared.open_stream(Some(&last)).await else {
+            let Some(body) = self.shared.open_stream(Some(&last), &mut held).await else {
+                if held.is_some_and(|held| held.is_cut()) {
+                    return self.failed(&UpstreamError::LeaseLost).await;
+                }
                 break;
             };
-            events = Events::of(body, cap);
+            events = Events::of(body.keeping(), cap);
             events.last_id = Some(last);
         }
         let error = UpstreamError::Broken("the stream ended without an answer".to_owned());

@@ -15,6 +15,7 @@ use crate::mcp::headers::name_header;
 use crate::proxy::answer::is_event_stream;
 use crate::proxy::body::UpstreamBody;
 use crate::proxy::headers::{LAST_EVENT_ID, MCP_METHOD, MCP_NAME, PROTOCOL_VERSION, SESSION_ID};
+use crate::proxy::held::Held;
 
 /// The longest pause before the server's own stream is opened again.
 const PAUSE_AT_MOST: Duration = Duration::from_secs(30);
@@ -91,10 +92,15 @@ impl Shared {
     }
 
     /// Opens a stream of the server's, behind the event `last`. `None`: the server has none.
-    pub(super) async fn open_stream(&self, last: Option<&HeaderValue>) -> Option<UpstreamBody> {
+    /// The call whose answer it is goes on there with what it `held`.
+    pub(super) async fn open_stream(
+        &self,
+        last: Option<&HeaderValue>,
+        held: &mut Option<Held>,
+    ) -> Option<UpstreamBody> {
         let connection = self.upstream.connection().await.ok()?;
         let answer = connection
-            .send(self.bodiless(Method::GET, last), &mut None)
+            .send(self.bodiless(Method::GET, last), held)
             .await
             .ok()?;
         let streams = answer.status().is_success() && is_event_stream(answer.headers());
@@ -106,7 +112,7 @@ impl Shared {
         let mut last: Option<HeaderValue> = None;
         let cap = self.client.caller.gate.limits.line_bytes;
         let mut pause = Duration::from_secs(1);
-        while let Some(body) = self.open_stream(last.as_ref()).await {
+        while let Some(body) = self.open_stream(last.as_ref(), &mut None).await {
             let mut events = Events::of(body, cap);
             while let Some(message) = events.next().await {
                 // what cannot be passed on was logged

@@ -9,6 +9,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use crate::mcp::line::is_blank;
 use crate::mcp::sse::{RawEvent, Splitter};
 use crate::proxy::body::UpstreamBody;
+use crate::proxy::held::Held;
 
 /// When a stream is taken up again where the server does not say.
 const RETRY: Duration = Duration::from_secs(1);
@@ -63,6 +64,11 @@ impl Events {
                 }
             }
         }
+    }
+
+    /// What the call holds whose answer this is, where the server has let go of the stream before the answer.
+    pub(super) const fn take_held(&mut self) -> Option<Held> {
+        self.body.take_held()
     }
 
     fn note(&mut self, event: &RawEvent) -> Option<Bytes> {

@@ -12,9 +12,9 @@ const world = new World();
 const control = world.control();
 control.listen(0, '127.0.0.1');
 await once(control, 'listening');
-// whole or not at all: a test waits for it
-writeFileSync(`${settings.control}.new`, JSON.stringify({ control: `http://127.0.0.1:${control.address().port}` }));
-renameSync(`${settings.control}.new`, settings.control);
+// whole or not at all: a test waits for it, and several processes may write it
+writeFileSync(`${settings.control}.${process.pid}`, JSON.stringify({ control: `http://127.0.0.1:${control.address().port}` }));
+renameSync(`${settings.control}.${process.pid}`, settings.control);
 
 if (settings.era === 'current') {
   serveStdio(() => currentServer(world));

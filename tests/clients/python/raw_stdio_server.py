@@ -52,7 +52,7 @@ def descriptors():
     return found
 
 
-def call(id, name, arguments):
+def call(id, name, arguments, meta):
     log(f"ran {name}")
     match name:
         case "die":
@@ -84,7 +84,17 @@ def call(id, name, arguments):
         case "never":
             pass
         case "later":
-            threading.Timer(arguments["ms"] / 1000, text, (id, "later")).start()
+            threading.Timer(arguments["ms"] / 1000, text, (id, arguments.get("say", "later"))).start()
+        case "progress":
+            token = {"progressToken": meta.get("progressToken"), "progress": arguments["progress"]}
+            say({"jsonrpc": "2.0", "method": "notifications/progress", "params": token})
+            text(id, "progress ran")
+        case "news":
+            say({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": arguments["uri"]}})
+            text(id, "news ran")
+        case "noise":
+            print("\x1b[31mred\x1b[0m " + "y" * arguments["bytes"], file=sys.stderr, flush=True)
+            text(id, "noise ran")
         case _:
             text(id, f"{name} ran")
 
@@ -93,7 +103,7 @@ def handle(message):
     id, method = message.get("id"), message.get("method")
     if method == "tools/call":
         params = message.get("params") or {}
-        call(id, params.get("name"), params.get("arguments") or {})
+        call(id, params.get("name"), params.get("arguments") or {}, params.get("_meta") or {})
     elif method == "tools/list":
         say(listed(id))
     elif method == "subscriptions/listen":
