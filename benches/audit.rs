@@ -167,6 +167,9 @@ fn write(recorder: &Recorder, number: u64) {
             left: Some(3),
             store_ms: Some(1_767_225_600_000),
             shadow: false,
+            scope: "grant",
+            window: toolgate::policy::Window::Sliding { ms: 60_000 }.into(),
+            scale: 0,
         }],
         upstream: Some(UpstreamRecord {
             status: Some(200),

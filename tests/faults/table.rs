@@ -73,9 +73,8 @@ pub fn add(row: &Row) {
         text.push_str(HEAD);
     }
     let start = text.find(HEAD).unwrap() + HEAD.len();
-    let rows = text[start..]
-        .find("\n\n")
-        .map_or(text.len(), |end| start + end + 1);
+    let (_, rows) = text.split_at(start);
+    let rows = rows.find("\n\n").map_or(text.len(), |end| start + end + 1);
     text.insert_str(rows, &row.line());
     std::fs::write(&path, text).unwrap();
 }
