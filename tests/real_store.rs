@@ -174,6 +174,7 @@ fn counters(gate: &Gate, arguments: &[&str]) -> (i32, String, String) {
     )
 }
 
+#[expect(clippy::too_many_lines, reason = "one story, told in order")]
 #[tokio::test]
 async fn counters_are_listed_from_the_store_and_a_reset_frees_them_and_lands_in_the_record() {
     let (fixture, redis) = (Fixture::start(Era::Current), RedisServer::start());
