@@ -79,6 +79,16 @@ chart-bless: ## Write the chart's README, golden files and the plain manifest an
 mutants: test-deps ## Break the Lua scripts on purpose; the suite must turn red each time
 	cargo test --test counters_mutations -- --nocapture
 
+.PHONY: faults
+faults: test-deps ## Run every scene of faults for FAULTS_SECONDS=60; adds rows to docs/guarantees.md
+	cargo test --release --test faults -- --ignored --exact long --nocapture
+
+.PHONY: simulate
+SEEDS ?= 100000
+FIRST ?= 0
+simulate: ## Run the store client against a simulated store and wire for SEEDS=100000 from FIRST=0 on
+	echo "$(SEEDS) $(FIRST)" | cargo test --release --lib -- --ignored --exact counters::redis::simulated::many_seeds --nocapture
+
 .PHONY: reloads
 reloads: test-deps ## Reload policies 1 000 times under load: no mix of two versions, no memory left behind
 	cargo test --test operations -- --ignored --nocapture thousand_reloads

@@ -30,16 +30,17 @@ fn main() {
     let mut connection = server.connection();
     println!("| Redis time per call | µs |\n| --- | --- |");
     println!("| a script that does nothing | {:.1} |", noop(&mut connection));
-    for keys in [1, 3] {
+    for keys in [1, 3, 8] {
         let admitted = median(&mut connection, &|turn| command(turn, keys, 10, turn / 5, false));
         println!("| admission, {keys} limit(s), at most 10 entries | {admitted:.1} |");
     }
-    for keys in [1, 3] {
+    for keys in [1, 3, 8] {
         let denied = median(&mut connection, &|turn| {
             command(turn, keys, 10, 1_u64 << 60, false)
         });
         println!("| denial, {keys} limit(s) | {denied:.1} |");
     }
+    grow(&mut connection);
     let many = median(&mut connection, &|turn| {
         command(turn, 1, 1_000_000, 1 << 61, false)
     });
@@ -57,6 +58,28 @@ fn main() {
     for max in [10, 1_000, 1_000_000] {
         let (fresh, worst) = bytes(&mut connection, max);
         println!("| max {max} | {fresh} | {worst} |");
+    }
+}
+
+/// One limit with few and with many keys in the store.
+fn grow(connection: &mut Connection) {
+    let size = |connection: &mut Connection| -> u64 { redis::cmd("DBSIZE").query(connection).unwrap() };
+    let script = Script::new(wire::ADMIT);
+    for more in [0_u64, 300_000] {
+        (0..more).for_each(|turn| {
+            send(
+                connection,
+                &script,
+                &command(turn, 1, 10, (1 << 50) + turn, false),
+            )
+        });
+        let admitted = median(connection, &|turn| {
+            command(turn, 1, 10, (1 << 49) + more + turn / 5, false)
+        });
+        println!(
+            "| admission, 1 limit, {} keys in the store | {admitted:.1} |",
+            size(connection)
+        );
     }
 }
 

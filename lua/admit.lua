@@ -16,7 +16,8 @@
 --                    kind 3 lease     a = time to live in ms; weight 1, max at most 1000
 -- RETURNS integers: outcome, now (store ms), then
 --        outcome 0 limited, 1 admitted, 2 already admitted: three for each charge: left, ms until the
---          next unit frees (0: nothing held), ms until the charge fits (0: it does, -1: never)
+--          next unit frees (0: nothing held), ms until the charge fits (0: it does, -1: never); behind them
+--          under outcome 2 when it was charged (the earliest of its keys' times; 0: it holds leases alone)
 --        outcome 5 stale: for each charge the time that its calendar interval must hold
 --        outcome 3 in doubt, 4 late, 6 unsupported form: nothing more
 -- WRITES only under outcome 1 without peek; every read and check comes before the first write.
@@ -55,7 +56,7 @@ end
 local reply = {0, now, nil, nil, nil, nil, nil, nil, nil, nil, nil}
 local writes, moments = {nil, nil, nil}, nil
 local companion, at = count, 2
-local denied, stale, certain, held = false, false, false, false
+local denied, stale, certain, held, charged = false, false, false, false, 0
 for i = 1, count do
   local arg = ARGV[3 + i]
   local kind, special, weight, max, a = unpk('>BBI7I7I6', arg)
@@ -180,6 +181,10 @@ for i = 1, count do
         place = string.find(value, id, place + 1, true)
       end
       if place then held = true end
+      if place and not ttl then
+        local at = high - (high - unpk(tf, value, place + 8 - size)) % mod
+        if charged == 0 or at < charged then charged = at end
+      end
     end
     if not advisory and first_sent >= (ttl and moment - ttl or cut) and first_sent > lost then certain = true end
   end
@@ -288,6 +293,7 @@ if first_sent > 0 then
   if held then
     reply[1] = 2
     for i = 1, count do reply[2 + 3 * i] = 0 end
+    reply[3 + 3 * count] = charged
     return reply
   end
   if not certain then return {3, now} end

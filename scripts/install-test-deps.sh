@@ -56,6 +56,11 @@ install_curl() {
   command -v curl >/dev/null || apt_install "the documents' commands are run with curl" curl ca-certificates
 }
 
+faketime_is_there() { compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null; }
+install_faketime() {
+  faketime_is_there || apt_install "the fault runs set clocks" faketime
+}
+
 # promtool comes with Prometheus; the server itself is not started.
 install_promtool() {
   command -v promtool >/dev/null || apt_install "the tests check metrics and rules with promtool" prometheus
@@ -119,6 +124,7 @@ build_rust_client() {
 }
 
 install_redis
+install_faketime
 install_curl
 install_promtool
 install_node

@@ -149,6 +149,7 @@ impl App {
             tokio::spawn(background::reap_connections(Arc::clone(&gate))),
             tokio::spawn(tls::follow(Arc::clone(&gate), tls.clone())),
             tokio::spawn(background::read_revoked(Arc::clone(&gate))),
+            tokio::spawn(background::record_resets(Arc::clone(&gate))),
             tokio::spawn(background::cut_ended(Arc::clone(&gate))),
             tokio::spawn(background::refresh_keys(Arc::clone(&gate))),
             tokio::spawn(store_state::watch_store(Arc::clone(&gate))),
@@ -259,7 +260,7 @@ async fn listen(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// Names this process: host name and four random bytes.
-fn replica_name() -> anyhow::Result<String> {
+pub fn replica_name() -> anyhow::Result<String> {
     let mut bytes = [0; 4];
     getrandom::fill(&mut bytes)
         .map_err(|error| anyhow!("the operating system gave no random bytes: {error}"))?;

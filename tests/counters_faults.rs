@@ -36,13 +36,17 @@ fn store_within(url: String, deadline: Duration) -> Arc<Store> {
 }
 
 fn call() -> Admission {
-    let window = Window::Sliding { ms: 3_600_000 };
+    call_of(100, 3_600_000)
+}
+
+fn call_of(max: u64, ms: u64) -> Admission {
+    let window = Window::Sliding { ms };
     let (rule, counter) = ("/c".to_owned(), "c".to_owned());
     let limit = Limit {
         rule,
         counter,
         window,
-        max: 100,
+        max,
         scope: Scope::Grant,
         scale: 0,
         max_values: None,
@@ -230,4 +234,77 @@ async fn a_read_only_replica_denies_until_it_is_a_primary() {
     assert_eq!(store.admit(&call()).await.unwrap_err().code(), "unavailable");
     replica_of("NO", "ONE");
     assert_eq!(left(store.admit(&call()).await.unwrap()), 98);
+}
+
+/// How many scripts the server has run.
+fn scripts_run(server: &RedisServer) -> u64 {
+    let mut connection = server.connection();
+    let info: String = redis::cmd("INFO")
+        .arg("commandstats")
+        .query(&mut connection)
+        .unwrap();
+    let line = info
+        .lines()
+        .find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
+    line.map_or(0, |line| line.split(',').next().unwrap().parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_runs_away_costs_the_store_next_to_nothing() {
+    let server = RedisServer::start();
+    let store = store_within(server.url(), BACK);
+    assert!(matches!(
+        store.admit(&call_of(1, 3_600_000)).await,
+        Ok(Verdict::Admitted { .. })
+    ));
+    let (before, began) = (scripts_run(&server), Instant::now());
+    let mut told = 0;
+    for _ in 0..20_000 {
+        let verdict = store.admit(&call_of(1, 3_600_000)).await.unwrap();
+        let Verdict::Limited {
+            remembered,
+            retry_after_ms,
+            ..
+        } = verdict
+        else {
+            panic!("{verdict:?}")
+        };
+        assert!(
+            (3_500_000..=3_600_001).contains(&retry_after_ms.unwrap()),
+            "{retry_after_ms:?}"
+        );
+        told += u64::from(remembered);
+    }
+    let asked = scripts_run(&server) - before;
+    assert_eq!(told + asked, 20_000);
+    // once a second
+    assert!(asked <= began.elapsed().as_secs() + 1, "{asked} asked");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refund_of_this_replica_is_known_at_once_and_of_another_within_a_second() {
+    let server = RedisServer::start();
+    let (here, there) = (store_within(server.url(), BACK), store_within(server.url(), BACK));
+    let admitted = |verdict: Verdict| match verdict {
+        Verdict::Admitted { receipt, .. } => Some(receipt),
+        Verdict::Limited { .. } => None,
+    };
+    for store in [&here, &there] {
+        let call = || call_of(1, 3_600_000);
+        let receipt = admitted(here.admit(&call()).await.unwrap()).unwrap();
+        for store in [&here, &there] {
+            assert!(admitted(store.admit(&call()).await.unwrap()).is_none());
+        }
+        assert!(here.refund(&receipt).await.unwrap());
+        if Arc::ptr_eq(store, &here) {
+            let receipt = admitted(here.admit(&call()).await.unwrap()).expect("it freed");
+            assert!(here.refund(&receipt).await.unwrap());
+            continue;
+        }
+        let began = Instant::now();
+        while admitted(there.admit(&call()).await.unwrap()).is_none() {
+            assert!(began.elapsed() < BACK, "never noticed");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
 }

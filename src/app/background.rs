@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use crate::counters::StoreError;
 use crate::proxy::Gate;
+use crate::record::ResetRecord;
 use crate::settings::Secret;
 
 /// Under this name replicas share the key that signs session ids.
@@ -51,6 +52,33 @@ pub(super) async fn end_processes(gate: &Arc<Gate>) {
         ending.spawn(async move { host.shutdown().await });
     }
     while ending.join_next().await.is_some() {}
+}
+
+/// How often resets are looked for.
+const LOOK_FOR_RESETS: Duration = Duration::from_secs(2);
+
+/// Writes down what `toolgate counters reset` left in the store. At least one replica does: two that look at once both
+/// do, under the same id.
+pub(super) async fn record_resets(gate: Arc<Gate>) {
+    let mut tick = tokio::time::interval(LOOK_FOR_RESETS);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        // a store that is away is told of elsewhere
+        let Ok(resets) = gate.store.resets().await else {
+            continue;
+        };
+        for text in resets {
+            match ResetRecord::read(&text) {
+                Some(reset) => gate.recorder.event(&reset.by_replica(&gate.replica)),
+                None => tracing::warn!("the store holds a reset that cannot be read; it is dropped"),
+            }
+            gate.recorder.written().await;
+            if let Err(error) = gate.store.reset_recorded(&text).await {
+                tracing::warn!(%error, "a reset may be recorded twice");
+            }
+        }
+    }
 }
 
 /// How often the list of revoked grants is read; a replica knows of a new one within twice this time.

@@ -4,7 +4,9 @@ mod against;
 mod audit;
 pub mod check;
 mod check_config;
+mod check_history;
 mod convert;
+mod counters;
 mod demo;
 mod diff;
 mod explain;
@@ -99,6 +101,14 @@ enum Command {
     /// Limits are simulated on the recorded times. What depends on values that are not on record is counted apart.
     #[command(after_help = replay::EXAMPLES)]
     Replay(replay::Args),
+    /// Tell whether the limits held in what replicas wrote down: no window above its max, nothing charged on a denial.
+    ///
+    /// Reads histories of admissions, or with --decisions what `serve` wrote.
+    #[command(after_help = check_history::EXAMPLES)]
+    CheckHistory(check_history::Args),
+    /// Look at a grant's counters, or set them back.
+    #[command(subcommand)]
+    Counters(counters::Command),
     /// Accept the tools of a server as they are now, and tell what has changed since.
     ///
     /// Where the settings say `pin: true` for the server, a tool that is new or changed is hidden and denied until it
@@ -155,6 +165,8 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
         Command::Diff(args) => diff::run(&args, out),
         Command::Explain(options) => explain::run(&options, out),
         Command::Replay(args) => replay::run(&args, out),
+        Command::CheckHistory(args) => check_history::run(&args, out),
+        Command::Counters(command) => counters::run(&command, out),
         Command::Pin(args) => pin::run(&args, out),
         Command::Audit(command) => audit::run(&command, out),
         Command::Grant(command) => grant::run(&command, out),

@@ -18,6 +18,7 @@ pub(super) struct Answers {
     retry_after_ms: Option<u64>,
     /// Store time of the last answer in ms.
     at_ms: u64,
+    remembered: bool,
 }
 
 impl Answers {
@@ -35,11 +36,22 @@ impl Answers {
             first: None,
             retry_after_ms: Some(0),
             at_ms: 0,
+            remembered: false,
         }
     }
 
     pub(super) const fn denied(&self) -> bool {
         self.first.is_some()
+    }
+
+    /// Takes what the memo says in the store's place: one state for each key, over all groups.
+    pub(super) fn note_remembered(&mut self, groups: &[Group], reply: &Reply) {
+        self.at_ms = reply.now;
+        self.remembered = true;
+        let keys = groups.iter().flat_map(|group| &group.charges);
+        for (prepared, state) in keys.zip(&reply.states) {
+            self.note_key(prepared, *state);
+        }
     }
 
     pub(super) fn note(&mut self, group: &Group, reply: &Reply) -> Result<(), StoreError> {
@@ -86,13 +98,20 @@ impl Answers {
     }
 
     pub(super) fn verdict(self, receipt: Receipt) -> Verdict {
-        let (states, retry_after_ms, at_ms) = (self.states, self.retry_after_ms, self.at_ms);
-        match self.first {
+        let Self {
+            states,
+            first,
+            retry_after_ms,
+            at_ms,
+            remembered,
+        } = self;
+        match first {
             Some(charge) => Verdict::Limited {
                 charge,
                 retry_after_ms,
                 at_ms,
                 states,
+                remembered,
             },
             None => Verdict::Admitted { receipt, states },
         }

@@ -96,8 +96,24 @@ pub struct Reply {
     pub now: u64,
     /// One for each charge under `Limited`, `Admitted` and `Already`, else empty.
     pub states: Vec<KeyState>,
+    /// Under `Already`: when the call was charged, in ms (the earliest of its keys' times; 0: it holds leases
+    /// alone). Else 0.
+    pub charged: u64,
     /// Under `Stale`: the time, in ms, that each charge's interval must hold. Else empty.
     pub times: Vec<u64>,
+}
+
+impl Reply {
+    /// Without anything on single charges.
+    pub const fn plain(outcome: Outcome, now: u64) -> Self {
+        Self {
+            outcome,
+            now,
+            states: Vec::new(),
+            charged: 0,
+            times: Vec::new(),
+        }
+    }
 }
 
 /// Where one key stands.

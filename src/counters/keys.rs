@@ -7,7 +7,7 @@
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use sha2::{Digest, Sha256};
 
-use crate::policy::{Charge, Limit, Scope, Subject, Unit, Window};
+use crate::policy::{Charge, Limit, Subject, Window};
 
 /// Version of the key layout, not of the values (those carry a format byte).
 const LAYOUT: &str = "1";
@@ -124,20 +124,11 @@ pub fn list_key(prefix: &str, name: &str) -> String {
 fn fields(limit: &Limit, value: &[&str]) -> Vec<String> {
     let (mode, window) = match limit.window {
         Window::Sliding { ms } => ("sliding", ms.to_string()),
-        Window::Calendar(unit) => ("calendar", unit_name(unit).to_owned()),
+        Window::Calendar(unit) => ("calendar", unit.as_str().to_owned()),
         // Leases of different lengths take places of one `max`.
         Window::Lease { .. } => ("lease", String::new()),
     };
-    let scope = match limit.scope {
-        Scope::Grant => "grant",
-        Scope::Session => "session",
-        Scope::Server => "server",
-        Scope::Global => "global",
-        Scope::Claim => "claim",
-        Scope::Argument => "argument",
-        Scope::Arguments => "arguments",
-    };
-    let mut fields = vec![scope.to_owned(), value.len().to_string()];
+    let mut fields = vec![limit.scope.as_str().to_owned(), value.len().to_string()];
     fields.extend(value.iter().map(|&part| part.to_owned()));
     fields.extend([
         limit.counter.clone(),
@@ -149,17 +140,6 @@ fn fields(limit: &Limit, value: &[&str]) -> Vec<String> {
         fields.push("shadow".to_owned());
     }
     fields
-}
-
-const fn unit_name(unit: Unit) -> &'static str {
-    match unit {
-        Unit::Second => "second",
-        Unit::Minute => "minute",
-        Unit::Hour => "hour",
-        Unit::Day => "day",
-        Unit::Week => "week",
-        Unit::Month => "month",
-    }
 }
 
 /// SHA-256 of the fields, each behind its length, cut to 128 bits.

@@ -10,6 +10,7 @@ pub mod command;
 mod file;
 pub mod history;
 pub mod keys;
+mod memo;
 mod memory;
 pub mod model;
 mod prepare;
@@ -18,6 +19,7 @@ mod redis;
 mod revoked;
 mod simulation;
 mod store;
+mod usage;
 pub mod wire;
 
 use std::cell::RefCell;
@@ -35,6 +37,7 @@ pub use redis::{
 };
 pub use simulation::Simulation;
 pub use store::Store;
+pub use usage::{VALUES_SHOWN, ValueUsage};
 
 use crate::policy::Charge;
 
@@ -116,6 +119,9 @@ pub enum Verdict {
         /// Store time of the answer in ms.
         at_ms: u64,
         states: Vec<ChargeState>,
+        /// This replica knew it from an earlier denial, and the store was not asked. The states are at most a
+        /// second old, and for a larger charge than that one `retry_after_ms` is the earliest that can be.
+        remembered: bool,
     },
 }
 

@@ -52,12 +52,7 @@ struct Found<'a> {
 impl Model {
     /// Judges a command at store time `now` (ms) and charges it where everything fits.
     pub fn admit(&mut self, now: u64, command: &Command) -> Reply {
-        let plain = |outcome| Reply {
-            outcome,
-            now,
-            states: Vec::new(),
-            times: Vec::new(),
-        };
+        let plain = |outcome| Reply::plain(outcome, now);
         if command.deadline > 0 && now > command.deadline {
             return plain(Outcome::Late);
         }
@@ -79,8 +74,10 @@ impl Model {
         match resent(command, &found) {
             Some(Outcome::Already) => {
                 states.iter_mut().for_each(|state| state.fit = Fit::Now);
+                let charged = found.iter().filter_map(|key| key.charged_at(command.id));
                 return Reply {
                     states,
+                    charged: charged.min().unwrap_or(0),
                     ..plain(Outcome::Already)
                 };
             }
@@ -290,6 +287,14 @@ impl Found<'_> {
             Span::Lease { .. } => self.time,
         };
         self.log.holds(id, from)
+    }
+
+    /// When the id was charged here; of a lease only its end is known.
+    fn charged_at(&self, id: CallId) -> Option<u64> {
+        match self.charge.span {
+            Span::Window { .. } | Span::Calendar { .. } => self.log.time_of(id),
+            Span::Lease { .. } => None,
+        }
     }
 
     /// Whether a charge made at or after `first_sent` would still be held here with its id.

@@ -11,7 +11,8 @@ use super::prepare::Group;
 pub struct Receipt {
     pub(super) id: CallId,
     pub(super) groups: Vec<Stake>,
-    pub(super) at_ms: u64,
+    /// Store time at which each of the admission's charges was made, in ms.
+    pub(super) times: Vec<u64>,
 }
 
 /// What was charged in one slot group.
@@ -51,23 +52,38 @@ impl Receipt {
         self.id
     }
 
-    /// Store time of the admission in ms; 0 where nothing was charged.
+    /// Store time of the first charge in ms; 0 where nothing was charged.
     pub fn at_ms(&self) -> u64 {
-        self.at_ms
+        self.times.iter().copied().filter(|at| *at > 0).min().unwrap_or(0)
     }
 
-    /// Of a call that has been charged nothing yet.
-    pub(super) fn none(id: CallId) -> Self {
+    /// Store time of each charge in ms, in the admission's order; 0 where nothing was charged. Those of one slot
+    /// group are made at once.
+    pub fn times(&self) -> &[u64] {
+        &self.times
+    }
+
+    /// Of a call with so many charges, none of which has been made yet.
+    pub(super) fn none(id: CallId, charges: usize) -> Self {
         Self {
             id,
             groups: Vec::new(),
-            at_ms: 0,
+            times: vec![0; charges],
         }
     }
 
     pub(super) fn charged(&mut self, group: &Group, reply: &Reply) {
         self.groups.push(Stake::of(group));
-        self.at_ms = reply.now;
+        // the answer to a resend comes later than the charge that it tells of
+        let at = match reply.charged {
+            0 => reply.now,
+            charged => charged.min(reply.now),
+        };
+        for source in group.charges.iter().flat_map(|prepared| &prepared.sources) {
+            if let Some(time) = self.times.get_mut(source.index) {
+                *time = at;
+            }
+        }
     }
 
     /// The keys of each slot group that was charged.

@@ -8,6 +8,7 @@ mod after;
 mod ask;
 mod breaker;
 mod clock;
+mod connection;
 mod failover;
 mod failure;
 mod guide;
@@ -18,6 +19,8 @@ mod link;
 mod node;
 mod options;
 mod route;
+#[cfg(test)]
+mod simulated;
 mod slot;
 
 pub use journal::{Journal, StreamLine};
@@ -38,6 +41,7 @@ pub use self::health::{StoreHealth, StoreWarning};
 pub use self::options::{Place, RedisOptions, RedisTls, StoreSetupError};
 use self::route::{Aim, Route};
 use super::command::{Command, Outcome, Reply};
+use super::memo::{Asked, Memo};
 use super::prepare::Group;
 use super::store::at_times;
 use super::{CallId, StoreError, keys, wire};
@@ -59,6 +63,7 @@ struct Inner {
     prefix: String,
     deadline: Duration,
     by_slot_group: bool,
+    memo: Memo,
     admit: Script,
     refund: Script,
     renew: Script,
@@ -106,6 +111,7 @@ impl RedisStore {
             prefix: options.prefix.clone(),
             deadline: options.deadline,
             by_slot_group: options.by_slot_group || is_cluster,
+            memo: Memo::new(),
             admit: Script::new(wire::ADMIT),
             refund: Script::new(wire::REFUND),
             renew: Script::new(wire::RENEW),
@@ -226,7 +232,16 @@ impl RedisStore {
         let integers = integers.map_err(|_| StoreError::Protocol("not a list of integers"))?;
         let reply = wire::reply(&integers, command.charges.len())?;
         aim.node.clock.note(sent, reply.now);
+        let answered = Instant::now();
+        self.inner.memo.note(command, &reply, Asked { sent, answered });
         Ok(reply)
+    }
+
+    /// The denial of a call that the store need not be asked about.
+    pub(super) fn remembered(&self, groups: &[Group]) -> Option<Reply> {
+        let charges = groups.iter().flat_map(|group| &group.charges);
+        let charges = charges.map(|prepared| &prepared.charge);
+        self.inner.memo.answer(charges, Instant::now())
     }
 
     pub(super) async fn shared_secret(

@@ -109,7 +109,7 @@ impl Simulation {
         admission: &Admission,
         peek: bool,
     ) -> Result<Verdict, StoreError> {
-        let mut receipt = Receipt::none(admission.id);
+        let mut receipt = Receipt::none(admission.id, admission.charges.len());
         let mut answers = Answers::new(admission.charges.len());
         for group in groups {
             let reply = store::run_in_memory(&self.memory, &group, admission.id, peek)?;

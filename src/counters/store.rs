@@ -156,10 +156,17 @@ impl Store {
     }
 
     async fn judge(&self, admission: &Admission, peek: bool) -> Result<Verdict, StoreError> {
-        let mut receipt = Receipt::none(admission.id);
+        let mut receipt = Receipt::none(admission.id, admission.charges.len());
         let mut answers = Answers::new(admission.charges.len());
         let until = self.until();
-        for group in prepare::groups(self.prefix(), admission, self.by_slot_group())? {
+        let groups = prepare::groups(self.prefix(), admission, self.by_slot_group())?;
+        if let (Self::Redis(redis), false) = (self, peek)
+            && let Some(reply) = redis.remembered(&groups)
+        {
+            answers.note_remembered(&groups, &reply);
+            return Ok(answers.verdict(receipt));
+        }
+        for group in groups {
             // Once a group denies, the wider ones are only looked at, for the retry time.
             let peek = peek || answers.denied();
             let reply = match self.run(&group, admission.id, peek, until).await {

@@ -122,11 +122,13 @@ pub fn reply(integers: &[i64], charges: usize) -> Result<Reply, StoreError> {
     let outcome = numbers.next().and_then(outcome).ok_or(bad.clone())?;
     let now = numbers.next().and_then(number).ok_or(bad.clone())?;
     let rest = integers.get(FIXED_REPLY..).unwrap_or_default();
-    let mut reply = Reply {
-        outcome,
-        now,
-        states: Vec::new(),
-        times: Vec::new(),
+    let mut reply = Reply::plain(outcome, now);
+    let rest = match (outcome, rest) {
+        (Outcome::Already, [rest @ .., charged]) => {
+            reply.charged = number(*charged).ok_or(bad.clone())?;
+            rest
+        }
+        _ => rest,
     };
     match outcome {
         Outcome::Limited | Outcome::Admitted | Outcome::Already => {
@@ -197,7 +199,7 @@ mod tests {
         let sha = |script: &str| redis::Script::new(script).get_hash().to_owned();
         assert_eq!(
             (sha(ADMIT).as_str(), FIXED_ARGV),
-            ("6a8ebc1f5a88d44f6108005d7fdb01cc40ca3077", 3)
+            ("797a24d1492e05a13bd6144fbedc4455c20c4436", 3)
         );
         assert_eq!(sha(REFUND), "6fda70d1f5fe9b254e4a35c99d4ee1980c59d822");
         assert_eq!(sha(RENEW), "d16a6d41a530d8be9267c117287bc54f005877bc");
@@ -273,9 +275,13 @@ mod tests {
             &[4, 1, 1],
             &[5, 1],
             &[1, -1, 5, 0, 0],
+            &[2, 1, 5, 0, 0],
+            &[2, 1, 5, 0, 0, -1],
+            &[1, 1, 5, 0, 0, 1],
         ] {
             assert!(reply(integers, 1).is_err(), "{integers:?}");
         }
         assert!(reply(&[1, 1, 5, 0, 0], 1).is_ok());
+        assert_eq!(reply(&[2, 9, 5, 0, 0, 7], 1).map(|reply| reply.charged), Ok(7));
     }
 }

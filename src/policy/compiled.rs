@@ -151,6 +151,12 @@ impl Policy {
         self.mode == Mode::Shadow
     }
 
+    /// Every limit of the policy, each with the argument or claim by whose value it counts.
+    pub fn limits(&self) -> impl Iterator<Item = (&Arc<Limit>, Option<&str>)> {
+        let usages = self.usages.iter();
+        usages.map(|usage| (&usage.limit, usage.value.as_ref().map(|path| path.text.as_str())))
+    }
+
     /// The longest window of its limits, in ms; calls in flight have none.
     pub fn longest_window_ms(&self) -> u64 {
         let windows = self.usages.iter().map(|usage| match usage.limit.window {

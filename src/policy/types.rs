@@ -60,6 +60,21 @@ pub enum Scope {
     Arguments,
 }
 
+impl Scope {
+    /// One word, the same in keys and records; which claim or argument stands beside it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Grant => "grant",
+            Self::Session => "session",
+            Self::Server => "server",
+            Self::Global => "global",
+            Self::Claim => "claim",
+            Self::Argument => "argument",
+            Self::Arguments => "arguments",
+        }
+    }
+}
+
 /// Calendar units; UTC, weeks start on Monday.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Unit {
@@ -69,6 +84,28 @@ pub enum Unit {
     Day,
     Week,
     Month,
+}
+
+impl Unit {
+    /// As policies write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Second => "second",
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Week => "week",
+            Self::Month => "month",
+        }
+    }
+
+    /// The unit of a word that [`Unit::as_str`] gives.
+    pub fn from_word(word: &str) -> Option<Self> {
+        use Unit::{Day, Hour, Minute, Month, Second, Week};
+        [Second, Minute, Hour, Day, Week, Month]
+            .into_iter()
+            .find(|unit| unit.as_str() == word)
+    }
 }
 
 /// The window of a limit.

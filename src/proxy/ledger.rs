@@ -30,6 +30,8 @@ pub struct Ledger {
     charges: Vec<Charge>,
     states: Vec<ChargeState>,
     store_ms: Option<u64>,
+    /// Of each charge, where they were not made at once.
+    times: Vec<u64>,
     limited_ms: Option<u64>,
     shadow: Vec<Denial>,
     recorded: Vec<Recorded>,
@@ -59,6 +61,7 @@ impl Ledger {
             charges: Vec::new(),
             states: Vec::new(),
             store_ms: None,
+            times: Vec::new(),
             limited_ms: None,
             shadow: Vec::new(),
             recorded: Vec::new(),
@@ -136,6 +139,11 @@ impl Ledger {
         self.charges = charges;
         self.states = states;
         self.store_ms = store_ms;
+    }
+
+    /// The store's time of each charge in ms.
+    pub fn charged_at(&mut self, times: &[u64]) {
+        self.times = times.to_vec();
     }
 
     /// What the store said of each charge when it admitted none, and its time in ms.
@@ -266,20 +274,26 @@ impl Ledger {
 
     fn charge_records(&self) -> Vec<ChargeRecord<'_>> {
         let states = self.states.iter().map(Some).chain(std::iter::repeat(None));
+        let times = self
+            .times
+            .iter()
+            .map(|at| Some(*at))
+            .chain(std::iter::repeat(self.store_ms));
         self.charges
             .iter()
-            .zip(states)
-            .map(|(charge, state)| ChargeRecord {
+            .zip(states.zip(times))
+            .map(|(charge, (state, at))| ChargeRecord {
                 rule: &charge.limit.rule,
                 counter: &charge.limit.counter,
                 weight: charge.weight,
                 max: charge.limit.max,
                 left: state.map(|state| state.left),
                 // one in shadow that did not fit was not charged
-                store_ms: self
-                    .store_ms
-                    .filter(|_| state.is_some_and(|state| state.fit == Fit::Now)),
+                store_ms: at.filter(|_| state.is_some_and(|state| state.fit == Fit::Now)),
                 shadow: charge.limit.shadow,
+                scope: charge.limit.scope.as_str(),
+                window: charge.limit.window.into(),
+                scale: charge.limit.scale,
             })
             .collect()
     }

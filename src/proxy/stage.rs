@@ -81,18 +81,12 @@ async fn charge(
         id: ledger.id,
         charges,
     };
-    let timer = gate.recorder.metrics.store("admit");
     let asked = Instant::now();
-    let result = if gate.fallback.still_judges(&admission) {
-        Err(StoreError::Owed)
-    } else {
-        gate.store.admit(&admission).await
-    };
-    timer.end(result.as_ref().err().map(StoreError::code));
-    let denial = match result {
+    let denial = match ask(&gate, &admission).await {
         Ok(Verdict::Admitted { receipt, states }) => {
             ledger.noted(not_held(&admission.charges, &states, &tool));
             ledger.charges(admission.charges, states, Some(receipt.at_ms()));
+            ledger.charged_at(receipt.times());
             return Ok(Charged::admitted(ledger, receipt, asked));
         }
         Ok(Verdict::Limited {
@@ -100,6 +94,7 @@ async fn charge(
             retry_after_ms,
             at_ms,
             states,
+            ..
         }) => {
             let denial = match admission.charges.get(charge) {
                 Some(charge) => policy::limited(charge, &tool, retry_after_ms),
@@ -135,6 +130,22 @@ async fn charge(
         denial,
         ledger: Some(ledger),
     }))
+}
+
+/// The store's verdict, measured unless the replica knew it.
+async fn ask(gate: &Gate, admission: &Admission) -> Result<Verdict, StoreError> {
+    let timer = gate.recorder.metrics.store("admit");
+    let result = if gate.fallback.still_judges(admission) {
+        Err(StoreError::Owed)
+    } else {
+        gate.store.admit(admission).await
+    };
+    if matches!(result, Ok(Verdict::Limited { remembered: true, .. })) {
+        gate.recorder.metrics.remembered();
+    } else {
+        timer.end(result.as_ref().err().map(StoreError::code));
+    }
+    result
 }
 
 /// What limits in shadow would have refused.

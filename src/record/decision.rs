@@ -3,7 +3,7 @@
 use serde::ser::{Error as _, Serialize, SerializeMap as _, Serializer};
 use serde_json::value::RawValue;
 
-use crate::policy::{Denial, Recorded};
+use crate::policy::{Denial, Recorded, Window};
 
 /// Longest tool name or method that a record shows, in characters.
 const NAME_CHARS: usize = 128;
@@ -74,6 +74,41 @@ pub struct ChargeRecord<'a> {
     /// A limit in shadow; left out for others.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub shadow: bool,
+    /// Over what the limit counts: `grant`, `session`, `server`, `global`, `claim`, `argument` or `arguments`.
+    pub scope: &'static str,
+    #[serde(flatten)]
+    pub window: WindowRecord,
+    /// Decimal places that the counter keeps; left out where there are none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub scale: u8,
+}
+
+/// How long a charge counts, as one field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub enum WindowRecord {
+    #[serde(rename = "window_ms")]
+    Sliding(u64),
+    /// The unit's word.
+    #[serde(rename = "calendar")]
+    Calendar(&'static str),
+    /// While the call runs; the length of its lease.
+    #[serde(rename = "lease_ms")]
+    Lease(u64),
+}
+
+impl From<Window> for WindowRecord {
+    fn from(window: Window) -> Self {
+        match window {
+            Window::Sliding { ms } => Self::Sliding(ms),
+            Window::Calendar(unit) => Self::Calendar(unit.as_str()),
+            Window::Lease { ms } => Self::Lease(ms),
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_zero(scale: &u8) -> bool {
+    *scale == 0
 }
 
 /// What one rule in shadow would have refused.

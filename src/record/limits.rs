@@ -49,6 +49,9 @@ mod tests {
             left,
             store_ms,
             shadow: false,
+            scope: "grant",
+            window: crate::policy::Window::Sliding { ms: 1_000 }.into(),
+            scale: 0,
         }
     }
 

@@ -88,6 +88,14 @@ impl Lines {
         }
     }
 
+    /// Appends something that is no decision.
+    pub fn event(&self, event: &impl serde::Serialize) {
+        match serde_json::to_vec(event) {
+            Ok(line) => self.inner.push(line.into()),
+            Err(error) => tracing::error!(%error, "an event could not be written as JSON"),
+        }
+    }
+
     /// Waits while a queue is full.
     pub async fn room(&self) {
         for channel in &self.inner.channels {

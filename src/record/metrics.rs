@@ -1,8 +1,8 @@
 //! Prometheus metrics in a registry of their own. Labels come from closed sets only.
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 use super::DecisionRecord;
@@ -24,6 +24,7 @@ pub struct Metrics {
     decisions: IntCounterVec,
     degraded: IntCounterVec,
     refunds: IntCounterVec,
+    remembered: IntCounter,
     upstream_seconds: HistogramVec,
     in_flight: IntGaugeVec,
     open_streams: IntGaugeVec,
@@ -104,6 +105,12 @@ fn reached_around(registry: &Registry) -> prometheus::Result<IntGaugeVec> {
     )
 }
 
+fn remembered(registry: &Registry) -> prometheus::Result<IntCounter> {
+    let help = "Denials that this replica knew from one of the last second, without asking the store.";
+    let counts = counter(registry, "toolgate_store_remembered_total", help, &[])?;
+    Ok(counts.with_label_values::<&str>(&[]))
+}
+
 impl Metrics {
     /// Fails only where a name is registered twice, which a test excludes.
     pub fn new(version: &str) -> prometheus::Result<Self> {
@@ -137,6 +144,7 @@ impl Metrics {
                 "Refunds of calls that never reached the upstream.",
                 &["server", "result"],
             )?,
+            remembered: remembered(r)?,
             in_flight: gauge(
                 r,
                 "toolgate_in_flight",
@@ -210,6 +218,11 @@ impl Metrics {
 
     pub fn refund(&self, server: &str, result: &'static str) {
         self.refunds.with_label_values(&[server, result]).inc();
+    }
+
+    /// Counts a denial for which the store was not asked.
+    pub fn remembered(&self) {
+        self.remembered.inc();
     }
 
     pub fn upstream(&self, server: &str, seconds: f64) {

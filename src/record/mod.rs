@@ -13,6 +13,7 @@ mod pending;
 mod pins;
 mod process;
 mod reload;
+mod reset;
 mod sample;
 mod series;
 mod sink;
@@ -24,8 +25,8 @@ mod trace;
 
 pub use channel::Overflow;
 pub use decision::{
-    ChargeRecord, DecisionRecord, PolicyRecord, RecordedValues, ShadowRecord, UpstreamRecord, shown_message,
-    shown_name,
+    ChargeRecord, DecisionRecord, PolicyRecord, RecordedValues, ShadowRecord, UpstreamRecord, WindowRecord,
+    shown_message, shown_name,
 };
 pub use file::{FileOptions, FileSink, turned_over};
 pub use lines::{Lines, OnError};
@@ -34,6 +35,7 @@ pub use operations::Operation;
 pub use pending::Pending;
 pub use pins::PinMetrics;
 pub use reload::ReloadMetrics;
+pub use reset::ResetRecord;
 pub use series::Series;
 pub use sink::{Batch, Sink};
 pub use spans::{Span, SpanKind, SpanMetrics, Spans};
@@ -99,6 +101,20 @@ impl Recorder {
             let tools = self.metrics.tools();
             let known = record.tool.is_none_or(|tool| tools.knows(record.server, tool));
             lines.write(record, known);
+        }
+    }
+
+    /// Records something that is no decision; a JSON object with an `event`.
+    pub fn event(&self, event: &impl serde::Serialize) {
+        if let Some(lines) = &self.lines {
+            lines.event(event);
+        }
+    }
+
+    /// Waits until every line is written.
+    pub async fn written(&self) {
+        if let Some(lines) = &self.lines {
+            lines.flush().await;
         }
     }
 

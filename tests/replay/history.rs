@@ -248,6 +248,9 @@ fn shown(charge: &Charge, store_ms: Option<u64>) -> ChargeRecord<'_> {
         left: None,
         store_ms,
         shadow: charge.limit.shadow,
+        scope: charge.limit.scope.as_str(),
+        window: charge.limit.window.into(),
+        scale: charge.limit.scale,
     }
 }
 

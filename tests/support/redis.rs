@@ -15,6 +15,7 @@ pub struct RedisServer {
     dir: PathBuf,
     pub port: u16,
     extra: Vec<String>,
+    env: Vec<(String, String)>,
 }
 
 impl RedisServer {
@@ -25,6 +26,11 @@ impl RedisServer {
 
     /// Starts a server with further arguments, e.g. `["--maxmemory", "4mb"]`.
     pub fn start_with(extra: &[&str]) -> Self {
+        Self::start_in(extra, &[])
+    }
+
+    /// The same with variables of its environment.
+    pub fn start_in(extra: &[&str], env: &[(String, String)]) -> Self {
         let extra: Vec<String> = extra.iter().map(|&arg| arg.to_owned()).collect();
         let mut name = [0; 8];
         getrandom::fill(&mut name).unwrap();
@@ -37,6 +43,7 @@ impl RedisServer {
                 dir: dir.clone(),
                 port,
                 extra: extra.clone(),
+                env: env.to_vec(),
             };
             if server.spawn() {
                 return server;
@@ -98,6 +105,7 @@ impl RedisServer {
             .arg("--dir")
             .arg(&self.dir)
             .args(&self.extra)
+            .envs(self.env.iter().cloned())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();

@@ -13,6 +13,10 @@ enum State {
     Flowing,
     /// Connections stay open, no byte passes in either direction.
     Stalled,
+    /// Every piece waits so many ms.
+    Slow(u64),
+    /// What clients send passes, and their side is then closed; answers are held back.
+    HalfClosed,
     /// Open connections are closed, new ones too.
     Cut,
 }
@@ -54,6 +58,16 @@ impl Relay {
         self.state.send_replace(State::Stalled);
     }
 
+    /// Lets every piece wait, in both directions.
+    pub fn slow(&self, ms: u64) {
+        self.state.send_replace(State::Slow(ms));
+    }
+
+    /// Closes the way to the target and holds back what it answers.
+    pub fn half_close(&self) {
+        self.state.send_replace(State::HalfClosed);
+    }
+
     /// Lets bytes pass again; what was held back comes first.
     pub fn heal(&self) {
         self.state.send_replace(State::Flowing);
@@ -79,17 +93,42 @@ async fn carry(inbound: TcpStream, target: String, watching: watch::Receiver<Sta
     tokio::select! {
         _ = cut.wait_for(|state| *state == State::Cut) => {}
         _ = async {
-            tokio::join!(copy(client_reads, server_writes, watching.clone()), copy(server_reads, client_writes, watching.clone()))
+            tokio::join!(
+                copy(client_reads, server_writes, watching.clone(), Way::There),
+                copy(server_reads, client_writes, watching.clone(), Way::Back),
+            )
         } => {}
     }
 }
 
-async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut watching: watch::Receiver<State>) {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    There,
+    Back,
+}
+
+async fn copy(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut watching: watch::Receiver<State>,
+    way: Way,
+) {
     let mut part = vec![0_u8; 16 * 1024];
     loop {
-        let count = from.read(&mut part).await.unwrap_or(0);
-        if watching.wait_for(|state| *state == State::Flowing).await.is_err() {
-            return;
+        let mut half = watching.clone();
+        let count = tokio::select! {
+            read = from.read(&mut part) => read.unwrap_or(0),
+            _ = half.wait_for(|state| *state == State::HalfClosed && way == Way::There) => 0,
+        };
+        let passes = |state: &State| {
+            matches!(state, State::Flowing | State::Slow(_)) || count == 0 && way == Way::There
+        };
+        let state = match watching.wait_for(passes).await {
+            Ok(state) => *state,
+            Err(_) => return,
+        };
+        if let State::Slow(ms) = state {
+            tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
         }
         if count == 0 || to.write_all(&part[..count]).await.is_err() {
             let _ = to.shutdown().await;

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::policy::OnStoreError;
+use crate::policy::{Scope, Unit};
 
 fn limit(counter: &str, scope: Scope, window: Window) -> Limit {
     Limit {

@@ -64,6 +64,12 @@ impl Log {
             .any(|entry| entry.id == id && entry.time >= from)
     }
 
+    /// The time of this id's charge, where it is held.
+    pub fn time_of(&self, id: CallId) -> Option<u64> {
+        let held = self.exact.iter().find(|entry| entry.id == id);
+        held.map(|entry| entry.time)
+    }
+
     /// The latest time of a charge whose id was given up by merging.
     pub fn ids_lost_until(&self) -> Option<u64> {
         self.merged.back().map(|&(time, _)| time)

@@ -39,10 +39,13 @@ impl RedisStore {
         id: CallId,
         until: Instant,
     ) -> Result<(u64, u64), StoreError> {
-        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let names = keys;
+        let keys: Vec<&str> = names.iter().map(String::as_str).collect();
         let value = self
             .eval(&self.inner.refund, &keys, &[id.0.to_vec()], until)
             .await;
+        // also where no answer came: what the memo holds may be too strict by now
+        self.inner.memo.forget(names);
         let value = value.map_err(|failure| failure.error)?;
         match Vec::<u64>::from_redis_value(value).as_deref() {
             Ok(&[removed, now]) => Ok((removed, now)),

@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{AsyncConnectionConfig, Client, Cmd, PushInfo, PushKind, Value};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::connection::Connection;
 use super::failure::{Failure, READ_ONLY};
 use super::identity::Identity;
 use crate::counters::StoreError;
@@ -29,18 +29,20 @@ pub(super) struct Link {
     origin: Instant,
     /// Milliseconds from `origin` + 1 to the first of the time-outs in a row; 0: the last call answered.
     silent_since: AtomicU64,
+    #[cfg(test)]
+    pub(super) simulated: std::sync::OnceLock<super::simulated::Wire>,
 }
 
 /// One connection, from the attempt to make it on.
 struct Attempt {
-    outcome: watch::Receiver<Option<Result<MultiplexedConnection, Failure>>>,
+    outcome: watch::Receiver<Option<Result<Connection, Failure>>>,
 }
 
 /// An open connection, for the commands of one call.
 pub(super) struct Wire {
     link: Arc<Link>,
     attempt: Arc<Attempt>,
-    connection: MultiplexedConnection,
+    connection: Connection,
 }
 
 impl std::fmt::Debug for Link {
@@ -59,6 +61,8 @@ impl Link {
             current: Mutex::new(None),
             origin: Instant::now(),
             silent_since: AtomicU64::new(0),
+            #[cfg(test)]
+            simulated: std::sync::OnceLock::new(),
         }
     }
 
@@ -108,6 +112,11 @@ impl Link {
     fn begin(self: &Arc<Self>) -> Arc<Attempt> {
         let (done, outcome) = watch::channel(None);
         let attempt = Arc::new(Attempt { outcome });
+        #[cfg(test)]
+        if let Some(wire) = self.simulated.get() {
+            done.send_replace(Some(Ok(Connection::Simulated(wire.clone()))));
+            return attempt;
+        }
         let (link, gone) = (Arc::downgrade(self), Arc::downgrade(&attempt));
         let (client, meet) = (self.client.clone(), Arc::clone(&self.meet));
         tokio::spawn(async move {
@@ -156,15 +165,7 @@ impl Wire {
     /// Sends one command once and waits for its answer until `until`; `asking` where the node takes over the
     /// command's slot just now.
     pub(super) async fn send(&mut self, cmd: &Cmd, asking: bool, until: Instant) -> Result<Value, Failure> {
-        let connection = &mut self.connection;
-        let answer = if asking {
-            let mut pair = redis::pipe();
-            pair.cmd("ASKING").add_command(cmd.clone());
-            let answers = timeout_at(until, connection.req_packed_commands(&pair, 0, 2)).await;
-            answers.map(|answers| answers.map(|mut answers| answers.pop().unwrap_or(Value::Nil)))
-        } else {
-            timeout_at(until, connection.req_packed_command(cmd)).await
-        };
+        let answer = timeout_at(until, self.connection.send(cmd, asking)).await;
         self.read(answer.map(|answer| answer.and_then(Value::extract_error)))
     }
 
@@ -194,7 +195,7 @@ async fn connect(
     client: &Client,
     meet: &Meet,
     when_closed: impl redis::aio::AsyncPushSender,
-) -> Result<MultiplexedConnection, Failure> {
+) -> Result<Connection, Failure> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT))
         .set_response_timeout(None)
@@ -217,5 +218,5 @@ async fn connect(
         return Err(Failure::lost(READ_ONLY));
     }
     meet(&identity);
-    Ok(connection)
+    Ok(Connection::Redis(connection))
 }

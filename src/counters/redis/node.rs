@@ -55,6 +55,16 @@ impl Node {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn simulate(&self, wire: &super::simulated::Wire) {
+        for link in &self.links {
+            assert!(
+                link.simulated.set(wire.clone()).is_ok(),
+                "it is simulated already"
+            );
+        }
+    }
+
     /// A connection, each time another one.
     pub(super) async fn wire(&self, until: Instant) -> Result<Wire, Failure> {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);

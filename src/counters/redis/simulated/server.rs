@@ -1,0 +1,178 @@
+//! The store: the model behind the commands that the client sends, with a clock that steps.
+
+use std::collections::BTreeMap;
+
+use redis::{ErrorKind, RedisError, ServerErrorKind, Value};
+use tokio::time::Instant;
+
+use super::decode;
+use crate::counters::CallId;
+use crate::counters::command::{Command, KeyCharge, Outcome};
+use crate::counters::model::Model;
+use crate::counters::wire;
+
+/// A fault that is put in on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Plant {
+    None,
+    /// The script judges whatever comes, however late.
+    NoLateGuard,
+    /// The script knows no id.
+    NoIds,
+    /// A resend is told the time of its answer, not of its charge.
+    TimeOfTheAnswer,
+    /// A denial tells a retry time that is half a window too late.
+    LateMemo,
+}
+
+/// What the store did, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Done {
+    Charged {
+        id: CallId,
+        charge: KeyCharge,
+        real_ms: u64,
+    },
+    TakenBack {
+        id: CallId,
+        key: String,
+        real_ms: u64,
+    },
+}
+
+/// Store time at the start.
+pub(super) const START: u64 = 1_700_000_000_000;
+
+pub(super) struct Server {
+    model: Model,
+    plant: Plant,
+    began: Instant,
+    step_ms: i64,
+    known: Vec<String>,
+    pub(super) done: Vec<Done>,
+    pub(super) happened: BTreeMap<&'static str, u64>,
+}
+
+impl Server {
+    pub(super) fn new(plant: Plant) -> Self {
+        Self {
+            model: Model::default(),
+            plant,
+            began: Instant::now(),
+            step_ms: 0,
+            known: Vec::new(),
+            done: Vec::new(),
+            happened: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn count(&mut self, what: &'static str) {
+        *self.happened.entry(what).or_default() += 1;
+    }
+
+    /// Milliseconds since the start, whatever the clock says.
+    pub(super) fn real_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap()
+    }
+
+    fn now(&self) -> u64 {
+        (START + self.real_ms()).checked_add_signed(self.step_ms).unwrap()
+    }
+
+    pub(super) fn step(&mut self, ms: i64) {
+        self.step_ms += ms;
+        self.count(if ms > 0 { "clock ahead" } else { "clock back" });
+    }
+
+    pub(super) fn forget_scripts(&mut self) {
+        self.known.clear();
+        self.count("script forgotten");
+    }
+
+    /// Runs one command.
+    pub(super) fn run(&mut self, words: &[Vec<u8>]) -> Result<Value, RedisError> {
+        match words[0].as_slice() {
+            b"TIME" => {
+                let now = self.now();
+                let text = |number: u64| Value::BulkString(number.to_string().into_bytes());
+                Ok(Value::Array(vec![text(now / 1_000), text(now % 1_000 * 1_000)]))
+            }
+            b"PING" => Ok(Value::SimpleString("PONG".into())),
+            b"SCRIPT" => {
+                let sha = redis::Script::new(str::from_utf8(&words[2]).unwrap());
+                self.known.push(sha.get_hash().to_owned());
+                Ok(Value::SimpleString(sha.get_hash().to_owned()))
+            }
+            b"EVALSHA" => {
+                let sha = str::from_utf8(&words[1]).unwrap().to_owned();
+                if !self.known.contains(&sha) {
+                    let kind = ErrorKind::Server(ServerErrorKind::NoScript);
+                    return Err(RedisError::from((kind, "no matching script")));
+                }
+                let (keys, argv) = decode::keys_and_argv(words);
+                let is = |script: &str| redis::Script::new(script).get_hash() == sha;
+                Ok(integers(if is(wire::ADMIT) {
+                    self.admit(decode::command(&keys, &argv))
+                } else {
+                    assert!(is(wire::REFUND), "another script");
+                    self.refund(&keys, decode::id(&argv))
+                }))
+            }
+            other => panic!("the client sends {:?}", String::from_utf8_lossy(other)),
+        }
+    }
+
+    fn admit(&mut self, mut command: Command) -> Vec<i64> {
+        if command.first_sent > 0 {
+            self.count("resent");
+        }
+        match self.plant {
+            Plant::NoLateGuard => command.deadline = 0,
+            Plant::NoIds => command.first_sent = 0,
+            _ => {}
+        }
+        let mut reply = self.model.admit(self.now(), &command);
+        match reply.outcome {
+            Outcome::Admitted if !command.peek => {
+                let (id, real_ms) = (command.id, self.real_ms());
+                let charged = command.charges.into_iter();
+                self.done
+                    .extend(charged.map(|charge| Done::Charged { id, charge, real_ms }));
+            }
+            Outcome::Already => self.count("already"),
+            Outcome::Late => self.count("late"),
+            Outcome::InDoubt => self.count("in doubt"),
+            _ => {}
+        }
+        if self.plant == Plant::TimeOfTheAnswer {
+            reply.charged = 0;
+        }
+        if self.plant == Plant::LateMemo {
+            for state in &mut reply.states {
+                if let crate::counters::Fit::After(ms) = &mut state.fit {
+                    *ms += 150;
+                }
+            }
+        }
+        decode::integers(&reply)
+    }
+
+    fn refund(&mut self, keys: &[String], id: CallId) -> Vec<i64> {
+        let mut removed = 0;
+        for key in keys {
+            if self.model.refund(std::slice::from_ref(key), id) > 0 {
+                let (key, real_ms) = (key.clone(), self.real_ms());
+                self.done.push(Done::TakenBack { id, key, real_ms });
+                removed += 1;
+            }
+        }
+        if removed > 0 {
+            self.count("undone");
+        }
+        vec![removed, i64::try_from(self.now()).unwrap()]
+    }
+}
+
+fn integers(integers: Vec<i64>) -> Value {
+    Value::Array(integers.into_iter().map(Value::Int).collect())
+}
