@@ -86,7 +86,7 @@ async fn drive(orders: Orders) {
         let ended = workers.iter().all(tokio::task::JoinHandle::is_finished);
         let counts = replica.flush();
         if ended || turn.is_multiple_of(10) {
-            println!("\n{}", serde_json::to_string(&counts).unwrap());
+            say(&counts);
         }
         if ended {
             break;
@@ -95,6 +95,12 @@ async fn drive(orders: Orders) {
     for worker in workers {
         worker.await.unwrap();
     }
+}
+
+/// A line of its own, whatever the test harness has printed before it.
+#[expect(clippy::print_stdout, reason = "this is how a replica tells the scene")]
+fn say(counts: &Counts) {
+    println!("\n{}", serde_json::to_string(counts).unwrap());
 }
 
 async fn work(replica: Arc<Replica>, until: tokio::time::Instant) {
@@ -114,7 +120,7 @@ async fn work(replica: Arc<Replica>, until: tokio::time::Instant) {
         };
         replica.note(&admission, &verdict, sent);
         if let Ok(Verdict::Admitted { receipt, .. }) = &verdict
-            && seed % 50 == 0
+            && seed.is_multiple_of(50)
         {
             // on disk before it is asked for: a replica that is killed in between may have refunded
             replica.refunding(&admission, receipt.at_ms());
@@ -208,7 +214,7 @@ fn charges(seed: u64, grants: u64) -> Vec<Charge> {
         Scope::Grant,
         subject,
     )];
-    if seed / 100_000 % 3 == 0 {
+    if (seed / 100_000).is_multiple_of(3) {
         charges.push(charge("shared".into(), SHARED, 1, Scope::Global, Subject::Global));
     }
     charges

@@ -21,7 +21,7 @@ use server::Plant;
 /// Seeds that once showed a fault, of the code or of a planted one: they are always run.
 const KEPT: &str = include_str!("simulated/seeds.txt");
 /// Seeds of the short run.
-const FEW: u64 = 1_500;
+const FEW: u64 = 1_000;
 
 /// Numbers that follow from a seed (splitmix64).
 #[derive(Clone, Debug)]

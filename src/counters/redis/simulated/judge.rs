@@ -151,7 +151,7 @@ fn windows(done: &[Done], steps_back: bool) -> Result<(), String> {
         disorder_ms: 1_000,
         tight: false,
     });
-    let mut repeats = HashMap::new();
+    let (mut repeats, mut taken_back) = (HashMap::new(), HashMap::new());
     for event in done {
         let event = match event {
             Done::Charged { id, charge, real_ms } => {
@@ -167,7 +167,10 @@ fn windows(done: &[Done], steps_back: bool) -> Result<(), String> {
                 event_of(*id, *turn, &charge.key, *real_ms, What::Admission(wanted))
             }
             Done::TakenBack { id, key, real_ms } => {
-                let turn = repeats.get(&(*id, key)).copied().unwrap_or(1);
+                // of several charges under one id the oldest goes first
+                let turn: &mut u64 = taken_back.entry((*id, key)).or_default();
+                *turn += 1;
+                let turn = *turn;
                 event_of(*id, turn, key, *real_ms, What::Refund)
             }
         };
