@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use toolgate::audit::{Report, Verifier};
 use toolgate::record::{
     ChargeRecord, DecisionRecord, FileOptions, FileSink, Lines, Metrics, OnError, Overflow, PolicyRecord,
-    RecordedValues, Recorder, UpstreamRecord,
+    RecordedValues, Recorder, UpstreamRecord, WindowRecord,
 };
 
 const TASKS: u64 = 8;
@@ -168,7 +168,7 @@ fn write(recorder: &Recorder, number: u64) {
             store_ms: Some(1_767_225_600_000),
             shadow: false,
             scope: "grant",
-            window: toolgate::policy::Window::Sliding { ms: 60_000 }.into(),
+            window: WindowRecord::Sliding(60_000),
             scale: 0,
         }],
         upstream: Some(UpstreamRecord {

@@ -11,6 +11,9 @@ mod cluster;
 mod failover;
 #[path = "places/health.rs"]
 mod health;
+#[allow(dead_code, reason = "one of its two measures is used here")]
+#[path = "support/history.rs"]
+mod history;
 #[path = "support/redis_cluster.rs"]
 mod redis_cluster;
 #[path = "support/redis_sentinel.rs"]

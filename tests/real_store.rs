@@ -12,7 +12,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use support::gate::{Gate, Setup, limited};
 use support::mcp::Reply;
 use support::redis::RedisServer;
@@ -174,10 +174,8 @@ fn counters(gate: &Gate, arguments: &[&str]) -> (i32, String, String) {
     )
 }
 
-#[expect(clippy::too_many_lines, reason = "one story, told in order")]
-#[tokio::test]
-async fn counters_are_listed_from_the_store_and_a_reset_frees_them_and_lands_in_the_record() {
-    let (fixture, redis) = (Fixture::start(Era::Current), RedisServer::start());
+/// A gate with a limit on runs and one on each message, of which two runs and one message were admitted.
+async fn counted(redis: &RedisServer, fixture: &Fixture) -> Gate {
     let policy = json!({ "version": "1", "default": "allow", "tools": {
         "start_run": { "limits": [ { "counter": "runs", "window": "hour", "max": 2, "scope": "grant" } ] },
         "echo": { "limits": [ { "counter": "echoes", "window": "hour", "max": 5, "scope": "arg:message" } ] } } });
@@ -191,71 +189,69 @@ async fn counters_are_listed_from_the_store_and_a_reset_frees_them_and_lands_in_
     assert_eq!(start_run(&gate).await.outcome(), "executed");
     assert_eq!(start_run(&gate).await.outcome(), "limited");
     assert_eq!(echo(&gate).await.outcome(), "executed");
+    gate
+}
 
-    let list = || {
-        let (code, out, err) = counters(&gate, &["list", "--grant", "agent", "--format", "json"]);
-        assert_eq!(code, 0, "{err}");
-        serde_json::from_str::<serde_json::Value>(&out).unwrap()
-    };
-    let of = |list: &serde_json::Value, counter: &str| {
-        let rows = list.as_array().unwrap();
-        rows.iter()
-            .find(|row| row["counter"] == counter)
-            .cloned()
-            .unwrap_or_default()
-    };
-    let before = list();
-    assert_eq!(
-        (&of(&before, "runs")["used"], &of(&before, "runs")["max"]),
-        (&json!(2), &json!(2))
-    );
-    assert!(of(&before, "runs")["next_free_ms"].as_u64().unwrap() > 3_000_000);
-    let value = of(&before, "echoes");
+/// The row of a counter that `toolgate counters list` shows.
+fn listed(gate: &Gate, counter: &str) -> Value {
+    let (code, out, err) = counters(gate, &["list", "--grant", "agent", "--format", "json"]);
+    assert_eq!(code, 0, "{err}");
+    let rows: Vec<Value> = serde_json::from_str(&out).unwrap();
+    let found = rows.into_iter().find(|row| row["counter"] == counter);
+    found.unwrap_or_default()
+}
+
+#[tokio::test]
+async fn counters_are_listed_from_the_store_without_the_values_that_callers_chose() {
+    let (fixture, redis) = (Fixture::start(Era::Current), RedisServer::start());
+    let gate = counted(&redis, &fixture).await;
+    let runs = listed(&gate, "runs");
+    assert_eq!((&runs["used"], &runs["max"]), (&json!(2), &json!(2)));
+    assert!(runs["next_free_ms"].as_u64().unwrap() > 3_000_000);
+    let value = listed(&gate, "echoes");
     assert_eq!(value["used"], 1);
-    assert_eq!(
-        value["value"].as_str().unwrap().len(),
-        22,
-        "a hash and no value: {value}"
-    );
+    let shown = value["value"].as_str().unwrap();
+    assert_eq!(shown.len(), 22, "a hash and no value: {value}");
+}
 
+#[tokio::test]
+async fn a_reset_of_a_counter_says_why_or_is_refused() {
+    let (fixture, redis) = (Fixture::start(Era::Current), RedisServer::start());
+    let gate = counted(&redis, &fixture).await;
     let (code, _, err) = counters(&gate, &["reset", "--grant", "agent", "--reason", " "]);
     assert!(code == 1 && err.contains("--reason"), "{err}");
     let (code, _, err) = counters(&gate, &["reset", "--grant", "nobody", "--reason", "x"]);
     assert!(code == 1 && err.contains("no grant `nobody`"), "{err}");
-    let arguments = [
-        "reset",
-        "--grant",
-        "agent",
-        "--counter",
-        "runs",
-        "--reason",
-        "agreed on",
-    ];
-    let (code, out, err) = counters(&gate, &arguments);
+    assert_eq!(listed(&gate, "runs")["used"], 2);
+}
+
+#[tokio::test]
+async fn a_reset_frees_the_one_counter_and_lands_in_the_record() {
+    let (fixture, redis) = (Fixture::start(Era::Current), RedisServer::start());
+    let gate = counted(&redis, &fixture).await;
+    let asked = "reset --grant agent --counter runs --reason agreed";
+    let (code, out, err) = counters(&gate, &asked.split(' ').collect::<Vec<_>>());
     assert_eq!(code, 0, "{err}");
-    let told: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let told: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(
         (&told["grant"], &told["reason"]),
-        (&json!("agent"), &json!("agreed on"))
+        (&json!("agent"), &json!("agreed"))
     );
-
     // a denial may be remembered for a second
     until_served(&gate).await;
-    let after = list();
-    assert_eq!(of(&after, "runs")["used"], 1);
+    assert_eq!(listed(&gate, "runs")["used"], 1);
     assert_eq!(
-        of(&after, "echoes")["used"],
+        listed(&gate, "echoes")["used"],
         1,
         "another counter was set back too"
     );
     until("the reset is in the record", || async {
-        let lines: Vec<serde_json::Value> = gate
-            .stdout()
+        let lines = gate.stdout();
+        let mut lines = lines
             .lines()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect();
-        lines.into_iter().find(|line| {
-            line["event"] == "counters_reset" && line["id"] == told["id"] && line["reason"] == "agreed on"
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.find(|line| {
+            line["event"] == "counters_reset" && line["id"] == told["id"] && line["reason"] == "agreed"
         })
     })
     .await;

@@ -44,6 +44,16 @@ pub(super) async fn reap_connections(gate: Arc<Gate>) {
     }
 }
 
+/// Ends the processes of all servers that are commands, at the same time.
+pub(super) async fn end_processes(gate: &Arc<Gate>) {
+    let mut ending = JoinSet::new();
+    for host in gate.commands.values() {
+        let host = Arc::clone(host);
+        ending.spawn(async move { host.shutdown().await });
+    }
+    while ending.join_next().await.is_some() {}
+}
+
 /// How often resets are looked for.
 const LOOK_FOR_RESETS: Duration = Duration::from_secs(2);
 
@@ -69,16 +79,6 @@ pub(super) async fn record_resets(gate: Arc<Gate>) {
             }
         }
     }
-}
-
-/// Ends the processes of all servers that are commands, at the same time.
-pub(super) async fn end_processes(gate: &Arc<Gate>) {
-    let mut ending = JoinSet::new();
-    for host in gate.commands.values() {
-        let host = Arc::clone(host);
-        ending.spawn(async move { host.shutdown().await });
-    }
-    while ending.join_next().await.is_some() {}
 }
 
 /// How often the list of revoked grants is read; a replica knows of a new one within twice this time.

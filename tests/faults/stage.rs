@@ -309,10 +309,11 @@ fn on_own_time(file: &Path, slack: u64) -> PathBuf {
         let Ok(mut line) = serde_json::from_str::<Value>(&line) else {
             continue;
         };
-        if line["got_ms"].is_u64() {
+        // a window no longer than the slack says nothing
+        let window = line["window_ms"].as_u64().unwrap();
+        if line["got_ms"].is_u64() && window > slack {
             line["t_ms"] = line["got_ms"].clone();
-            let window = line["window_ms"].as_u64().unwrap();
-            line["window_ms"] = window.saturating_sub(slack).into();
+            line["window_ms"] = (window - slack).into();
             text += &format!("{line}\n");
         }
     }
