@@ -1,6 +1,7 @@
 //! One run: Redis, replicas, the faults of a scene, and the judgement at the end.
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -303,15 +304,19 @@ fn as_f64(number: u64) -> f64 {
 
 fn on_own_time(file: &Path, slack: u64) -> PathBuf {
     let to = file.with_extension("own.jsonl");
+    let read = || {
+        let lines = BufReader::new(std::fs::File::open(file).unwrap()).lines();
+        lines
+            .map_while(Result::ok)
+            .filter_map(|line| serde_json::from_str::<Value>(&line).ok())
+    };
+    let refunds = read().filter(|line| line["kind"] == "refund");
+    let refunded: HashSet<String> = refunds.map(|line| line["id"].to_string()).collect();
     let mut text = String::new();
-    let lines = BufReader::new(std::fs::File::open(file).unwrap()).lines();
-    for line in lines.map_while(Result::ok) {
-        let Ok(mut line) = serde_json::from_str::<Value>(&line) else {
-            continue;
-        };
+    for mut line in read() {
         // a window no longer than the slack says nothing
         let window = line["window_ms"].as_u64().unwrap();
-        if line["got_ms"].is_u64() && window > slack {
+        if line["got_ms"].is_u64() && window > slack && !refunded.contains(&line["id"].to_string()) {
             line["t_ms"] = line["got_ms"].clone();
             line["window_ms"] = (window - slack).into();
             text += &format!("{line}\n");
