@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use super::finding::{Fault, Finding, Shown};
 use super::{Event, Fullest, Unusable, Wanted, What};
 use crate::counters::command::Span;
-use crate::counters::model::{IDS_KEPT, SLOTS};
+use crate::counters::model::{EXACT_MAX, IDS_KEPT, SLOTS};
 
 /// Charges of a window that a finding shows.
 const SHOWN: usize = 20;
@@ -37,6 +37,8 @@ pub(super) struct Key {
     least_denied: Option<u64>,
     least_admitted: Option<u64>,
     fullest: Option<Window>,
+    /// Most charges that the window held.
+    most: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +100,8 @@ impl Key {
         }
     }
 
-    /// A fault where no window was as full as the demand would have it.
+    /// A fault where no window was as full as the demand would have it. Merged charges count a slot longer, so that
+    /// nothing can be said of a window that may have held some.
     pub(super) fn reached(&self, name: &str) -> Option<Finding> {
         let Window {
             from_ms,
@@ -107,7 +110,7 @@ impl Key {
             max,
         } = self.fullest?;
         let wanted = self.least_denied.or(self.least_admitted)?;
-        (sum.saturating_add(wanted) <= max).then(|| Finding {
+        (self.most <= EXACT_MAX && sum.saturating_add(wanted) <= max).then(|| Finding {
             fault: Fault::MaxNotReached,
             key: name.to_owned(),
             from_ms,
@@ -198,6 +201,7 @@ impl Key {
             replica: event.replica.clone(),
             refunded,
         });
+        self.most = self.most.max(self.held.len());
         let from_ms = self.held.front().map_or(event.t_ms, |oldest| oldest.t_ms);
         let window = Window {
             from_ms,
