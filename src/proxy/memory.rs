@@ -51,9 +51,24 @@ impl Share {
     }
 
     pub(super) fn push(&mut self, piece: &[u8]) -> Result<(), NoMemory> {
-        let wanted = (self.bytes.len() + piece.len())
-            .saturating_sub(FREE)
-            .div_ceil(UNIT);
+        let needed = self.bytes.len() + piece.len();
+        if needed > self.bytes.capacity() {
+            // what is allocated counts, not what is used of it
+            let ahead = needed.max(self.bytes.capacity() + self.bytes.capacity() / 2);
+            let room = if self.take(ahead).is_ok() {
+                ahead
+            } else {
+                self.take(needed)?
+            };
+            self.bytes.reserve_exact(room - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(piece);
+        Ok(())
+    }
+
+    /// Takes what a body of this size needs from the budget, beside what it has.
+    fn take(&mut self, bytes: usize) -> Result<usize, NoMemory> {
+        let wanted = bytes.saturating_sub(FREE).div_ceil(UNIT);
         let held = self.taken.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let more = u32::try_from(wanted.saturating_sub(held)).map_err(|_| NoMemory)?;
         if more > 0 {
@@ -64,8 +79,7 @@ impl Share {
                 Some(taken) => taken.merge(permit),
             }
         }
-        self.bytes.extend_from_slice(piece);
-        Ok(())
+        Ok(bytes)
     }
 
     /// The whole body. Its part of the budget is free again when the last copy is dropped.

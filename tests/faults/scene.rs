@@ -80,7 +80,7 @@ impl Scene {
         matches!(self, Self::ClockAhead | Self::ClockBack)
     }
 
-    /// Nothing is lost and nothing in doubt, so that the history is whole.
+    /// Nothing is lost, in doubt or taken back, so that the history is whole and each denial needed.
     pub const fn is_whole(self) -> bool {
         matches!(self, Self::Calm)
     }

@@ -142,6 +142,7 @@ impl Stage {
                 DEADLINE_MS
             },
             by_slot_group: self.scene.by_slot_group(),
+            refunds: !self.scene.is_whole(),
             grants: GRANTS,
         };
         let own = std::env::current_exe().unwrap();

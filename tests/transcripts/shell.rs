@@ -106,7 +106,7 @@ fn without_what_differs(output: &str) -> String {
         (r"tg_[A-Za-z0-9_-]{20,}", "tg_…"),
         (r"\b[0-9a-f]{64}\b", "…"),
         (r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z", "…"),
-        (r#""(id|replica)":"[^"]*""#, r#""$1":"…""#),
+        (r#""(id|replica|boot)":"[^"]*""#, r#""$1":"…""#),
         (r#""([a-z_]*ms)":[0-9.]+"#, r#""$1":…"#),
     ];
     let mut output = output.to_owned();

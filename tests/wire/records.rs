@@ -101,7 +101,7 @@ async fn a_record_has_the_fields_of_the_contract() {
 async fn names_that_a_caller_chose_are_cut_in_the_record() {
     let policy = r#"{"version":"1","default":"deny","tools":{"run":{}}}"#;
     let (gate, _upstream) = open(Setup::policy(policy)).await;
-    let long = "x".repeat(300_000);
+    let long = "x".repeat(1_000);
     assert!(gate.ask(&call(&long)).await.text().contains("Unknown tool"));
     gate.ask(&post(format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{long}"}}"#)))
         .await;

@@ -21,8 +21,6 @@ pub(super) enum Plant {
     NoIds,
     /// A resend is told the time of its answer, not of its charge.
     TimeOfTheAnswer,
-    /// A denial tells a retry time that is half a window too late.
-    LateMemo,
 }
 
 /// What the store did, in order.
@@ -146,13 +144,6 @@ impl Server {
         }
         if self.plant == Plant::TimeOfTheAnswer {
             reply.charged = 0;
-        }
-        if self.plant == Plant::LateMemo {
-            for state in &mut reply.states {
-                if let crate::counters::Fit::After(ms) = &mut state.fit {
-                    *ms += 150;
-                }
-            }
         }
         decode::integers(&reply)
     }
