@@ -107,14 +107,25 @@ impl Page {
             .collect()
     }
 
+    /// What was seen through toolgate must be what the page shows, cell by cell. What a server did directly may differ in
+    /// a few cells: how it takes broken framing depends on how the bytes happen to arrive.
+    ///
     /// # Panics
     /// Where the page shows another table, or one in which nothing has an effect: it would prove nothing.
     pub fn compare(&self, transport: Transport, table: &Table) {
         let text = table.text();
-        assert_eq!(
-            text,
-            self.shown(transport),
-            "docs/security.md shows another table; see the head of tests/real_ways_round.rs"
+        let cells = |text: &str| -> Vec<String> {
+            let lines = text.lines().map(|line| line.split(" | ").map(str::to_owned));
+            lines.flatten().collect()
+        };
+        let through = |cell: &String| cell.split(" / ").last().unwrap_or_default().to_owned();
+        let (found, shown) = (cells(&text), cells(self.shown(transport)));
+        let differ = found.iter().zip(&shown).filter(|(found, shown)| found != shown);
+        assert!(
+            found.len() == shown.len()
+                && found.iter().map(through).eq(shown.iter().map(through))
+                && differ.count() <= 2,
+            "docs/security.md shows another table; see the head of tests/real_ways_round.rs:\n{text}"
         );
         assert!(text.matches("**").count() >= 20, "{text}");
     }
