@@ -172,7 +172,9 @@ async fn a_streaming_answer_holds_its_place_to_its_end_and_a_client_that_leaves_
     assert!(is_full(&gates[1]).await);
 
     fixture.release("a").await;
-    wires.remove(0).rest().await;
+    let mut ended = wires.remove(0);
+    ended.head().await;
+    ended.rest().await;
     let gate = &gates[1];
     until("the place of the call that ended is free", || async {
         (!is_full(gate).await).then_some(())
