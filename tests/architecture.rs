@@ -20,6 +20,8 @@ const ROOMS: &[(&str, &str)] = &[
     ("mcp", ""),
     ("policy", "document mcp"),
     ("counters", "policy"),
+    // What waits for people, kept where the counters are.
+    ("approvals", "counters"),
     ("replay", "counters mcp policy"),
     ("settings", "document"),
     // Certificates and keys from files, as rustls wants them.
