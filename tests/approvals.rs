@@ -10,4 +10,5 @@ mod redis_server;
 #[path = "approvals/replicas.rs"]
 mod replicas;
 #[path = "support/wait.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
 mod wait;

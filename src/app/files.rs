@@ -47,6 +47,12 @@ pub fn load_files<'s>(files: &Files, servers: impl Iterator<Item = &'s str>) -> 
                         .iter()
                         .map(|problem| document::render(problem, Level::Warning, Some(&text))),
                 );
+                if loaded.policy.may_ask() && !files.can_ask {
+                    let settings = files.settings.display();
+                    problems.push(format!(
+                        "{shown}: the policy `{name}` has people approve calls, and in a shared store their requests need a key: set `approvals: {{ key: {{ env: NAME }} }}` in {settings}, the same for all replicas"
+                    ));
+                }
                 if loaded.policy.is_shadow() {
                     warnings.push(format!(
                         "{shown}: the policy `{name}` is in shadow: it blocks nothing"

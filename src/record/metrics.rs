@@ -6,6 +6,7 @@ use prometheus::{
 };
 
 use super::DecisionRecord;
+use super::approval::ApprovalMetrics;
 use super::audit_metrics::AuditMetrics;
 use super::limits::LimitMetrics;
 use super::operations::Operations;
@@ -34,6 +35,7 @@ pub struct Metrics {
     limits: LimitMetrics,
     pub(super) operations: Operations,
     pins: PinMetrics,
+    approvals: ApprovalMetrics,
     audit: AuditMetrics,
     process: ProcessMetrics,
     reload: ReloadMetrics,
@@ -162,6 +164,7 @@ impl Metrics {
             limits: LimitMetrics::new(r)?,
             operations: Operations::new(r)?,
             pins: PinMetrics::new(r)?,
+            approvals: ApprovalMetrics::new(r)?,
             audit: AuditMetrics::new(r)?,
             process: ProcessMetrics::new(r)?,
             reload: ReloadMetrics::new(r)?,
@@ -262,6 +265,10 @@ impl Metrics {
         for result in ["refunded", "stands"] {
             self.refunds.with_label_values(&[server, result]).inc_by(0);
         }
+    }
+
+    pub const fn approvals(&self) -> &ApprovalMetrics {
+        &self.approvals
     }
 
     pub const fn pins(&self) -> &PinMetrics {

@@ -1,5 +1,6 @@
 //! What happened, for people and machines: one JSON line per decision, and metrics.
 
+mod approval;
 mod audit_metrics;
 mod channel;
 mod decision;
@@ -23,6 +24,7 @@ mod store_state;
 mod tools;
 mod trace;
 
+pub use approval::{ApprovalMetrics, ApprovalOf, ApprovalRecord};
 pub use channel::Overflow;
 pub use decision::{
     ChargeRecord, DecisionRecord, PolicyRecord, RecordedValues, ShadowRecord, UpstreamRecord, WindowRecord,
@@ -109,6 +111,12 @@ impl Recorder {
         if let Some(lines) = &self.lines {
             lines.event(event);
         }
+    }
+
+    /// Records what became of a request for approval.
+    pub fn approval(&self, record: &ApprovalRecord<'_>) {
+        self.metrics.approvals().came(record.server(), record.state());
+        self.event(record);
     }
 
     /// Waits until every line is written.

@@ -15,6 +15,8 @@ use super::tls::{ListenTlsFile, UpstreamTlsFile};
 pub(super) struct SettingsFile {
     pub(super) listen: Option<String>,
     pub(super) admin: Option<String>,
+    #[serde(default)]
+    pub(super) approvals: ApprovalsFile,
     pub(super) public_url: Option<String>,
     #[serde(default, deserialize_with = "list")]
     pub(super) allowed_origins: Vec<String>,
@@ -57,6 +59,14 @@ impl SettingsFile {
             .map(|(name, _)| (name.clone(), pins_file(path, name)))
             .collect()
     }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ApprovalsFile {
+    pub(super) hold_ms: Option<u64>,
+    pub(super) expires: Option<String>,
+    pub(super) key: Option<SecretSource>,
 }
 
 #[derive(Debug, Default, Deserialize)]

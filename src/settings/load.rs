@@ -9,7 +9,9 @@ use http::Uri;
 
 use super::environment::environment;
 use super::file::{ServerFile, SettingsFile};
-use super::{Audit, CommandServer, Counters, Files, Front, Issuer, Limits, LogForm, Server, Tracing};
+use super::{
+    ApprovalSettings, Audit, CommandServer, Counters, Files, Front, Issuer, Limits, LogForm, Server, Tracing,
+};
 
 /// The prefix of every environment override: `TOOLGATE__SECTION__KEY`.
 const ENV_PREFIX: &str = "TOOLGATE";
@@ -27,6 +29,7 @@ pub struct Settings {
     /// Those that are programs; no name is in both.
     pub commands: BTreeMap<String, CommandServer>,
     pub issuers: BTreeMap<String, Issuer>,
+    pub approvals: ApprovalSettings,
     /// None: spans are not exported.
     pub tracing: Option<Tracing>,
     /// None: text on a terminal, JSON elsewhere.
@@ -195,7 +198,6 @@ impl Check<'_> {
         let counters = self.counters(&written.counters);
         Settings {
             audit: self.audit(&written.audit, &counters),
-            counters,
             limits: self.limits(written),
             servers,
             commands,
@@ -208,7 +210,10 @@ impl Check<'_> {
                 policies,
                 grants: written.grants.as_ref().map(|path| self.base.join(path)),
                 pins: written.pins(self.path),
+                can_ask: Self::can_ask(written, &counters),
             },
+            approvals: self.approvals(&written.approvals),
+            counters,
             front,
             issuers,
         }
