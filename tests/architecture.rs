@@ -31,7 +31,10 @@ const ROOMS: &[(&str, &str)] = &[
     ("audit", ""),
     ("issuers", "policy settings"),
     ("record", "audit mcp policy"),
-    ("proxy", "counters grants issuers mcp policy record settings tls"),
+    (
+        "proxy",
+        "approvals counters grants issuers mcp policy record settings tls",
+    ),
     ("admin", "record"),
     // Asks a server what tools it has, over the upstream connections of the proxy.
     ("client", "document mcp proxy settings tls"),
@@ -41,7 +44,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("demo", ""),
     (
         "app",
-        "admin audit client counters document grants issuers mcp policy proxy record settings tls",
+        "admin approvals audit client counters document grants issuers mcp policy proxy record settings tls",
     ),
     (
         "cli",

@@ -22,6 +22,20 @@ pub struct Loaded {
     pub warnings: Vec<String>,
 }
 
+/// What does not stop the gate, rendered.
+fn noteworthy(name: &str, shown: &str, text: &str, loaded: &policy::Loaded) -> Vec<String> {
+    let warnings = loaded.warnings.iter();
+    let mut warnings: Vec<_> = warnings
+        .map(|problem| document::render(problem, Level::Warning, Some(text)))
+        .collect();
+    if loaded.policy.is_shadow() {
+        warnings.push(format!(
+            "{shown}: the policy `{name}` is in shadow: it blocks nothing"
+        ));
+    }
+    warnings
+}
+
 /// Reads policies and grants. Every problem in every file is told at once.
 pub fn load_files<'s>(files: &Files, servers: impl Iterator<Item = &'s str>) -> anyhow::Result<Loaded> {
     let mut problems = Vec::new();
@@ -41,21 +55,11 @@ pub fn load_files<'s>(files: &Files, servers: impl Iterator<Item = &'s str>) -> 
         };
         match policy::load(name, &shown, &text) {
             Ok(loaded) => {
-                warnings.extend(
-                    loaded
-                        .warnings
-                        .iter()
-                        .map(|problem| document::render(problem, Level::Warning, Some(&text))),
-                );
+                warnings.extend(noteworthy(name, &shown, &text, &loaded));
                 if loaded.policy.may_ask() && !files.can_ask {
                     let settings = files.settings.display();
                     problems.push(format!(
                         "{shown}: the policy `{name}` has people approve calls, and in a shared store their requests need a key: set `approvals: {{ key: {{ env: NAME }} }}` in {settings}, the same for all replicas"
-                    ));
-                }
-                if loaded.policy.is_shadow() {
-                    warnings.push(format!(
-                        "{shown}: the policy `{name}` is in shadow: it blocks nothing"
                     ));
                 }
                 policies.insert(name.clone(), Arc::new(loaded.policy));

@@ -9,7 +9,7 @@ use toolgate::approvals::ApprovalId;
 use toolgate::approvals::model::{Change, Found, Model, Open, Written};
 use toolgate::approvals::wire::{self, Names};
 
-use crate::redis_server::RedisServer;
+use crate::support::redis::RedisServer;
 
 /// More than may wait for one grant.
 const IDS: usize = 16;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use http::Response;
 use http::header::{self, HeaderMap};
-use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
@@ -96,7 +96,7 @@ pub fn answer(received: Received, first: Turn, hold: Option<Hold>, progress: Pro
 
 /// The answer as events.
 async fn pass_on(answer: Answer, id: Option<&str>, told: &mpsc::Sender<Piece>) {
-    let as_events = answer.status() == StatusCode::OK && is_event_stream(answer.headers());
+    let as_events = answer.status().is_success() && is_event_stream(answer.headers());
     let answer = if as_events {
         answer
     } else {
