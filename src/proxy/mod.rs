@@ -44,7 +44,7 @@ mod weigh;
 mod who;
 mod written;
 
-pub use accept::{Shutdown, accept};
+pub use accept::{Service, Shutdown, accept, accept_beside};
 pub use access::Access;
 pub use callers::Callers;
 pub use changed::Changes;
