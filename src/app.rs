@@ -2,8 +2,10 @@
 
 mod audit;
 mod background;
+mod console;
 mod files;
 mod issuers;
+mod limits_of;
 mod otlp;
 mod pins;
 mod probes;
@@ -17,6 +19,7 @@ pub mod wrap;
 
 pub use audit::{KeptHead, audit_lines, journal, reopen_at_hangup};
 pub use files::{Loaded, load_files};
+pub use limits_of::{charges_of, is_chosen, window_of};
 pub use reload::Reload;
 pub use store::store;
 pub use tls::certificate_problems;
@@ -33,6 +36,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch::{Receiver, channel};
 
 use crate::admin;
+use crate::console::Approvers;
 use crate::grants::Grants;
 use crate::proxy::{
     self, BodyMemory, Callers, Changes, Fallback, Gate, Host, Leaving, Listening, Resources, SessionKey,
@@ -53,6 +57,8 @@ pub struct App {
     reload: Option<Reload>,
     exporter: Option<otlp::Exporter>,
     around: Vec<reached::Around>,
+    console: Option<console::Bound>,
+    approvers: Arc<ArcSwap<Approvers>>,
 }
 
 impl App {
@@ -61,6 +67,7 @@ impl App {
     pub async fn bind(settings: Settings, loaded: Loaded, lines: Option<Lines>) -> anyhow::Result<Self> {
         let proxy = listen("listen", settings.front.listen).await?;
         let admin = listen("admin", settings.front.admin).await?;
+        let console = console::Bound::bind(&settings).await?;
         let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"))?);
         let tls = tls::inbound(&settings.files.settings, settings.front.tls.as_ref())?;
         let servers = upstreams(&settings, &metrics)?;
@@ -86,7 +93,9 @@ impl App {
             }),
             store: store::store(&settings.counters)?,
             fallback: Fallback::new(store::expected_replicas(&settings.counters)),
-            recorder: Recorder::new(metrics, lines).tracing(spans),
+            recorder: Recorder::new(metrics, lines)
+                .tracing(spans)
+                .remembering(console.as_ref().map(|console| Arc::clone(&console.recent))),
             session_key,
             legacy: Streams::default(),
             listening: Arc::new(Listening::new(&settings.limits)),
@@ -110,6 +119,8 @@ impl App {
             reload: None,
             exporter,
             around,
+            console,
+            approvers: Arc::new(ArcSwap::from_pointee(loaded.approvers)),
         })
     }
 
@@ -128,6 +139,11 @@ impl App {
         self.admin.local_addr()
     }
 
+    /// `None` where there is no console.
+    pub fn console_addr(&self) -> std::io::Result<Option<SocketAddr>> {
+        self.console.as_ref().map(console::Bound::address).transpose()
+    }
+
     /// Serves until `shutdown` is true, drains, and flushes the record.
     pub async fn run(self, shutdown: Receiver<bool>) {
         let Self {
@@ -140,6 +156,8 @@ impl App {
             reload,
             exporter,
             around,
+            console,
+            approvers,
         } = self;
         let (ended, ending) = channel(false);
         let exporting = exporter.map(|exporter| tokio::spawn(exporter.run(ending)));
@@ -162,7 +180,15 @@ impl App {
             let metrics = Arc::clone(&gate.recorder.metrics);
             helpers.push(tokio::spawn(around.run(metrics)));
         }
-        helpers.extend(reload.map(|reload| tokio::spawn(reload.run(Arc::clone(&gate)))));
+        let approvals = match console::approvals() {
+            Ok(approvals) => approvals,
+            Err(_) => return,
+        };
+        helpers.extend(console.map(|console| {
+            let approvers = Arc::clone(&approvers);
+            tokio::spawn(console.serve(Arc::clone(&gate), approvals, approvers, tls.clone()))
+        }));
+        helpers.extend(reload.map(|reload| tokio::spawn(reload.run(Arc::clone(&gate), approvers))));
         let drain = gate.front.drain;
         let cut = proxy::accept(Arc::clone(&gate), proxy, tls, shutdown, drain).await;
         if cut > 0 {
@@ -293,7 +319,9 @@ pub fn signals() -> anyhow::Result<Receiver<bool>> {
 /// The first line of `serve`: where the gate listens.
 pub fn announce(out: &mut dyn Write, app: &App) -> anyhow::Result<()> {
     let (proxy, admin) = (app.proxy_addr()?, app.admin_addr()?);
-    let line = format!(r#"{{"event":"listening","proxy":"{proxy}","admin":"{admin}"}}"#);
+    let console = app.console_addr()?;
+    let console = console.map_or_else(String::new, |address| format!(r#","console":"{address}""#));
+    let line = format!(r#"{{"event":"listening","proxy":"{proxy}","admin":"{admin}"{console}}}"#);
     writeln!(out, "{line}")?;
     out.flush()?;
     Ok(())

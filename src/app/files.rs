@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::anyhow;
 
 use super::pins;
+use crate::console::{Approvers, ApproversError, ApproversFile};
 use crate::document::{self, Level};
 use crate::grants::{Grants, GrantsFile, Named};
 use crate::policy::{self, Pins, Policy};
@@ -16,6 +17,8 @@ use crate::settings::Files;
 pub struct Loaded {
     pub policies: BTreeMap<String, Arc<Policy>>,
     pub grants: Grants,
+    /// Who may decide what waits for a person.
+    pub approvers: Approvers,
     /// The accepted tools, by server.
     pub pins: BTreeMap<String, Pins>,
     /// Problems that do not stop the gate, rendered.
@@ -65,11 +68,12 @@ pub fn load_files<'s>(files: &Files, servers: impl Iterator<Item = &'s str>) -> 
     if !problems.is_empty() {
         return Err(anyhow!(problems.join("\n")));
     }
+    let servers: Vec<&str> = servers.collect();
     let grants = match &files.grants {
         None => Grants::default(),
         Some(path) => {
             let named = Named {
-                servers: servers.collect(),
+                servers: servers.clone(),
                 policies: &policies,
                 issuers: files.issuers.iter().map(String::as_str).collect(),
                 anonymous: &files.anonymous,
@@ -77,9 +81,14 @@ pub fn load_files<'s>(files: &Files, servers: impl Iterator<Item = &'s str>) -> 
             read_grants(path, &named)?
         }
     };
+    let approvers = match &files.approvers {
+        None => Approvers::default(),
+        Some(path) => read_approvers(path, &servers, &grants)?,
+    };
     Ok(Loaded {
         policies,
         grants,
+        approvers,
         pins,
         warnings,
     })
@@ -93,4 +102,12 @@ fn read_grants(path: &Path, named: &Named<'_>) -> anyhow::Result<Grants> {
         )
     })?;
     Ok(GrantsFile::parse(path, &text)?.resolve(path, named)?)
+}
+
+fn read_approvers(path: &Path, servers: &[&str], grants: &Grants) -> Result<Approvers, ApproversError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ApproversError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    ApproversFile::parse(path, &text)?.resolve(path, servers, grants)
 }

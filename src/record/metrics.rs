@@ -7,6 +7,7 @@ use prometheus::{
 
 use super::DecisionRecord;
 use super::audit_metrics::AuditMetrics;
+use super::console::ConsoleMetrics;
 use super::limits::LimitMetrics;
 use super::operations::Operations;
 use super::pins::PinMetrics;
@@ -35,6 +36,7 @@ pub struct Metrics {
     pub(super) operations: Operations,
     pins: PinMetrics,
     audit: AuditMetrics,
+    console: ConsoleMetrics,
     process: ProcessMetrics,
     reload: ReloadMetrics,
     spans: SpanMetrics,
@@ -163,6 +165,7 @@ impl Metrics {
             operations: Operations::new(r)?,
             pins: PinMetrics::new(r)?,
             audit: AuditMetrics::new(r)?,
+            console: ConsoleMetrics::new(r)?,
             process: ProcessMetrics::new(r)?,
             reload: ReloadMetrics::new(r)?,
             spans: SpanMetrics::new(r)?,
@@ -266,6 +269,10 @@ impl Metrics {
 
     pub const fn pins(&self) -> &PinMetrics {
         &self.pins
+    }
+
+    pub const fn console(&self) -> &ConsoleMetrics {
+        &self.console
     }
 
     pub const fn reload(&self) -> &ReloadMetrics {
