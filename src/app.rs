@@ -15,7 +15,10 @@ mod store;
 mod store_state;
 mod tls;
 mod watch;
+mod webhooks;
 pub mod wrap;
+
+use console::People;
 
 pub use audit::{KeptHead, audit_lines, journal, reopen_at_hangup};
 pub use files::{Loaded, load_files};
@@ -28,15 +31,16 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use arc_swap::ArcSwap;
 use data_encoding::HEXLOWER;
 use tokio::net::TcpListener;
 use tokio::sync::watch::{Receiver, channel};
+use tokio::task::JoinHandle;
 
 use crate::admin;
-use crate::console::Approvers;
 use crate::grants::Grants;
 use crate::proxy::{
     self, BodyMemory, Callers, Changes, Fallback, Gate, Host, Leaving, Listening, Resources, SessionKey,
@@ -57,8 +61,7 @@ pub struct App {
     reload: Option<Reload>,
     exporter: Option<otlp::Exporter>,
     around: Vec<reached::Around>,
-    console: Option<console::Bound>,
-    approvers: Arc<ArcSwap<Approvers>>,
+    people: People,
 }
 
 impl App {
@@ -67,7 +70,6 @@ impl App {
     pub async fn bind(settings: Settings, loaded: Loaded, lines: Option<Lines>) -> anyhow::Result<Self> {
         let proxy = listen("listen", settings.front.listen).await?;
         let admin = listen("admin", settings.front.admin).await?;
-        let console = console::Bound::bind(&settings).await?;
         let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"))?);
         let tls = tls::inbound(&settings.files.settings, settings.front.tls.as_ref())?;
         let servers = upstreams(&settings, &metrics)?;
@@ -84,6 +86,7 @@ impl App {
         }
         let around = around(&settings, &servers)?;
         let replica = replica_name()?;
+        let people = People::bind(&settings, loaded.approvers, &metrics, &replica).await?;
         let (spans, exporter) = otlp::exporting(settings.tracing.as_ref(), metrics.spans(), &replica)?;
         let gate = Arc::new(Gate {
             commands,
@@ -95,7 +98,7 @@ impl App {
             fallback: Fallback::new(store::expected_replicas(&settings.counters)),
             recorder: Recorder::new(metrics, lines)
                 .tracing(spans)
-                .remembering(console.as_ref().map(|console| Arc::clone(&console.recent))),
+                .remembering(people.recent()),
             session_key,
             legacy: Streams::default(),
             listening: Arc::new(Listening::new(&settings.limits)),
@@ -119,8 +122,7 @@ impl App {
             reload: None,
             exporter,
             around,
-            console,
-            approvers: Arc::new(ArcSwap::from_pointee(loaded.approvers)),
+            people,
         })
     }
 
@@ -141,7 +143,7 @@ impl App {
 
     /// `None` where there is no console.
     pub fn console_addr(&self) -> std::io::Result<Option<SocketAddr>> {
-        self.console.as_ref().map(console::Bound::address).transpose()
+        self.people.address()
     }
 
     /// Serves until `shutdown` is true, drains, and flushes the record.
@@ -156,8 +158,7 @@ impl App {
             reload,
             exporter,
             around,
-            console,
-            approvers,
+            people,
         } = self;
         let (ended, ending) = channel(false);
         let exporting = exporter.map(|exporter| tokio::spawn(exporter.run(ending)));
@@ -176,31 +177,23 @@ impl App {
         let last = heads.clone();
         helpers.extend(heads.map(|heads| tokio::spawn(heads.run())));
         helpers.extend(looks.into_iter().map(|looks| tokio::spawn(looks.run())));
-        for around in around {
-            let metrics = Arc::clone(&gate.recorder.metrics);
-            helpers.push(tokio::spawn(around.run(metrics)));
-        }
+        let metrics = || Arc::clone(&gate.recorder.metrics);
+        helpers.extend(
+            around
+                .into_iter()
+                .map(|around| tokio::spawn(around.run(metrics()))),
+        );
         let approvals = match console::approvals() {
             Ok(approvals) => approvals,
             Err(_) => return,
         };
-        helpers.extend(console.map(|console| {
-            let approvers = Arc::clone(&approvers);
-            tokio::spawn(console.serve(Arc::clone(&gate), approvals, approvers, tls.clone()))
-        }));
+        let approvers = Arc::clone(&people.approvers);
         helpers.extend(reload.map(|reload| tokio::spawn(reload.run(Arc::clone(&gate), approvers))));
+        helpers.extend(people.start(&gate, &approvals, tls.as_ref()));
         let drain = gate.front.drain;
         let cut = proxy::accept(Arc::clone(&gate), proxy, tls, shutdown, drain).await;
-        if cut > 0 {
-            tracing::warn!(
-                connections = cut,
-                drain_ms = drain.as_millis(),
-                "connections were cut at the end of the drain"
-            );
-        }
-        for helper in helpers {
-            helper.abort();
-        }
+        warn_of_cut(cut, drain);
+        helpers.iter().for_each(JoinHandle::abort);
         background::end_processes(&gate).await;
         gate.recorder.flush().await;
         if let Some(mut heads) = last {
@@ -211,6 +204,17 @@ impl App {
             // it has bounds of its own; an error means that it ended before
             drop(exporting.await);
         }
+    }
+}
+
+fn warn_of_cut(connections: usize, drain: Duration) {
+    if connections > 0 {
+        let drain_ms = drain.as_millis();
+        tracing::warn!(
+            connections,
+            drain_ms,
+            "connections were cut at the end of the drain"
+        );
     }
 }
 

@@ -1,29 +1,91 @@
-//! The console's listener and what it is handed.
+//! Those who decide: the console's listener, its approvers, and whom webhooks tell.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
+use super::webhooks::{Courier, Webhooks, webhooks};
 use super::{limits_of, probes};
 use crate::approvals::Approvals;
 use crate::console::{Approvers, Console, Parts, Views};
 use crate::proxy::{Gate, accept_beside};
-use crate::record::Recent;
+use crate::record::{Metrics, Recent};
 use crate::settings::{self, Settings};
 use crate::tls::ServerTls;
 
+/// What people are asked and told with, bound but not running yet.
+pub(super) struct People {
+    console: Option<Bound>,
+    /// Swapped where the file changes.
+    pub(super) approvers: Arc<ArcSwap<Approvers>>,
+    webhooks: Option<(Webhooks, Vec<Courier>)>,
+}
+
+impl People {
+    /// # Errors
+    /// An address or a webhook that cannot be used.
+    pub(super) async fn bind(
+        settings: &Settings,
+        approvers: Approvers,
+        metrics: &Metrics,
+        replica: &str,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            console: Bound::bind(settings).await?,
+            approvers: Arc::new(ArcSwap::from_pointee(approvers)),
+            webhooks: webhooks(settings, metrics, replica)?,
+        })
+    }
+
+    /// Where decisions are kept for those who watch.
+    pub(super) fn recent(&self) -> Option<Arc<Recent>> {
+        self.console.as_ref().map(|console| Arc::clone(&console.recent))
+    }
+
+    /// Where the console listens.
+    pub(super) fn address(&self) -> std::io::Result<Option<SocketAddr>> {
+        let console = self.console.as_ref();
+        console.map(|console| console.listener.local_addr()).transpose()
+    }
+
+    /// Runs until the tasks are aborted: people can decide while calls that wait are drained.
+    pub(super) fn start(
+        self,
+        gate: &Arc<Gate>,
+        approvals: &Approvals,
+        tls: Option<&Arc<ServerTls>>,
+    ) -> Vec<JoinHandle<()>> {
+        let mut running = Vec::new();
+        if let Some((webhooks, couriers)) = self.webhooks {
+            approvals.on_opened(move |approval, arguments| webhooks.waits(approval, arguments));
+            running.extend(couriers.into_iter().map(|courier| tokio::spawn(courier.run())));
+        }
+        if let Some(console) = self.console {
+            let (gate, approvals) = (Arc::clone(gate), approvals.clone());
+            running.push(tokio::spawn(console.serve(
+                gate,
+                approvals,
+                self.approvers,
+                tls.cloned(),
+            )));
+        }
+        running
+    }
+}
+
 /// A console that listens but does not serve yet.
-pub(super) struct Bound {
+struct Bound {
     settings: settings::Console,
     listener: TcpListener,
-    pub(super) recent: Arc<Recent>,
+    recent: Arc<Recent>,
 }
 
 impl Bound {
     /// `None` where the settings want none.
-    pub(super) async fn bind(settings: &Settings) -> anyhow::Result<Option<Self>> {
+    async fn bind(settings: &Settings) -> anyhow::Result<Option<Self>> {
         let Some(console) = &settings.console else {
             return Ok(None);
         };
@@ -41,12 +103,7 @@ impl Bound {
         }))
     }
 
-    pub(super) fn address(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
-
-    /// Serves until the task is dropped: people can decide while calls that wait are drained.
-    pub(super) async fn serve(
+    async fn serve(
         self,
         gate: Arc<Gate>,
         approvals: Approvals,

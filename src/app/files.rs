@@ -25,10 +25,45 @@ pub struct Loaded {
     pub warnings: Vec<String>,
 }
 
-/// Reads policies and grants. Every problem in every file is told at once.
+/// Reads policies, grants, approvers and pins. Every problem in every policy is told at once.
 pub fn load_files<'s>(files: &Files, servers: impl Iterator<Item = &'s str>) -> anyhow::Result<Loaded> {
-    let mut problems = Vec::new();
-    let mut warnings = Vec::new();
+    let (mut problems, mut warnings) = (Vec::new(), Vec::new());
+    let policies = read_policies(files, &mut problems, &mut warnings);
+    let pins = pins::read_all(files, &mut problems);
+    if !problems.is_empty() {
+        return Err(anyhow!(problems.join("\n")));
+    }
+    let servers: Vec<&str> = servers.collect();
+    let grants = match &files.grants {
+        None => Grants::default(),
+        Some(path) => {
+            let named = Named {
+                servers: servers.clone(),
+                policies: &policies,
+                issuers: files.issuers.iter().map(String::as_str).collect(),
+                anonymous: &files.anonymous,
+            };
+            read_grants(path, &named)?
+        }
+    };
+    let approvers = match &files.approvers {
+        None => Approvers::default(),
+        Some(path) => read_approvers(path, &servers, &grants)?,
+    };
+    Ok(Loaded {
+        policies,
+        grants,
+        approvers,
+        pins,
+        warnings,
+    })
+}
+
+fn read_policies(
+    files: &Files,
+    problems: &mut Vec<String>,
+    warnings: &mut Vec<String>,
+) -> BTreeMap<String, Arc<Policy>> {
     let mut policies = BTreeMap::new();
     for (name, path) in &files.policies {
         let shown = path.display().to_string();
@@ -64,34 +99,7 @@ pub fn load_files<'s>(files: &Files, servers: impl Iterator<Item = &'s str>) -> 
             ),
         }
     }
-    let pins = pins::read_all(files, &mut problems);
-    if !problems.is_empty() {
-        return Err(anyhow!(problems.join("\n")));
-    }
-    let servers: Vec<&str> = servers.collect();
-    let grants = match &files.grants {
-        None => Grants::default(),
-        Some(path) => {
-            let named = Named {
-                servers: servers.clone(),
-                policies: &policies,
-                issuers: files.issuers.iter().map(String::as_str).collect(),
-                anonymous: &files.anonymous,
-            };
-            read_grants(path, &named)?
-        }
-    };
-    let approvers = match &files.approvers {
-        None => Approvers::default(),
-        Some(path) => read_approvers(path, &servers, &grants)?,
-    };
-    Ok(Loaded {
-        policies,
-        grants,
-        approvers,
-        pins,
-        warnings,
-    })
+    policies
 }
 
 fn read_grants(path: &Path, named: &Named<'_>) -> anyhow::Result<Grants> {

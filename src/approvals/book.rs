@@ -1,7 +1,7 @@
 //! All requests: asked by calls, decided by people, used up by the call that runs.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -74,6 +74,9 @@ pub struct Ticket {
     used: String,
 }
 
+/// Is told of a request that opened here, with its call's arguments.
+type Opened = dyn Fn(&Approval, Option<&str>) + Send + Sync;
+
 /// All requests of the store; cheap to clone.
 #[derive(Clone)]
 pub struct Approvals {
@@ -81,6 +84,7 @@ pub struct Approvals {
 }
 
 struct Inner {
+    opened: OnceLock<Box<Opened>>,
     shelf: Shelf,
     seal: Seal,
     expires: Duration,
@@ -117,6 +121,7 @@ impl Approvals {
 
     fn over(shelf: Shelf, seal: Seal, expires: Duration) -> Self {
         let inner = Inner {
+            opened: OnceLock::new(),
             shelf,
             seal,
             expires,
@@ -133,6 +138,12 @@ impl Approvals {
     /// [`ApprovalsError::Sealing`]
     pub fn digest(&self, parts: &[&[u8]]) -> Result<String, ApprovalsError> {
         self.inner.seal.digest(parts)
+    }
+
+    /// Has `tell` called for each request that a call of this replica opens; it must not block. The first one counts.
+    pub fn on_opened(&self, tell: impl Fn(&Approval, Option<&str>) + Send + Sync + 'static) {
+        // an error means that somebody is told already
+        drop(self.inner.opened.set(Box::new(tell)));
     }
 
     /// Ticks when anything may have changed: here at once, by other replicas within a second.
@@ -231,6 +242,9 @@ impl Approvals {
                 Written::Done => {
                     self.tick();
                     let approval = record.shown(id, looked.now, None);
+                    if let Some(tell) = self.inner.opened.get() {
+                        tell(&approval, request.arguments.as_deref());
+                    }
                     return Ok(Asked::Stands {
                         approval,
                         opened: true,

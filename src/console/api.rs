@@ -1,13 +1,19 @@
 //! Reading: all approvals, and one.
 
 use http::Response;
-use serde_json::json;
+use serde::Serialize;
 
 use super::body::ConsoleBody;
 use super::entry::Caller;
 use super::respond::{Refusal, json};
 use super::{Console, ShownApproval};
 use crate::approvals::{Approval, ApprovalId, ApprovalsError, State};
+
+/// Written as it is: a tree in between would change what the agent wrote.
+#[derive(Serialize)]
+struct List<'a> {
+    approvals: Vec<ShownApproval<'a>>,
+}
 
 impl Console {
     /// Those in this state, or all, that are in the caller's reach.
@@ -23,10 +29,11 @@ impl Console {
             .list(state)
             .await
             .map_err(|error| gone(&error))?;
-        let shown = all
-            .iter()
-            .filter_map(|approval| ShownApproval::to(&caller.approver, approval));
-        Ok(json(&json!({ "approvals": shown.collect::<Vec<_>>() })))
+        let shown = all.iter();
+        let shown = shown.filter_map(|approval| ShownApproval::to(&caller.approver, approval));
+        Ok(json(&List {
+            approvals: shown.collect(),
+        }))
     }
 
     /// One; what is out of reach looks as if it did not exist.

@@ -18,7 +18,7 @@ mod views;
 
 pub use approvers::{Approver, Approvers, ApproversError, ApproversFile, Role};
 pub use route::{OPEN_API, ROUTES};
-pub use shown::{ShownApproval, ShownDecision};
+pub use shown::{ShownApproval, ShownDecision, argument_keys, shown_time};
 pub use views::{Health, Later, Limits, Usage, Views};
 
 use std::sync::Arc;

@@ -62,7 +62,7 @@ impl<'a> ShownApproval<'a> {
         }
         let sent = approval.arguments.as_deref();
         let seen = sent.filter(|_| approver.role == Role::Approver);
-        let keys = sent.map(keys).unwrap_or_default();
+        let keys = sent.map(argument_keys).unwrap_or_default();
         Some(Self {
             id: approval.id.to_string(),
             state: approval.state.as_str(),
@@ -71,8 +71,8 @@ impl<'a> ShownApproval<'a> {
             tool: &approval.tool,
             arguments: seen.and_then(|json| RawValue::from_string(json.to_owned()).ok()),
             digest: &approval.digest,
-            created: time(approval.created_ms),
-            expires: time(approval.expires_ms),
+            created: shown_time(approval.created_ms),
+            expires: shown_time(approval.expires_ms),
             approvals_needed: approval.needed,
             decisions: approval.decisions.iter().map(ShownDecision::of).collect(),
             shown: Fit {
@@ -93,11 +93,10 @@ impl<'a> ShownApproval<'a> {
     pub fn brief(mut self, at_most: usize) -> Self {
         self.arguments = None;
         if let Some(text) = &mut self.shown.arguments
-            && text.len() > at_most
+            && let Some(kept) = text.get(..at_most)
         {
-            let kept = text.floor_char_boundary(at_most);
-            self.shown.left_out = text.len() - kept;
-            text.truncate(kept);
+            self.shown.left_out = text.len() - kept.len();
+            *text = kept.to_owned();
         }
         self
     }
@@ -109,19 +108,19 @@ impl<'a> ShownDecision<'a> {
             by: &decision.by,
             decision: if decision.approve { "approve" } else { "deny" },
             reason: &decision.reason,
-            time: time(decision.at_ms),
+            time: shown_time(decision.at_ms),
         }
     }
 }
 
 /// The names at the top; none where the arguments are no object.
-fn keys(json: &str) -> Vec<String> {
+pub fn argument_keys(json: &str) -> Vec<String> {
     let object: BTreeMap<String, IgnoredAny> = serde_json::from_str(json).unwrap_or_default();
     object.into_keys().collect()
 }
 
 /// RFC 3339 in UTC with milliseconds.
-pub(super) fn time(ms: u64) -> String {
+pub fn shown_time(ms: u64) -> String {
     let time = i64::try_from(ms).ok().map(Timestamp::from_millisecond);
     let time = time.and_then(Result::ok).unwrap_or(Timestamp::MAX);
     format!("{time:.3}")

@@ -31,6 +31,15 @@ impl Check<'_> {
     pub(super) fn console(&mut self, written: &SettingsFile) -> Option<Console> {
         let url = written.console_url.as_deref();
         let url = url.and_then(|text| self.url("console_url", text));
+        if url
+            .as_ref()
+            .is_some_and(|url| url.path() != "/" || url.query().is_some())
+        {
+            self.problem(
+                "console_url",
+                "must have no path: the page is at the root of a host of its own",
+            );
+        }
         let Some(listen) = written.console.as_deref() else {
             if written.console_url.is_some() || !written.console_hosts.is_empty() {
                 self.problem("console", "missing: add `console: 127.0.0.1:9091`");
