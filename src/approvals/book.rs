@@ -9,42 +9,18 @@ use tokio::sync::watch;
 use super::ApprovalsError;
 use super::approval::{Approval, ApprovalId, Decision, State};
 use super::life::{Record, Refused};
-use super::model::{Change, Found, Open, Written};
+use super::model::{Change, Found, Written};
 use super::sealed::Seal;
-use super::shelf::{InMemory, Looked, Shelf};
+use super::shelf::{InMemory, InRedis, Looked, Shelf};
+use super::spent::Spent;
+use crate::counters::RedisStore;
 
 /// How often a change is tried again that somebody else came before.
-const TRIES: usize = 8;
+pub(super) const TRIES: usize = 8;
 /// Requests that are looked at for one list.
 pub const LISTED_AT_MOST: usize = 500;
 /// The longest reason that is kept, in bytes.
 pub const REASON_AT_MOST: usize = 1_000;
-
-/// What a call asks people.
-#[derive(Clone)]
-pub struct Request {
-    /// The grant's id as people know it.
-    pub grant: String,
-    /// Who the grant is, for the store.
-    pub identity: String,
-    pub server: String,
-    pub tool: String,
-    /// As the agent wrote them, in JSON.
-    pub arguments: Option<String>,
-    /// What [`Approvals::digest`] gave for the exact call.
-    pub digest: String,
-    /// How many different people must agree, 1 ..= 16.
-    pub needed: u32,
-}
-
-/// Where a call stands that needs people.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Asked {
-    /// Its request: pending, approved or denied. `opened`: by this very call.
-    Stands { approval: Approval, opened: bool },
-    /// As many requests of the grant, or of all, wait as may.
-    Full,
-}
 
 /// What became of one person's word.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,37 +34,22 @@ pub enum Decided {
     AlreadyBy,
 }
 
-/// Whether a call may run.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Consumed {
-    /// This call, and no other.
-    Yes(Ticket),
-    /// It is not approved, or not any more: where it stands, if it is still known.
-    No(Option<State>),
-}
-
-/// An approval that was used up; it can be given back while nothing was sent.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Ticket {
-    pub id: ApprovalId,
-    used: String,
-}
-
 /// Is told of a request that opened here, with its call's arguments.
 type Opened = dyn Fn(&Approval, Option<&str>) + Send + Sync;
 
 /// All requests of the store; cheap to clone.
 #[derive(Clone)]
 pub struct Approvals {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
-struct Inner {
-    opened: OnceLock<Box<Opened>>,
-    shelf: Shelf,
-    seal: Seal,
-    expires: Duration,
-    changes: watch::Sender<u64>,
+pub(super) struct Inner {
+    pub(super) opened: OnceLock<Box<Opened>>,
+    pub(super) shelf: Shelf,
+    pub(super) seal: Seal,
+    pub(super) expires: Duration,
+    pub(super) spent: Spent,
+    pub(super) changes: watch::Sender<u64>,
 }
 
 impl fmt::Debug for Approvals {
@@ -98,10 +59,10 @@ impl fmt::Debug for Approvals {
 }
 
 /// One record as it was read.
-struct Read {
-    record: Record,
-    sealed: Vec<u8>,
-    now: u64,
+pub(super) struct Read {
+    pub(super) record: Record,
+    pub(super) sealed: Vec<u8>,
+    pub(super) now: u64,
 }
 
 impl Approvals {
@@ -119,25 +80,31 @@ impl Approvals {
         Ok(Self::over(shelf, Seal::new(&secret, "memory")?, expires))
     }
 
+    /// Requests that all replicas with the same store and key share; each stands for `expires`.
+    ///
+    /// # Errors
+    /// [`ApprovalsError::Sealing`]
+    pub fn in_redis(store: RedisStore, key: &[u8], expires: Duration) -> Result<Self, ApprovalsError> {
+        let seal = Seal::new(key, store.name_prefix())?;
+        Ok(Self::over(
+            Shelf::Redis(Box::new(InRedis::new(store))),
+            seal,
+            expires,
+        ))
+    }
+
     fn over(shelf: Shelf, seal: Seal, expires: Duration) -> Self {
         let inner = Inner {
             opened: OnceLock::new(),
             shelf,
             seal,
             expires,
+            spent: Spent::default(),
             changes: watch::Sender::new(0),
         };
         Self {
             inner: Arc::new(inner),
         }
-    }
-
-    /// Stands for the exact call that these parts make.
-    ///
-    /// # Errors
-    /// [`ApprovalsError::Sealing`]
-    pub fn digest(&self, parts: &[&[u8]]) -> Result<String, ApprovalsError> {
-        self.inner.seal.digest(parts)
     }
 
     /// Has `tell` called for each request that a call of this replica opens; it must not block. The first one counts.
@@ -213,123 +180,7 @@ impl Approvals {
         Err(ApprovalsError::Contended)
     }
 
-    /// Where the call stands; asks people where nobody was asked.
-    ///
-    /// # Errors
-    /// Any [`ApprovalsError`]: people may have been asked.
-    pub async fn ask(&self, request: &Request) -> Result<Asked, ApprovalsError> {
-        for _ in 0..TRIES {
-            let shelf = &self.inner.shelf;
-            let last = shelf.last(&request.digest).await?;
-            let ids: Vec<ApprovalId> = last.into_iter().collect();
-            let looked = shelf.look(&ids).await?;
-            let known = ids.first().zip(looked.found.first());
-            let record = known.and_then(|(id, found)| Some((*id, self.believed(*id, &looked.run, found)?)));
-            if let Some((id, record)) = record
-                && record.digest == request.digest
-                && record.stands_at(looked.now)
-            {
-                let approval = record.shown(id, looked.now, None);
-                return Ok(Asked::Stands {
-                    approval,
-                    opened: false,
-                });
-            }
-            let id = ApprovalId::random()?;
-            let record = self.begin(request, &looked);
-            let written = shelf.open(self.opening(id, request, last, &record)?).await?;
-            match written {
-                Written::Done => {
-                    self.tick();
-                    let approval = record.shown(id, looked.now, None);
-                    if let Some(tell) = self.inner.opened.get() {
-                        tell(&approval, request.arguments.as_deref());
-                    }
-                    return Ok(Asked::Stands {
-                        approval,
-                        opened: true,
-                    });
-                }
-                Written::Full => return Ok(Asked::Full),
-                Written::Differs | Written::OtherRun | Written::Untimely => {}
-            }
-        }
-        Err(ApprovalsError::Contended)
-    }
-
-    /// Uses an approval up, for the call that is about to be sent.
-    ///
-    /// # Errors
-    /// Any [`ApprovalsError`]: it may be used up, and nothing may be sent.
-    pub async fn consume(&self, id: ApprovalId, digest: &str) -> Result<Consumed, ApprovalsError> {
-        let used = ApprovalId::random()?.to_string();
-        for _ in 0..TRIES {
-            let Some(read) = self.read(id).await?.filter(|read| read.record.digest == digest) else {
-                return Ok(Consumed::No(None));
-            };
-            let next = match read.record.consumed(read.now, used.clone()) {
-                Ok(next) => next,
-                Err(state) => return Ok(Consumed::No(Some(state))),
-            };
-            let until = read.record.expires_ms;
-            if self.change(id, &read, &next, 0, until).await? == Written::Done {
-                return Ok(Consumed::Yes(Ticket { id, used }));
-            }
-        }
-        Err(ApprovalsError::Contended)
-    }
-
-    /// Gives an approval back, of whose call surely nothing was sent. `false`: its time is over meanwhile.
-    ///
-    /// # Errors
-    /// Any [`ApprovalsError`]: it may stay used up.
-    pub async fn give_back(&self, ticket: &Ticket) -> Result<bool, ApprovalsError> {
-        for _ in 0..TRIES {
-            let Some(read) = self.read(ticket.id).await? else {
-                return Ok(false);
-            };
-            let Some(next) = read.record.given_back(&ticket.used) else {
-                return Ok(false);
-            };
-            match self
-                .change(ticket.id, &read, &next, 0, read.record.expires_ms)
-                .await?
-            {
-                Written::Done => return Ok(true),
-                Written::Untimely => return Ok(false),
-                Written::Differs | Written::Full | Written::OtherRun => {}
-            }
-        }
-        Err(ApprovalsError::Contended)
-    }
-
-    /// Ends every request whose time is over; gives those that this call ended.
-    ///
-    /// # Errors
-    /// Any [`ApprovalsError`]: the others come next time.
-    pub async fn expire(&self) -> Result<Vec<Approval>, ApprovalsError> {
-        let ids = self.inner.shelf.list(LISTED_AT_MOST).await?;
-        let looked = self.inner.shelf.look(&ids).await?;
-        let mut ended = Vec::new();
-        for (id, found) in ids.into_iter().zip(looked.found) {
-            let record = self.believed(id, &looked.run, &found);
-            let Some((record, sealed)) = record.zip(found.record) else {
-                continue;
-            };
-            let Some(next) = record.expired(looked.now) else {
-                continue;
-            };
-            let (since, until) = (record.expires_ms, record.drops_ms());
-            let now = looked.now;
-            let read = Read { record, sealed, now };
-            if self.change(id, &read, &next, since, until).await? == Written::Done {
-                ended.push(next.shown(id, now, None));
-            }
-        }
-        Ok(ended)
-    }
-
-    async fn read(&self, id: ApprovalId) -> Result<Option<Read>, ApprovalsError> {
+    pub(super) async fn read(&self, id: ApprovalId) -> Result<Option<Read>, ApprovalsError> {
         let looked = self.inner.shelf.look(&[id]).await?;
         let read = looked.found.into_iter().next().and_then(|found| {
             let record = self.believed(id, &looked.run, &found)?;
@@ -344,7 +195,7 @@ impl Approvals {
     }
 
     /// The record, where a replica with the key made it for this id on this server.
-    fn believed(&self, id: ApprovalId, run: &str, found: &Found) -> Option<Record> {
+    pub(super) fn believed(&self, id: ApprovalId, run: &str, found: &Found) -> Option<Record> {
         let sealed = found.record.as_ref()?;
         let record = self.inner.seal.read(id, sealed);
         if record.is_none() {
@@ -360,47 +211,8 @@ impl Approvals {
         Some(record.shown(id, looked.now, arguments))
     }
 
-    fn begin(&self, request: &Request, looked: &Looked) -> Record {
-        let expires = u64::try_from(self.inner.expires.as_millis()).unwrap_or(u64::MAX);
-        Record {
-            state: State::Pending,
-            run: looked.run.clone(),
-            grant: request.grant.clone(),
-            whose: request.identity.clone(),
-            server: request.server.clone(),
-            tool: request.tool.clone(),
-            digest: request.digest.clone(),
-            created_ms: looked.now,
-            expires_ms: looked.now.saturating_add(expires),
-            needed: request.needed,
-            decisions: Vec::new(),
-            used: None,
-        }
-    }
-
-    fn opening(
-        &self,
-        id: ApprovalId,
-        request: &Request,
-        instead_of: Option<ApprovalId>,
-        record: &Record,
-    ) -> Result<Open, ApprovalsError> {
-        let seal = &self.inner.seal;
-        Ok(Open {
-            id,
-            call: request.digest.clone(),
-            instead_of,
-            grant: record.whose.clone(),
-            record: seal.record(id, record)?,
-            arguments: seal.hide(id, request.arguments.as_deref())?,
-            run: record.run.clone(),
-            expires_ms: record.expires_ms,
-            drops_ms: record.drops_ms(),
-        })
-    }
-
     /// Puts a record in the place of the one that was read, within this time of the store.
-    async fn change(
+    pub(super) async fn change(
         &self,
         id: ApprovalId,
         read: &Read,
@@ -426,7 +238,7 @@ impl Approvals {
         Ok(written)
     }
 
-    fn tick(&self) {
+    pub(super) fn tick(&self) {
         self.inner
             .changes
             .send_modify(|count| *count = count.wrapping_add(1));

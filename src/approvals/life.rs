@@ -26,8 +26,8 @@ pub struct Record {
     pub expires_ms: u64,
     pub needed: u32,
     pub decisions: Vec<Decision>,
-    /// Drawn by the replica that used it up: only that one can give it back.
-    pub used: Option<String>,
+    /// Drawn by the replica that ended it: only that one says so, and can give it back.
+    pub mark: Option<String>,
 }
 
 /// Why a decision does not count.
@@ -82,15 +82,15 @@ impl Record {
         Ok(next)
     }
 
-    /// The record once the call is about to run; `used` is drawn anew each time.
+    /// The record once the call is about to run; `mark` is drawn anew each time.
     ///
     /// # Errors
     /// Where it stands, unless it is approved.
-    pub fn consumed(&self, now: u64, used: String) -> Result<Self, State> {
+    pub fn consumed(&self, now: u64, mark: String) -> Result<Self, State> {
         match self.state_at(now) {
             State::Approved => Ok(Self {
                 state: State::Consumed,
-                used: Some(used),
+                mark: Some(mark),
                 ..self.clone()
             }),
             state => Err(state),
@@ -98,20 +98,21 @@ impl Record {
     }
 
     /// The record where surely nothing of the call was sent; `None` where somebody else used it up.
-    pub fn given_back(&self, used: &str) -> Option<Self> {
-        let is_ours = self.state == State::Consumed && self.used.as_deref() == Some(used);
+    pub fn given_back(&self, mark: &str) -> Option<Self> {
+        let is_ours = self.state == State::Consumed && self.mark.as_deref() == Some(mark);
         is_ours.then(|| Self {
             state: State::Approved,
-            used: None,
+            mark: None,
             ..self.clone()
         })
     }
 
-    /// The record once its time is over; `None` where it has ended before.
-    pub fn expired(&self, now: u64) -> Option<Self> {
+    /// The record once its time is over; `None` where it has ended before. `mark` is drawn anew each time.
+    pub fn expired(&self, now: u64, mark: String) -> Option<Self> {
         let lapses = self.state != State::Expired && self.state_at(now) == State::Expired;
         lapses.then(|| Self {
             state: State::Expired,
+            mark: Some(mark),
             ..self.clone()
         })
     }

@@ -6,13 +6,18 @@
 
 mod approval;
 mod book;
+mod calls;
 mod life;
 pub mod model;
 mod sealed;
 mod shelf;
+mod spent;
+mod tend;
+pub mod wire;
 
 pub use approval::{Approval, ApprovalId, Decision, State};
-pub use book::{Approvals, Asked, Consumed, Decided, LISTED_AT_MOST, REASON_AT_MOST, Request, Ticket};
+pub use book::{Approvals, Decided, LISTED_AT_MOST, REASON_AT_MOST};
+pub use calls::{Asked, Consumed, Request, Ticket};
 
 use crate::counters::StoreError;
 

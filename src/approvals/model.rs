@@ -92,8 +92,8 @@ pub struct Model {
     kept: BTreeMap<ApprovalId, Kept>,
     /// The last request of each call, with the time until which it stands.
     calls: BTreeMap<String, (ApprovalId, u64)>,
-    /// Of each grant what waits, with the time until which it does.
-    waiting: BTreeMap<String, BTreeMap<ApprovalId, u64>>,
+    /// Of each grant, and of each server, what waits, with the time until which it does.
+    waiting: BTreeMap<(String, String), BTreeMap<ApprovalId, u64>>,
     changes: u64,
 }
 
@@ -114,7 +114,7 @@ impl Model {
             return Written::Untimely;
         }
         self.purge(now);
-        let waiting = self.waiting.entry(open.grant).or_default();
+        let waiting = self.waiting.entry((open.grant, open.run)).or_default();
         if waiting.len() >= WAITING_AT_MOST || self.kept.len() >= KEPT_AT_MOST {
             return Written::Full;
         }
@@ -153,7 +153,7 @@ impl Model {
             kept.arguments = None;
         }
         if change.decided
-            && let Some(waiting) = self.waiting.get_mut(&change.grant)
+            && let Some(waiting) = self.waiting.get_mut(&(change.grant.clone(), change.run.clone()))
         {
             waiting.remove(&change.id);
         }

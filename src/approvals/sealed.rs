@@ -160,7 +160,7 @@ mod tests {
             expires_ms: 2,
             needed: 1,
             decisions: Vec::new(),
-            used: None,
+            mark: None,
         }
     }
 
