@@ -16,6 +16,8 @@ mod decide;
 mod entry;
 #[path = "console/events.rs"]
 mod events;
+#[path = "console/page.rs"]
+mod page;
 #[path = "console/place.rs"]
 mod place;
 #[path = "console/read.rs"]
