@@ -2,7 +2,8 @@
 -- Opens a request: a call that waits for people. One atomic step; src/approvals/model.rs states the rules, and a
 -- property test compares every answer with it.
 --
--- KEYS   1 record  2 arguments  3 the call  4 what waits of the grant  5 all that is kept  6 count of changes
+-- KEYS   1 record  2 arguments  3 the call  4 what waits of the grant  5 all that is kept
+--        6 what has not ended  7 count of changes
 -- ARGV   1 id      2 empty; a test gives its clock here in ms, and then no key expires
 --                  3 empty; a test names the server here
 --        4 record  5 arguments  6 id of the call's request that this one takes the place of, or empty
@@ -59,5 +60,8 @@ local function list(key, time)
 end
 list(KEYS[4], expires)
 list(KEYS[5], drops)
-call('INCR', KEYS[6])
+-- one that has expired stays until some replica has said so, or nothing of it is kept any more
+call('ZREMRANGEBYSCORE', KEYS[6], '-inf', now - (drops - expires))
+call('ZADD', KEYS[6], expires, id)
+call('INCR', KEYS[7])
 return {1, now}

@@ -1,5 +1,6 @@
 //! Wiring: settings → bind → run until shutdown → drain.
 
+mod approvals;
 mod audit;
 mod background;
 mod console;
@@ -41,9 +42,10 @@ use tokio::sync::watch::{Receiver, channel};
 use tokio::task::JoinHandle;
 
 use crate::admin;
+use crate::approvals::Approvals;
 use crate::grants::Grants;
 use crate::proxy::{
-    self, BodyMemory, Callers, Changes, Fallback, Gate, Host, Leaving, Listening, Resources, SessionKey,
+    self, BodyMemory, Callers, Changes, Fallback, Gate, Host, Leaving, Places, Resources, SessionKey,
     Snapshot, Streams, Upstream,
 };
 use crate::record::{Lines, Metrics, Recorder};
@@ -88,20 +90,25 @@ impl App {
         let replica = replica_name()?;
         let people = People::bind(&settings, loaded.approvers, &metrics, &replica).await?;
         let (spans, exporter) = otlp::exporting(settings.tracing.as_ref(), metrics.spans(), &replica)?;
+        let store = store::store(&settings.counters)?;
+        let approvals = store::approvals(&store, &settings.approvals)?;
         let gate = Arc::new(Gate {
             commands,
             snapshot: ArcSwap::from_pointee(Snapshot {
                 servers,
                 grants: loaded.grants,
             }),
-            store: store::store(&settings.counters)?,
+            store,
             fallback: Fallback::new(store::expected_replicas(&settings.counters)),
             recorder: Recorder::new(metrics, lines)
                 .tracing(spans)
                 .remembering(people.recent()),
             session_key,
             legacy: Streams::default(),
-            listening: Arc::new(Listening::new(&settings.limits)),
+            listening: Places::new(settings.limits.streams, settings.limits.streams_per_grant),
+            held: Places::new(proxy::HELD, proxy::HELD_PER_GRANT),
+            hold: settings.approvals.hold,
+            approvals,
             bodies: BodyMemory::new(settings.limits.body_memory_bytes),
             callers,
             leaving: Leaving::default(),
@@ -131,6 +138,11 @@ impl App {
     pub fn reloading(mut self, reload: Reload) -> Self {
         self.reload = Some(reload);
         self
+    }
+
+    /// What waits for people here.
+    pub fn approvals(&self) -> &Approvals {
+        &self.gate.approvals
     }
 
     pub fn proxy_addr(&self) -> std::io::Result<SocketAddr> {
@@ -170,6 +182,8 @@ impl App {
             tokio::spawn(background::read_revoked(Arc::clone(&gate))),
             tokio::spawn(background::record_resets(Arc::clone(&gate))),
             tokio::spawn(background::cut_ended(Arc::clone(&gate))),
+            tokio::spawn(approvals::follow(Arc::clone(&gate))),
+            tokio::spawn(approvals::expire(Arc::clone(&gate))),
             tokio::spawn(background::refresh_keys(Arc::clone(&gate))),
             tokio::spawn(store_state::watch_store(Arc::clone(&gate))),
             tokio::spawn(store_state::tell_store(Arc::clone(&gate))),
@@ -183,13 +197,9 @@ impl App {
                 .into_iter()
                 .map(|around| tokio::spawn(around.run(metrics()))),
         );
-        let approvals = match console::approvals() {
-            Ok(approvals) => approvals,
-            Err(_) => return,
-        };
         let approvers = Arc::clone(&people.approvers);
         helpers.extend(reload.map(|reload| tokio::spawn(reload.run(Arc::clone(&gate), approvers))));
-        helpers.extend(people.start(&gate, &approvals, tls.as_ref()));
+        helpers.extend(people.start(&gate, tls.as_ref()));
         let drain = gate.front.drain;
         let cut = proxy::accept(Arc::clone(&gate), proxy, tls, shutdown, drain).await;
         warn_of_cut(cut, drain);

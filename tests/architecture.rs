@@ -31,7 +31,10 @@ const ROOMS: &[(&str, &str)] = &[
     ("audit", ""),
     ("issuers", "policy settings"),
     ("record", "audit mcp policy"),
-    ("proxy", "counters grants issuers mcp policy record settings tls"),
+    (
+        "proxy",
+        "approvals counters grants issuers mcp policy record settings tls",
+    ),
     ("admin", "record"),
     // Where people decide. It listens as the proxy does and shows what the admin port asks.
     (

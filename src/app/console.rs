@@ -9,7 +9,6 @@ use tokio::task::JoinHandle;
 
 use super::webhooks::{Courier, Webhooks, webhooks};
 use super::{limits_of, probes};
-use crate::approvals::Approvals;
 use crate::console::{Approvers, Console, Parts, Views};
 use crate::proxy::{Gate, accept_beside};
 use crate::record::{Metrics, Recent};
@@ -52,22 +51,16 @@ impl People {
     }
 
     /// Runs until the tasks are aborted: people can decide while calls that wait are drained.
-    pub(super) fn start(
-        self,
-        gate: &Arc<Gate>,
-        approvals: &Approvals,
-        tls: Option<&Arc<ServerTls>>,
-    ) -> Vec<JoinHandle<()>> {
+    pub(super) fn start(self, gate: &Arc<Gate>, tls: Option<&Arc<ServerTls>>) -> Vec<JoinHandle<()>> {
         let mut running = Vec::new();
         if let Some((webhooks, couriers)) = self.webhooks {
-            approvals.on_opened(move |approval, arguments| webhooks.waits(approval, arguments));
+            gate.approvals
+                .on_opened(move |approval, arguments| webhooks.waits(approval, arguments));
             running.extend(couriers.into_iter().map(|courier| tokio::spawn(courier.run())));
         }
         if let Some(console) = self.console {
-            let (gate, approvals) = (Arc::clone(gate), approvals.clone());
             running.push(tokio::spawn(console.serve(
-                gate,
-                approvals,
+                Arc::clone(gate),
                 self.approvers,
                 tls.cloned(),
             )));
@@ -103,16 +96,10 @@ impl Bound {
         }))
     }
 
-    async fn serve(
-        self,
-        gate: Arc<Gate>,
-        approvals: Approvals,
-        approvers: Arc<ArcSwap<Approvers>>,
-        tls: Option<Arc<ServerTls>>,
-    ) {
+    async fn serve(self, gate: Arc<Gate>, approvers: Arc<ArcSwap<Approvers>>, tls: Option<Arc<ServerTls>>) {
         let address = self.listener.local_addr().unwrap_or(self.settings.listen);
         let console = Console::new(Parts {
-            approvals,
+            approvals: gate.approvals.clone(),
             approvers,
             recorder: gate.recorder.clone(),
             recent: self.recent,
@@ -129,10 +116,4 @@ impl Bound {
         let open = gate.recorder.metrics.console().connections().clone();
         accept_beside(console, self.listener, tls, open).await;
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "stands in until the gate has its own")]
-pub(super) fn approvals() -> Result<Approvals, crate::approvals::ApprovalsError> {
-    let clock = || u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default();
-    Approvals::in_memory(clock, std::time::Duration::from_secs(600))
 }

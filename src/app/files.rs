@@ -25,6 +25,20 @@ pub struct Loaded {
     pub warnings: Vec<String>,
 }
 
+/// What does not stop the gate, rendered.
+fn noteworthy(name: &str, shown: &str, text: &str, loaded: &policy::Loaded) -> Vec<String> {
+    let warnings = loaded.warnings.iter();
+    let mut warnings: Vec<_> = warnings
+        .map(|problem| document::render(problem, Level::Warning, Some(text)))
+        .collect();
+    if loaded.policy.is_shadow() {
+        warnings.push(format!(
+            "{shown}: the policy `{name}` is in shadow: it blocks nothing"
+        ));
+    }
+    warnings
+}
+
 /// Reads policies, grants, approvers and pins. Every problem in every policy is told at once.
 pub fn load_files<'s>(files: &Files, servers: impl Iterator<Item = &'s str>) -> anyhow::Result<Loaded> {
     let (mut problems, mut warnings) = (Vec::new(), Vec::new());
@@ -79,15 +93,11 @@ fn read_policies(
         };
         match policy::load(name, &shown, &text) {
             Ok(loaded) => {
-                warnings.extend(
-                    loaded
-                        .warnings
-                        .iter()
-                        .map(|problem| document::render(problem, Level::Warning, Some(&text))),
-                );
-                if loaded.policy.is_shadow() {
-                    warnings.push(format!(
-                        "{shown}: the policy `{name}` is in shadow: it blocks nothing"
+                warnings.extend(noteworthy(name, &shown, &text, &loaded));
+                if loaded.policy.may_ask() && !files.can_ask {
+                    let settings = files.settings.display();
+                    problems.push(format!(
+                        "{shown}: the policy `{name}` has people approve calls, and in a shared store their requests need a key: set `approvals: {{ key: {{ env: NAME }} }}` in {settings}, the same for all replicas"
                     ));
                 }
                 policies.insert(name.clone(), Arc::new(loaded.policy));

@@ -1,5 +1,6 @@
 //! All requests: asked by calls, decided by people, used up by the call that runs.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -74,10 +75,8 @@ impl Approvals {
         clock: impl Fn() -> u64 + Send + Sync + 'static,
         expires: Duration,
     ) -> Result<Self, ApprovalsError> {
-        let mut secret = [0; 32];
-        getrandom::fill(&mut secret).map_err(|_| ApprovalsError::Randomness)?;
         let shelf = Shelf::Memory(InMemory::new(clock));
-        Ok(Self::over(shelf, Seal::new(&secret, "memory")?, expires))
+        Ok(Self::over(shelf, Seal::random()?, expires))
     }
 
     /// Requests that all replicas with the same store and key share; each stands for `expires`.
@@ -91,6 +90,14 @@ impl Approvals {
             seal,
             expires,
         ))
+    }
+
+    /// No requests at all: a shared store without a key. All that is asked is an error.
+    ///
+    /// # Errors
+    /// [`ApprovalsError::Randomness`]
+    pub fn nowhere() -> Result<Self, ApprovalsError> {
+        Ok(Self::over(Shelf::Nowhere, Seal::random()?, Duration::ZERO))
     }
 
     fn over(shelf: Shelf, seal: Seal, expires: Duration) -> Self {
@@ -118,12 +125,18 @@ impl Approvals {
         self.inner.changes.subscribe()
     }
 
-    /// What is known, the oldest first; at most [`LISTED_AT_MOST`].
+    /// What is known, the oldest first: at most [`LISTED_AT_MOST`] that are open, and as many of all, the newest.
     ///
     /// # Errors
     /// Any [`ApprovalsError`]
     pub async fn list(&self, state: Option<State>) -> Result<Vec<Approval>, ApprovalsError> {
-        let ids = self.inner.shelf.list(LISTED_AT_MOST).await?;
+        let shelf = &self.inner.shelf;
+        let mut ids = shelf.not_ended(LISTED_AT_MOST).await?;
+        if !matches!(state, Some(State::Pending | State::Approved)) {
+            let open: BTreeSet<ApprovalId> = ids.iter().copied().collect();
+            let all = shelf.list(LISTED_AT_MOST).await?;
+            ids.extend(all.into_iter().filter(|id| !open.contains(id)));
+        }
         let looked = self.inner.shelf.look(&ids).await?;
         let mut listed: Vec<Approval> = (ids.iter().zip(&looked.found))
             .filter_map(|(id, found)| self.shown(*id, &looked, found))
@@ -139,6 +152,15 @@ impl Approvals {
         let looked = self.inner.shelf.look(&[*id]).await?;
         let found = looked.found.first();
         Ok(found.and_then(|found| self.shown(*id, &looked, found)))
+    }
+
+    /// Where the request stands; cheaper than [`Approvals::get`].
+    ///
+    /// # Errors
+    /// Any [`ApprovalsError`]
+    pub async fn state(&self, id: &ApprovalId) -> Result<Option<State>, ApprovalsError> {
+        let read = self.read(*id).await?;
+        Ok(read.map(|read| read.record.state_at(read.now)))
     }
 
     /// Takes one person's word; a reason is cut at [`REASON_AT_MOST`] bytes.
@@ -230,6 +252,7 @@ impl Approvals {
             until_ms,
             decided: next.state != State::Pending,
             ended: next.has_ended(),
+            expires_ms: read.record.expires_ms,
         };
         let written = self.inner.shelf.change(change).await?;
         if written == Written::Done {

@@ -53,6 +53,8 @@ pub struct Change {
     pub decided: bool,
     /// It has ended: nobody needs its arguments any more.
     pub ended: bool,
+    /// Store time in ms until which it stands.
+    pub expires_ms: u64,
 }
 
 /// What became of either.
@@ -94,6 +96,8 @@ pub struct Model {
     calls: BTreeMap<String, (ApprovalId, u64)>,
     /// Of each grant, and of each server, what waits, with the time until which it does.
     waiting: BTreeMap<(String, String), BTreeMap<ApprovalId, u64>>,
+    /// What has not ended, with the time until which it stands.
+    open: BTreeMap<ApprovalId, u64>,
     changes: u64,
 }
 
@@ -114,11 +118,16 @@ impl Model {
             return Written::Untimely;
         }
         self.purge(now);
+        let lingers = open.drops_ms.saturating_sub(open.expires_ms);
         let waiting = self.waiting.entry((open.grant, open.run)).or_default();
         if waiting.len() >= WAITING_AT_MOST || self.kept.len() >= KEPT_AT_MOST {
             return Written::Full;
         }
         waiting.insert(open.id, open.expires_ms);
+        // one that has expired stays until some replica has said so, or nothing of it is kept any more
+        self.open
+            .retain(|_, expires_ms| *expires_ms > now.saturating_sub(lingers));
+        self.open.insert(open.id, open.expires_ms);
         self.calls.insert(open.call, (open.id, open.expires_ms));
         let kept = Kept {
             record: open.record,
@@ -151,6 +160,9 @@ impl Model {
         kept.record.clone_from(&change.to);
         if change.ended {
             kept.arguments = None;
+            self.open.remove(&change.id);
+        } else {
+            self.open.insert(change.id, change.expires_ms);
         }
         if change.decided
             && let Some(waiting) = self.waiting.get_mut(&(change.grant.clone(), change.run.clone()))
@@ -183,6 +195,13 @@ impl Model {
         let kept = self.kept.iter().filter(|(_, kept)| now < kept.drops_ms);
         let mut ids: Vec<_> = kept.map(|(id, kept)| (kept.drops_ms, *id)).collect();
         ids.sort_unstable_by(|a, b| b.cmp(a));
+        ids.into_iter().take(at_most).map(|(_, id)| id).collect()
+    }
+
+    /// At most so many of those that have not ended, nor were said to have expired; first those that expire first.
+    pub fn not_ended(&self, at_most: usize) -> Vec<ApprovalId> {
+        let mut ids: Vec<_> = self.open.iter().map(|(id, expires)| (*expires, *id)).collect();
+        ids.sort_unstable();
         ids.into_iter().take(at_most).map(|(_, id)| id).collect()
     }
 

@@ -46,6 +46,16 @@ impl Seal {
         })
     }
 
+    /// Keys that nobody else has.
+    ///
+    /// # Errors
+    /// [`ApprovalsError::Randomness`]
+    pub fn random() -> Result<Self, ApprovalsError> {
+        let mut secret = [0; 32];
+        getrandom::fill(&mut secret).map_err(|_| ApprovalsError::Randomness)?;
+        Self::new(&secret, "")
+    }
+
     /// A name for what these parts say together, which tells nobody without the key what they are.
     ///
     /// # Errors

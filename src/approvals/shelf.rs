@@ -9,12 +9,15 @@ use super::model::{Change, Found, Model, Open, Written};
 use super::wire::{self, Names};
 use crate::counters::{OtherScript, RedisStore, StoreError};
 
+const NO_KEY: StoreError = StoreError::Unavailable("requests for approval need `approvals.key`");
 /// Ids that one look at Redis takes.
 const AT_ONCE: usize = 50;
 
 pub enum Shelf {
     Memory(InMemory),
     Redis(Box<InRedis>),
+    /// Nothing can be kept.
+    Nowhere,
 }
 
 /// This process alone.
@@ -86,12 +89,9 @@ impl InRedis {
             .and_then(ApprovalId::parse))
     }
 
-    async fn list(&self, at_most: usize) -> Result<Vec<ApprovalId>, StoreError> {
+    async fn range(&self, command: &str, key: &str, at_most: usize) -> Result<Vec<ApprovalId>, StoreError> {
         let last = at_most.saturating_sub(1).to_string();
-        let value = self
-            .store
-            .ask_other("ZREVRANGE", &self.names.all(), &["0", &last])
-            .await?;
+        let value = self.store.ask_other(command, key, &["0", &last]).await?;
         let ids = Vec::<String>::from_redis_value(value);
         let ids = ids.map_err(|_| StoreError::Protocol("a list of another form"))?;
         Ok(ids.iter().filter_map(|id| ApprovalId::parse(id)).collect())
@@ -144,6 +144,7 @@ impl Shelf {
                 }
                 Ok(looked)
             }
+            Self::Nowhere => Err(NO_KEY),
         }
     }
 
@@ -155,6 +156,7 @@ impl Shelf {
                 Ok(model.last(now, call))
             }
             Self::Redis(redis) => redis.last(call).await,
+            Self::Nowhere => Err(NO_KEY),
         }
     }
 
@@ -165,7 +167,17 @@ impl Shelf {
                 let (model, now) = memory.at();
                 Ok(model.list(now, at_most))
             }
-            Self::Redis(redis) => redis.list(at_most).await,
+            Self::Redis(redis) => redis.range("ZREVRANGE", &redis.names.all(), at_most).await,
+            Self::Nowhere => Err(NO_KEY),
+        }
+    }
+
+    /// At most so many of those that have not ended, nor were said to have expired; first those that expire first.
+    pub async fn not_ended(&self, at_most: usize) -> Result<Vec<ApprovalId>, StoreError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.at().0.not_ended(at_most)),
+            Self::Redis(redis) => redis.range("ZRANGE", &redis.names.not_ended(), at_most).await,
+            Self::Nowhere => Err(NO_KEY),
         }
     }
 
@@ -174,6 +186,7 @@ impl Shelf {
         match self {
             Self::Memory(memory) => Ok(memory.at().0.changes()),
             Self::Redis(redis) => redis.changes().await,
+            Self::Nowhere => Err(NO_KEY),
         }
     }
 
@@ -184,6 +197,7 @@ impl Shelf {
                 Ok(model.open(now, Self::RUN, open))
             }
             Self::Redis(redis) => redis.open(&open).await,
+            Self::Nowhere => Err(NO_KEY),
         }
     }
 
@@ -194,6 +208,7 @@ impl Shelf {
                 Ok(model.change(now, Self::RUN, &change))
             }
             Self::Redis(redis) => redis.change(&change).await,
+            Self::Nowhere => Err(NO_KEY),
         }
     }
 }

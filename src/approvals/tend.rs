@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::ApprovalsError;
-use super::approval::{Approval, ApprovalId};
+use super::approval::{Approval, ApprovalId, State};
 use super::book::{Approvals, LISTED_AT_MOST, Read};
 use super::model::Written;
 
@@ -29,6 +29,17 @@ impl Approvals {
         }
     }
 
+    /// How many wait for people, up to [`LISTED_AT_MOST`].
+    ///
+    /// # Errors
+    /// Any [`ApprovalsError`]
+    pub async fn pending(&self) -> Result<usize, ApprovalsError> {
+        if self.inner.shelf.changes().await? == 0 {
+            return Ok(0);
+        }
+        Ok(self.list(Some(State::Pending)).await?.len())
+    }
+
     /// Ends every request whose time is over; gives those that this call ended.
     ///
     /// # Errors
@@ -37,7 +48,7 @@ impl Approvals {
         if self.inner.shelf.changes().await? == 0 {
             return Ok(Vec::new());
         }
-        let ids = self.inner.shelf.list(LISTED_AT_MOST).await?;
+        let ids = self.inner.shelf.not_ended(LISTED_AT_MOST).await?;
         let looked = self.inner.shelf.look(&ids).await?;
         let mut ended = Vec::new();
         for (id, found) in ids.into_iter().zip(looked.found) {

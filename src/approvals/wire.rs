@@ -55,28 +55,34 @@ impl Names {
         self.key("all", "")
     }
 
+    pub fn not_ended(&self) -> String {
+        self.key("open", "")
+    }
+
     pub fn changes(&self) -> String {
         self.key("changes", "")
     }
 
     /// The KEYS of `lua/approval_open.lua`.
-    pub fn open(&self, open: &Open) -> [String; 6] {
+    pub fn open(&self, open: &Open) -> [String; 7] {
         [
             self.record(open.id),
             self.arguments(open.id),
             self.call(&open.call),
             self.waiting(&open.grant, &open.run),
             self.all(),
+            self.not_ended(),
             self.changes(),
         ]
     }
 
     /// The KEYS of `lua/approval_change.lua`.
-    pub fn change(&self, change: &Change) -> [String; 4] {
+    pub fn change(&self, change: &Change) -> [String; 5] {
         [
             self.record(change.id),
             self.arguments(change.id),
             self.waiting(&change.grant, &change.run),
+            self.not_ended(),
             self.changes(),
         ]
     }
@@ -121,6 +127,7 @@ pub fn change_argv(change: &Change, pretended: Pretended<'_>) -> Vec<Vec<u8>> {
         number(change.since_ms),
         number(change.until_ms),
         flags.to_string().into_bytes(),
+        number(change.expires_ms),
     ]
 }
 
@@ -196,8 +203,8 @@ mod tests {
     #[test]
     fn the_scripts_are_pinned_so_that_a_change_of_them_is_seen_in_review() {
         let sha = |script: &str| redis::Script::new(script).get_hash().to_owned();
-        assert_eq!(sha(OPEN), "3aa610a262e5686aa62f7662adc4c899c72c0ac6");
-        assert_eq!(sha(CHANGE), "f48b5cb8cc4c73476a148b4a95fc46bd8f1b6a9e");
+        assert_eq!(sha(OPEN), "27b21cfa85185e1fc464b012fd1bc5715d316dc1");
+        assert_eq!(sha(CHANGE), "10d4618c6e0797f0a3bda0b458478a2ebc1944b8");
         assert_eq!(sha(READ), "d3d51de44f8b0927c0ed42be488e62caf6c68689");
     }
 

@@ -3,14 +3,16 @@
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
+use jiff::Timestamp;
 
 use super::api::gone;
 use super::body::{ConsoleBody, read};
 use super::entry::Caller;
 use super::respond::{Refusal, json};
 use super::{Console, Role, ShownApproval};
-use crate::approvals::{Decided, REASON_AT_MOST};
+use crate::approvals::{ApprovalId, ApprovalsError, Decided, REASON_AT_MOST};
 use crate::document::is_invisible;
+use crate::record::{ApprovalOf, ApprovalRecord};
 
 /// What stands in the body.
 #[derive(Debug, serde::Deserialize)]
@@ -71,14 +73,9 @@ impl Console {
         is_json(request.headers())?;
         let body = read(request.into_body(), self.0.parts.limits.body_timeout).await?;
         let word = Word::read(&body, approve)?;
-        let (approvals, by) = (self.0.parts.approvals.clone(), caller.approver.id.clone());
-        let deciding = async move {
-            approvals
-                .decide(&id, &word.digest, approve, &by, &word.reason)
-                .await
-        };
+        let (console, by) = (self.clone(), caller.approver.id.clone());
         // in a task of its own: a client that leaves does not come between the decision and its record
-        let decided = tokio::spawn(deciding).await;
+        let decided = tokio::spawn(async move { console.take(id, approve, &by, &word).await }).await;
         let decided = decided.map_err(|_| Refusal::Store("broken"))?;
         match decided.map_err(|error| gone(&error))? {
             Decided::Done(approval) => {
@@ -91,6 +88,40 @@ impl Console {
             Decided::AlreadyBy => Err(Refusal::AlreadyBy),
         }
     }
+}
+
+impl Console {
+    /// Takes a word, and records who said it and why.
+    async fn take(
+        &self,
+        id: ApprovalId,
+        approve: bool,
+        by: &str,
+        word: &Word,
+    ) -> Result<Decided, ApprovalsError> {
+        let parts = &self.0.parts;
+        let decided = parts
+            .approvals
+            .decide(&id, &word.digest, approve, by, &word.reason)
+            .await?;
+        if let Decided::Done(approval) = &decided {
+            let of = ApprovalOf {
+                id: &approval.id,
+                grant: &approval.grant,
+                server: &approval.server,
+                tool: &approval.tool,
+                digest: &approval.digest,
+            };
+            let record = ApprovalRecord::new(now(), of, approval.state.as_str(), &parts.replica);
+            parts.recorder.approval(&record.by(by, approve, &word.reason));
+        }
+        Ok(decided)
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "records say when something happened")]
+fn now() -> String {
+    format!("{:.3}", Timestamp::now())
 }
 
 /// A page elsewhere can send forms and plain text without asking first, but not this type.

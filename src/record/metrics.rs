@@ -6,6 +6,7 @@ use prometheus::{
 };
 
 use super::DecisionRecord;
+use super::approval::ApprovalMetrics;
 use super::audit_metrics::AuditMetrics;
 use super::console::ConsoleMetrics;
 use super::limits::LimitMetrics;
@@ -35,6 +36,7 @@ pub struct Metrics {
     limits: LimitMetrics,
     pub(super) operations: Operations,
     pins: PinMetrics,
+    approvals: ApprovalMetrics,
     audit: AuditMetrics,
     console: ConsoleMetrics,
     process: ProcessMetrics,
@@ -164,6 +166,7 @@ impl Metrics {
             limits: LimitMetrics::new(r)?,
             operations: Operations::new(r)?,
             pins: PinMetrics::new(r)?,
+            approvals: ApprovalMetrics::new(r)?,
             audit: AuditMetrics::new(r)?,
             console: ConsoleMetrics::new(r)?,
             process: ProcessMetrics::new(r)?,
@@ -265,6 +268,10 @@ impl Metrics {
         for result in ["refunded", "stands"] {
             self.refunds.with_label_values(&[server, result]).inc_by(0);
         }
+    }
+
+    pub const fn approvals(&self) -> &ApprovalMetrics {
+        &self.approvals
     }
 
     pub const fn pins(&self) -> &PinMetrics {

@@ -1,5 +1,6 @@
 //! What happened, for people and machines: one JSON line per decision, and metrics.
 
+mod approval;
 mod audit_metrics;
 mod channel;
 mod console;
@@ -25,6 +26,7 @@ mod store_state;
 mod tools;
 mod trace;
 
+pub use approval::{ApprovalMetrics, ApprovalOf, ApprovalRecord};
 pub use channel::Overflow;
 pub use console::ConsoleMetrics;
 pub use decision::{
@@ -125,6 +127,12 @@ impl Recorder {
         if let Some(lines) = &self.lines {
             lines.event(event);
         }
+    }
+
+    /// Records what became of a request for approval.
+    pub fn approval(&self, record: &ApprovalRecord<'_>) {
+        self.metrics.approvals().came(record.server(), record.state());
+        self.event(record);
     }
 
     /// Waits until every line is written.

@@ -72,6 +72,9 @@ pub(super) struct ApprovalsFile {
     pub(super) approvers: Option<PathBuf>,
     #[serde(default)]
     pub(super) webhooks: Vec<WebhookFile>,
+    pub(super) hold_ms: Option<u64>,
+    pub(super) expires: Option<String>,
+    pub(super) key: Option<SecretSource>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -10,7 +10,8 @@ use http::Uri;
 use super::environment::environment;
 use super::file::{ServerFile, SettingsFile};
 use super::{
-    Audit, CommandServer, Console, Counters, Files, Front, Issuer, Limits, LogForm, Server, Tracing, Webhook,
+    ApprovalSettings, Audit, CommandServer, Console, Counters, Files, Front, Issuer, Limits, LogForm, Server,
+    Tracing, Webhook,
 };
 
 /// The prefix of every environment override: `TOOLGATE__SECTION__KEY`.
@@ -29,6 +30,7 @@ pub struct Settings {
     /// Those that are programs; no name is in both.
     pub commands: BTreeMap<String, CommandServer>,
     pub issuers: BTreeMap<String, Issuer>,
+    pub approvals: ApprovalSettings,
     /// None: there is no console.
     pub console: Option<Console>,
     /// Who is told of calls that wait for a person.
@@ -201,7 +203,6 @@ impl Check<'_> {
         let counters = self.counters(&written.counters);
         Settings {
             audit: self.audit(&written.audit, &counters),
-            counters,
             limits: self.limits(written),
             servers,
             commands,
@@ -217,7 +218,10 @@ impl Check<'_> {
                 grants: written.grants.as_ref().map(|path| self.base.join(path)),
                 approvers: self.approvers(written),
                 pins: written.pins(self.path),
+                can_ask: Self::can_ask(written, &counters),
             },
+            approvals: self.approvals(&written.approvals),
+            counters,
             front,
             issuers,
         }

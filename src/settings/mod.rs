@@ -1,5 +1,6 @@
 //! `toolgate.yaml` and its environment overrides. The only reader of the environment.
 
+mod approvals;
 mod audit;
 mod command;
 mod console;
@@ -234,6 +235,17 @@ pub enum WebhookFormat {
     Slack,
 }
 
+/// What calls that need people need.
+#[derive(Debug, Clone)]
+pub struct ApprovalSettings {
+    /// How long a call waits for people while its client waits; zero: not at all.
+    pub hold: Duration,
+    /// How long a request stands.
+    pub expires: Duration,
+    /// Seals requests; the store never holds it.
+    pub key: Option<Secret<Vec<u8>>>,
+}
+
 /// Where spans are exported to.
 #[derive(Debug, Clone)]
 pub struct Tracing {
@@ -275,6 +287,8 @@ pub mod defaults {
     pub const STORE_DEADLINE_MS: u64 = 100;
     pub const QUARANTINE_MAX: std::time::Duration = std::time::Duration::from_secs(60);
     pub const FILE_DEADLINE_MS: u64 = 1_000;
+    pub const HOLD_MS: u64 = 25_000;
+    pub const APPROVAL_EXPIRES: std::time::Duration = std::time::Duration::from_secs(600);
     pub const DRAIN_MS: u64 = 10_000;
     pub const AUDIT_ROTATE_BYTES: u64 = 100 << 20;
     pub const AUDIT_KEEP: u32 = 10;
@@ -361,6 +375,8 @@ pub struct Files {
     pub issuers: BTreeSet<String>,
     /// By server, the id of the grant that calls without a token act as.
     pub anonymous: BTreeMap<String, String>,
+    /// Requests for approval can be kept.
+    pub can_ask: bool,
 }
 
 /// Where a server's pins are, beside the settings.

@@ -47,7 +47,12 @@ fn a_change_on_another_server_is_found() {
 
 #[test]
 fn keeping_the_arguments_of_an_ended_request_is_found() {
-    in_change("if flags >= 2 then call('DEL', KEYS[2]) end", "");
+    in_change("  call('DEL', KEYS[2])\n", "");
+}
+
+#[test]
+fn an_ended_request_that_stays_among_the_open_ones_is_found() {
+    in_change("  call('ZREM', KEYS[4], id)\n", "");
 }
 
 #[test]

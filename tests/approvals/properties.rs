@@ -9,7 +9,7 @@ use toolgate::approvals::ApprovalId;
 use toolgate::approvals::model::{Change, Found, Model, Open, Written};
 use toolgate::approvals::wire::{self, Names};
 
-use crate::redis_server::RedisServer;
+use crate::support::redis::RedisServer;
 
 /// More than may wait for one grant.
 const IDS: usize = 16;
@@ -151,6 +151,16 @@ impl Rig {
         found
     }
 
+    fn not_ended(&mut self, names: &Names) -> Vec<ApprovalId> {
+        let ids: Vec<String> = redis::cmd("ZRANGE")
+            .arg(names.not_ended())
+            .arg(0)
+            .arg(-1)
+            .query(&mut self.connection)
+            .unwrap();
+        ids.iter().map(|id| ApprovalId::parse(id).unwrap()).collect()
+    }
+
     fn changes(&mut self, names: &Names) -> u64 {
         let count: Option<u64> = redis::cmd("GET")
             .arg(names.changes())
@@ -238,6 +248,7 @@ impl World {
             until_ms: (self.now + until).saturating_sub(4),
             decided: *decided,
             ended: *ended,
+            expires_ms: self.now + until,
         })
     }
 }
@@ -269,7 +280,8 @@ fn differs(rig: &mut Rig, prefix: &str, steps: &[Step]) -> Option<String> {
         let at = (world.now, world.run());
         let kept: Vec<Found> = all.iter().map(|id| world.model.find(at.0, *id)).collect();
         let found = rig.find(&names, &all, at);
-        if wanted != got || kept != found || rig.changes(&names) != world.model.changes() {
+        let open = rig.not_ended(&names) == world.model.not_ended(IDS);
+        if wanted != got || kept != found || !open || rig.changes(&names) != world.model.changes() {
             return Some(format!(
                 "{step:?} at {}: {wanted:?}, and the script {got:?}",
                 at.0

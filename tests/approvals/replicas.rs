@@ -5,12 +5,12 @@ use std::time::Duration;
 use toolgate::approvals::{Approval, ApprovalId, Approvals, Asked, Consumed, Decided, Request, State};
 use toolgate::counters::{Place, RedisOptions, Store};
 
-use crate::redis_server::RedisServer;
+use crate::support::redis::RedisServer;
 
 const KEY: &[u8] = b"a key that the store never holds";
 const EXPIRES: Duration = Duration::from_secs(600);
 
-fn replica_with(server: &RedisServer, key: &[u8], expires: Duration) -> Approvals {
+pub fn replica_with(server: &RedisServer, key: &[u8], expires: Duration) -> Approvals {
     let place = Place::Single(server.url());
     let options = RedisOptions {
         deadline: Duration::from_secs(5),
@@ -160,7 +160,7 @@ async fn the_store_holds_no_argument_in_clear_and_none_once_the_request_ended() 
     assert!(ended.len() == 1 && ended[0].0.contains(":record:"), "{ended:?}");
 }
 
-/// What an attacker who can write to the store can put there.
+/// What an attacker who can write to the store can put there, here and in the test behind it.
 #[tokio::test]
 async fn a_record_that_no_replica_made_counts_for_nothing() {
     let server = RedisServer::start();
@@ -201,6 +201,14 @@ async fn a_record_that_no_replica_made_counts_for_nothing() {
         replica.consume(theirs.id, &theirs.digest).await.unwrap(),
         Consumed::No(None)
     );
+}
+
+#[tokio::test]
+async fn a_good_record_counts_under_its_own_id_and_until_it_is_used_up() {
+    let server = RedisServer::start();
+    let replica = replica(&server);
+    let mut connection = server.connection();
+    let names = toolgate::approvals::wire::Names::new("toolgate");
 
     // a good approval, under the id of another call's request
     let (good, _) = asked(&replica, &request("3", 1)).await;
@@ -246,13 +254,13 @@ async fn after_a_restart(keeps: bool) {
     approve(&replica, &approved).await;
     let (waits, _) = asked(&replica, &request("2", 1)).await;
     server.restart();
-    let size = crate::wait::until("it has read what it kept", || async {
+    let size = crate::support::wait::until("it has read what it kept", || async {
         redis::cmd("DBSIZE").query::<usize>(&mut server.connection()).ok()
     })
     .await;
     assert_eq!(size > 0, keeps);
     // it may not be known yet that the connection is gone
-    let consumed = crate::wait::until("the store answers", || async {
+    let consumed = crate::support::wait::until("the store answers", || async {
         replica.consume(approved.id, &approved.digest).await.ok()
     })
     .await;
@@ -287,17 +295,17 @@ async fn what_another_replica_changes_is_noticed() {
     });
     // what is there already is the first tick
     asked(&two, &request("0", 1)).await;
-    tokio::time::timeout(crate::wait::PATIENCE, changes.changed())
+    tokio::time::timeout(crate::support::wait::PATIENCE, changes.changed())
         .await
         .unwrap()
         .unwrap();
     let (approval, _) = asked(&two, &request("1", 1)).await;
-    tokio::time::timeout(crate::wait::PATIENCE, changes.changed())
+    tokio::time::timeout(crate::support::wait::PATIENCE, changes.changed())
         .await
         .unwrap()
         .unwrap();
     approve(&two, &approval).await;
-    tokio::time::timeout(crate::wait::PATIENCE, changes.changed())
+    tokio::time::timeout(crate::support::wait::PATIENCE, changes.changed())
         .await
         .unwrap()
         .unwrap();
@@ -314,7 +322,7 @@ async fn time_ends_a_request_and_one_replica_alone_says_so() {
         replica_with(&server, KEY, short),
     ];
     let (approval, _) = asked(&replicas[0], &request("1", 1)).await;
-    crate::wait::until("it expires", || async {
+    crate::support::wait::until("it expires", || async {
         (state(&replicas[0], approval.id).await == Some(State::Expired)).then_some(())
     })
     .await;
