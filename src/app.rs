@@ -3,8 +3,10 @@
 mod approvals;
 mod audit;
 mod background;
+mod console;
 mod files;
 mod issuers;
+mod limits_of;
 mod otlp;
 mod pins;
 mod probes;
@@ -14,10 +16,14 @@ mod store;
 mod store_state;
 mod tls;
 mod watch;
+mod webhooks;
 pub mod wrap;
+
+use console::People;
 
 pub use audit::{KeptHead, audit_lines, journal, reopen_at_hangup};
 pub use files::{Loaded, load_files};
+pub use limits_of::{charges_of, is_chosen, window_of};
 pub use reload::Reload;
 pub use store::store;
 pub use tls::certificate_problems;
@@ -26,12 +32,14 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use arc_swap::ArcSwap;
 use data_encoding::HEXLOWER;
 use tokio::net::TcpListener;
 use tokio::sync::watch::{Receiver, channel};
+use tokio::task::JoinHandle;
 
 use crate::admin;
 use crate::approvals::Approvals;
@@ -55,6 +63,7 @@ pub struct App {
     reload: Option<Reload>,
     exporter: Option<otlp::Exporter>,
     around: Vec<reached::Around>,
+    people: People,
 }
 
 impl App {
@@ -79,6 +88,7 @@ impl App {
         }
         let around = around(&settings, &servers)?;
         let replica = replica_name()?;
+        let people = People::bind(&settings, loaded.approvers, &metrics, &replica).await?;
         let (spans, exporter) = otlp::exporting(settings.tracing.as_ref(), metrics.spans(), &replica)?;
         let store = store::store(&settings.counters)?;
         let approvals = store::approvals(&store, &settings.approvals)?;
@@ -90,7 +100,9 @@ impl App {
             }),
             store,
             fallback: Fallback::new(store::expected_replicas(&settings.counters)),
-            recorder: Recorder::new(metrics, lines).tracing(spans),
+            recorder: Recorder::new(metrics, lines)
+                .tracing(spans)
+                .remembering(people.recent()),
             session_key,
             legacy: Streams::default(),
             listening: Places::new(settings.limits.streams, settings.limits.streams_per_grant),
@@ -117,6 +129,7 @@ impl App {
             reload: None,
             exporter,
             around,
+            people,
         })
     }
 
@@ -140,6 +153,11 @@ impl App {
         self.admin.local_addr()
     }
 
+    /// `None` where there is no console.
+    pub fn console_addr(&self) -> std::io::Result<Option<SocketAddr>> {
+        self.people.address()
+    }
+
     /// Serves until `shutdown` is true, drains, and flushes the record.
     pub async fn run(self, shutdown: Receiver<bool>) {
         let Self {
@@ -152,6 +170,7 @@ impl App {
             reload,
             exporter,
             around,
+            people,
         } = self;
         let (ended, ending) = channel(false);
         let exporting = exporter.map(|exporter| tokio::spawn(exporter.run(ending)));
@@ -172,23 +191,19 @@ impl App {
         let last = heads.clone();
         helpers.extend(heads.map(|heads| tokio::spawn(heads.run())));
         helpers.extend(looks.into_iter().map(|looks| tokio::spawn(looks.run())));
-        for around in around {
-            let metrics = Arc::clone(&gate.recorder.metrics);
-            helpers.push(tokio::spawn(around.run(metrics)));
-        }
-        helpers.extend(reload.map(|reload| tokio::spawn(reload.run(Arc::clone(&gate)))));
+        let metrics = || Arc::clone(&gate.recorder.metrics);
+        helpers.extend(
+            around
+                .into_iter()
+                .map(|around| tokio::spawn(around.run(metrics()))),
+        );
+        let approvers = Arc::clone(&people.approvers);
+        helpers.extend(reload.map(|reload| tokio::spawn(reload.run(Arc::clone(&gate), approvers))));
+        helpers.extend(people.start(&gate, tls.as_ref()));
         let drain = gate.front.drain;
         let cut = proxy::accept(Arc::clone(&gate), proxy, tls, shutdown, drain).await;
-        if cut > 0 {
-            tracing::warn!(
-                connections = cut,
-                drain_ms = drain.as_millis(),
-                "connections were cut at the end of the drain"
-            );
-        }
-        for helper in helpers {
-            helper.abort();
-        }
+        warn_of_cut(cut, drain);
+        helpers.iter().for_each(JoinHandle::abort);
         background::end_processes(&gate).await;
         gate.recorder.flush().await;
         if let Some(mut heads) = last {
@@ -199,6 +214,17 @@ impl App {
             // it has bounds of its own; an error means that it ended before
             drop(exporting.await);
         }
+    }
+}
+
+fn warn_of_cut(connections: usize, drain: Duration) {
+    if connections > 0 {
+        let drain_ms = drain.as_millis();
+        tracing::warn!(
+            connections,
+            drain_ms,
+            "connections were cut at the end of the drain"
+        );
     }
 }
 
@@ -307,7 +333,9 @@ pub fn signals() -> anyhow::Result<Receiver<bool>> {
 /// The first line of `serve`: where the gate listens.
 pub fn announce(out: &mut dyn Write, app: &App) -> anyhow::Result<()> {
     let (proxy, admin) = (app.proxy_addr()?, app.admin_addr()?);
-    let line = format!(r#"{{"event":"listening","proxy":"{proxy}","admin":"{admin}"}}"#);
+    let console = app.console_addr()?;
+    let console = console.map_or_else(String::new, |address| format!(r#","console":"{address}""#));
+    let line = format!(r#"{{"event":"listening","proxy":"{proxy}","admin":"{admin}"{console}}}"#);
     writeln!(out, "{line}")?;
     out.flush()?;
     Ok(())

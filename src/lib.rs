@@ -9,6 +9,7 @@ pub mod approvals;
 pub mod audit;
 pub mod cli;
 pub mod client;
+pub mod console;
 pub mod convert;
 pub mod counters;
 pub mod demo;

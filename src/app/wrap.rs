@@ -152,6 +152,7 @@ fn policies(wrap: &Wrap) -> anyhow::Result<Vec<Arc<Policy>>> {
         settings: PathBuf::from("--policy"),
         policies: named.collect::<BTreeMap<_, _>>(),
         grants: None,
+        approvers: None,
         pins: BTreeMap::new(),
         issuers: BTreeSet::new(),
         anonymous: BTreeMap::new(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -35,6 +35,9 @@ pub enum Decided {
     AlreadyBy,
 }
 
+/// Is told of a request that opened here, with its call's arguments.
+type Opened = dyn Fn(&Approval, Option<&str>) + Send + Sync;
+
 /// All requests of the store; cheap to clone.
 #[derive(Clone)]
 pub struct Approvals {
@@ -42,6 +45,7 @@ pub struct Approvals {
 }
 
 pub(super) struct Inner {
+    pub(super) opened: OnceLock<Box<Opened>>,
     pub(super) shelf: Shelf,
     pub(super) seal: Seal,
     pub(super) expires: Duration,
@@ -98,6 +102,7 @@ impl Approvals {
 
     fn over(shelf: Shelf, seal: Seal, expires: Duration) -> Self {
         let inner = Inner {
+            opened: OnceLock::new(),
             shelf,
             seal,
             expires,
@@ -107,6 +112,12 @@ impl Approvals {
         Self {
             inner: Arc::new(inner),
         }
+    }
+
+    /// Has `tell` called for each request that a call of this replica opens; it must not block. The first one counts.
+    pub fn on_opened(&self, tell: impl Fn(&Approval, Option<&str>) + Send + Sync + 'static) {
+        // an error means that somebody is told already
+        drop(self.inner.opened.set(Box::new(tell)));
     }
 
     /// Ticks when anything may have changed: here at once, by other replicas within a second.

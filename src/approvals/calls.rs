@@ -87,6 +87,9 @@ impl Approvals {
                 Written::Done => {
                     self.tick();
                     let approval = record.shown(id, looked.now, None);
+                    if let Some(tell) = self.inner.opened.get() {
+                        tell(&approval, request.arguments.as_deref());
+                    }
                     return Ok(Asked::Stands {
                         approval,
                         opened: true,

@@ -31,6 +31,7 @@ mod methods;
 mod names;
 mod number;
 mod path;
+mod pattern;
 mod pins;
 mod recorded;
 mod refusal;
@@ -58,6 +59,7 @@ pub use explain::{
 pub use known::{OnRecord, Told, Uncounted, Unknown, plan_on_record};
 pub use load::{Loaded, load, load_against};
 pub use methods::is_protocol_method;
+pub use pattern::NamePattern;
 pub use pins::{Change, Definition, Listing, NotPins, Pins, listing};
 pub use recorded::{RECORDED_AT_MOST, Recorded};
 pub use refusal::{

@@ -47,7 +47,7 @@ mod weigh;
 mod who;
 mod written;
 
-pub use accept::{Shutdown, accept};
+pub use accept::{Service, Shutdown, accept, accept_beside};
 pub use access::Access;
 pub use asking::{HELD, HELD_PER_GRANT};
 pub use callers::Callers;

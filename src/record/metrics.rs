@@ -8,6 +8,7 @@ use prometheus::{
 use super::DecisionRecord;
 use super::approval::ApprovalMetrics;
 use super::audit_metrics::AuditMetrics;
+use super::console::ConsoleMetrics;
 use super::limits::LimitMetrics;
 use super::operations::Operations;
 use super::pins::PinMetrics;
@@ -37,6 +38,7 @@ pub struct Metrics {
     pins: PinMetrics,
     approvals: ApprovalMetrics,
     audit: AuditMetrics,
+    console: ConsoleMetrics,
     process: ProcessMetrics,
     reload: ReloadMetrics,
     spans: SpanMetrics,
@@ -166,6 +168,7 @@ impl Metrics {
             pins: PinMetrics::new(r)?,
             approvals: ApprovalMetrics::new(r)?,
             audit: AuditMetrics::new(r)?,
+            console: ConsoleMetrics::new(r)?,
             process: ProcessMetrics::new(r)?,
             reload: ReloadMetrics::new(r)?,
             spans: SpanMetrics::new(r)?,
@@ -273,6 +276,10 @@ impl Metrics {
 
     pub const fn pins(&self) -> &PinMetrics {
         &self.pins
+    }
+
+    pub const fn console(&self) -> &ConsoleMetrics {
+        &self.console
     }
 
     pub const fn reload(&self) -> &ReloadMetrics {

@@ -10,7 +10,8 @@ use http::Uri;
 use super::environment::environment;
 use super::file::{ServerFile, SettingsFile};
 use super::{
-    ApprovalSettings, Audit, CommandServer, Counters, Files, Front, Issuer, Limits, LogForm, Server, Tracing,
+    ApprovalSettings, Audit, CommandServer, Console, Counters, Files, Front, Issuer, Limits, LogForm, Server,
+    Tracing, Webhook,
 };
 
 /// The prefix of every environment override: `TOOLGATE__SECTION__KEY`.
@@ -30,6 +31,10 @@ pub struct Settings {
     pub commands: BTreeMap<String, CommandServer>,
     pub issuers: BTreeMap<String, Issuer>,
     pub approvals: ApprovalSettings,
+    /// None: there is no console.
+    pub console: Option<Console>,
+    /// Who is told of calls that wait for a person.
+    pub webhooks: Vec<Webhook>,
     /// None: spans are not exported.
     pub tracing: Option<Tracing>,
     /// None: text on a terminal, JSON elsewhere.
@@ -201,6 +206,8 @@ impl Check<'_> {
             limits: self.limits(written),
             servers,
             commands,
+            console: self.console(written),
+            webhooks: self.webhooks(&written.approvals.webhooks),
             tracing: self.tracing(&written.tracing),
             log: self.log(written),
             files: Files {
@@ -209,6 +216,7 @@ impl Check<'_> {
                 settings: self.path.to_owned(),
                 policies,
                 grants: written.grants.as_ref().map(|path| self.base.join(path)),
+                approvers: self.approvers(written),
                 pins: written.pins(self.path),
                 can_ask: Self::can_ask(written, &counters),
             },

@@ -3,6 +3,7 @@
 mod approvals;
 mod audit;
 mod command;
+mod console;
 mod counters;
 mod environment;
 mod file;
@@ -207,6 +208,33 @@ impl fmt::Debug for CommandServer {
     }
 }
 
+/// The listener where people decide.
+#[derive(Debug, Clone)]
+pub struct Console {
+    pub listen: SocketAddr,
+    /// Further values of `Host` that it answers to, in lower case.
+    pub hosts: Vec<String>,
+    /// What people type to reach it.
+    pub url: Option<http::Uri>,
+}
+
+/// Somebody to tell of calls that wait for a person.
+#[derive(Debug, Clone)]
+pub struct Webhook {
+    /// `https`, or loopback. Some services' URLs are secrets.
+    pub url: Secret<http::Uri>,
+    /// What messages are signed with.
+    pub secret: Option<Secret<String>>,
+    pub format: WebhookFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebhookFormat {
+    Json,
+    /// A body that Slack and what is compatible with it show.
+    Slack,
+}
+
 /// What calls that need people need.
 #[derive(Debug, Clone)]
 pub struct ApprovalSettings {
@@ -255,6 +283,7 @@ pub mod defaults {
 
     pub const LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080));
     pub const ADMIN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9090));
+    pub const CONSOLE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9091));
     pub const STORE_DEADLINE_MS: u64 = 100;
     pub const QUARANTINE_MAX: std::time::Duration = std::time::Duration::from_secs(60);
     pub const FILE_DEADLINE_MS: u64 = 1_000;
@@ -338,6 +367,8 @@ pub struct Files {
     pub settings: PathBuf,
     pub policies: BTreeMap<String, PathBuf>,
     pub grants: Option<PathBuf>,
+    /// Who may decide what waits for a person.
+    pub approvers: Option<PathBuf>,
     /// By server, the accepted definitions of its tools; of those with `pin: true`.
     pub pins: BTreeMap<String, PathBuf>,
     /// Names of the issuers that grants may refer to.
