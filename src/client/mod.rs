@@ -3,9 +3,11 @@
 //! Streamable HTTP in both eras: the stateless revision 2026-07-28 is tried first, then the handshake of the
 //! revisions with sessions. Redirects are not followed, every answer is bounded, and one deadline holds for all.
 
+mod console;
 mod fetch;
 mod speak;
 
+pub use console::{ConsoleClient, ConsoleError, ListedApproval, Said};
 pub use fetch::{Document, FetchError, fetch};
 
 use std::collections::HashSet;

@@ -6,7 +6,9 @@ use prometheus::{
 };
 
 use super::DecisionRecord;
+use super::approval::ApprovalMetrics;
 use super::audit_metrics::AuditMetrics;
+use super::console::ConsoleMetrics;
 use super::limits::LimitMetrics;
 use super::operations::Operations;
 use super::pins::PinMetrics;
@@ -34,7 +36,9 @@ pub struct Metrics {
     limits: LimitMetrics,
     pub(super) operations: Operations,
     pins: PinMetrics,
+    approvals: ApprovalMetrics,
     audit: AuditMetrics,
+    console: ConsoleMetrics,
     process: ProcessMetrics,
     reload: ReloadMetrics,
     spans: SpanMetrics,
@@ -162,7 +166,9 @@ impl Metrics {
             limits: LimitMetrics::new(r)?,
             operations: Operations::new(r)?,
             pins: PinMetrics::new(r)?,
+            approvals: ApprovalMetrics::new(r)?,
             audit: AuditMetrics::new(r)?,
+            console: ConsoleMetrics::new(r)?,
             process: ProcessMetrics::new(r)?,
             reload: ReloadMetrics::new(r)?,
             spans: SpanMetrics::new(r)?,
@@ -264,8 +270,16 @@ impl Metrics {
         }
     }
 
+    pub const fn approvals(&self) -> &ApprovalMetrics {
+        &self.approvals
+    }
+
     pub const fn pins(&self) -> &PinMetrics {
         &self.pins
+    }
+
+    pub const fn console(&self) -> &ConsoleMetrics {
+        &self.console
     }
 
     pub const fn reload(&self) -> &ReloadMetrics {

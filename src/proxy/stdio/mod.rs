@@ -5,6 +5,7 @@
 
 mod child;
 mod client;
+mod holding;
 mod host;
 mod lines;
 mod listens;
