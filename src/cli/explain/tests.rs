@@ -194,6 +194,7 @@ fn the_json_tells_decision_rule_place_and_charges() {
             Some(7),
             Some(15),
             None,
+            Some(23),
             Some(3),
             Some(2),
             Some(2),
