@@ -60,6 +60,10 @@ sbom: ## Write what the binary is made of, as CycloneDX, to target/sbom.cdx.json
 containers: ## Lint the Dockerfile and resolve docker-compose.yml
 	scripts/check-containers.sh
 
+.PHONY: try-compose
+try-compose: ## Bring docker-compose.yml up (without Docker: by podman) and count what passes
+	scripts/try-compose.sh
+
 .PHONY: chart
 chart: ## Check the Helm chart: lint, every pair of options, Kubernetes' schemas, rules, golden files
 	scripts/install-kube-tools.sh

@@ -220,7 +220,13 @@ impl Ledger {
 
     /// Records that the client left.
     pub fn aborted(mut self, refunded: bool) {
-        let record = upstream(None, self.since_sent(), "aborted", refunded);
+        self.left(refunded);
+    }
+
+    /// A client that left before its call was sent left nothing that could have run.
+    fn left(&mut self, refunded: bool) {
+        let ended = if self.sent.is_some() { "aborted" } else { "unsent" };
+        let record = upstream(None, self.since_sent(), ended, refunded);
         self.write(Outcome::Allowed, None, Some(record));
     }
 
@@ -303,7 +309,7 @@ impl Ledger {
 fn error_type(outcome: Outcome, upstream: Option<&UpstreamRecord>) -> Option<&'static str> {
     match (outcome, upstream) {
         (Outcome::UpstreamError, Some(record)) => Some(record.ended),
-        (Outcome::Allowed, Some(record)) => (record.ended == "aborted").then_some(record.ended),
+        (Outcome::Allowed, Some(record)) => (record.ended != "answered").then_some(record.ended),
         (Outcome::Allowed, None) => None,
         _ => Some(outcome.as_str()),
     }
@@ -321,8 +327,7 @@ fn upstream(status: Option<u16>, took: Duration, ended: &'static str, refunded: 
 impl Drop for Ledger {
     fn drop(&mut self) {
         if !self.written && self.grant.is_some() && !self.method.is_empty() {
-            let record = upstream(None, self.since_sent(), "aborted", false);
-            self.write(Outcome::Allowed, None, Some(record));
+            self.left(false);
         }
     }
 }

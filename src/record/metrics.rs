@@ -7,6 +7,7 @@ use prometheus::{
 
 use super::DecisionRecord;
 use super::audit_metrics::AuditMetrics;
+use super::children::{ChildMetrics, Children};
 use super::limits::LimitMetrics;
 use super::operations::Operations;
 use super::pins::PinMetrics;
@@ -35,6 +36,7 @@ pub struct Metrics {
     pub(super) operations: Operations,
     pins: PinMetrics,
     audit: AuditMetrics,
+    children: ChildMetrics,
     process: ProcessMetrics,
     reload: ReloadMetrics,
     spans: SpanMetrics,
@@ -163,6 +165,7 @@ impl Metrics {
             operations: Operations::new(r)?,
             pins: PinMetrics::new(r)?,
             audit: AuditMetrics::new(r)?,
+            children: ChildMetrics::new(r)?,
             process: ProcessMetrics::new(r)?,
             reload: ReloadMetrics::new(r)?,
             spans: SpanMetrics::new(r)?,
@@ -262,6 +265,11 @@ impl Metrics {
         for result in ["refunded", "stands"] {
             self.refunds.with_label_values(&[server, result]).inc_by(0);
         }
+    }
+
+    /// Of a server that is a command: its processes.
+    pub fn children(&self, server: &str) -> Children {
+        self.children.of(server)
     }
 
     pub const fn pins(&self) -> &PinMetrics {

@@ -2,6 +2,7 @@
 
 mod audit_metrics;
 mod channel;
+mod children;
 mod decision;
 mod file;
 mod fold;
@@ -24,6 +25,7 @@ mod tools;
 mod trace;
 
 pub use channel::Overflow;
+pub use children::Children;
 pub use decision::{
     ChargeRecord, DecisionRecord, PolicyRecord, RecordedValues, ShadowRecord, UpstreamRecord, WindowRecord,
     shown_message, shown_name,

@@ -9,7 +9,7 @@ use http::Uri;
 
 use super::environment::environment;
 use super::file::{ServerFile, SettingsFile};
-use super::{Audit, CommandServer, Counters, Files, Front, Issuer, Limits, LogForm, Server, Tracing};
+use super::{Audit, CommandServer, Counters, Egress, Files, Front, Issuer, Limits, LogForm, Server, Tracing};
 
 /// The prefix of every environment override: `TOOLGATE__SECTION__KEY`.
 const ENV_PREFIX: &str = "TOOLGATE";
@@ -31,6 +31,8 @@ pub struct Settings {
     pub tracing: Option<Tracing>,
     /// None: text on a terminal, JSON elsewhere.
     pub log: Option<LogForm>,
+    /// The way to servers elsewhere.
+    pub egress: Egress,
     pub files: Files,
 }
 
@@ -136,6 +138,8 @@ pub(super) struct Check<'a> {
     pub(super) env: &'a BTreeMap<String, String>,
     /// The server of `toolgate wrap`.
     pub(super) wrapped: Option<&'a str>,
+    /// The way to servers elsewhere.
+    pub(super) egress: Egress,
     problems: Vec<String>,
 }
 
@@ -146,6 +150,7 @@ impl<'a> Check<'a> {
             base,
             env,
             wrapped: None,
+            egress: Egress::direct(),
             problems: Vec::new(),
         }
     }
@@ -167,6 +172,7 @@ impl Check<'_> {
     }
 
     fn settings(&mut self, written: &SettingsFile) -> Settings {
+        self.egress = self.read_egress();
         let (commands, urls): (Vec<_>, Vec<_>) = written
             .servers
             .iter()
@@ -201,6 +207,7 @@ impl Check<'_> {
             commands,
             tracing: self.tracing(&written.tracing),
             log: self.log(written),
+            egress: self.egress.clone(),
             files: Files {
                 issuers: issuers.keys().cloned().collect(),
                 anonymous: self.anonymous(written),
