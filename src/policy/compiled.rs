@@ -70,10 +70,21 @@ pub(super) struct Entry {
 }
 
 /// What is asked about the arguments of a call, in the order written.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Blocks {
     pub(super) require: Vec<Block>,
     pub(super) deny_if: Vec<Block>,
+    pub(super) approve_if: Vec<Asking>,
+}
+
+/// A block that puts calls before people.
+#[derive(Debug)]
+pub(super) struct Asking {
+    pub(super) block: Block,
+    /// How many people must agree; at least 1.
+    pub(super) approvers: u32,
+    /// Its own, or that of its entry.
+    pub(super) reason: Option<String>,
 }
 
 /// Conditions that belong together.
@@ -89,7 +100,17 @@ pub(super) struct Block {
 #[derive(Debug)]
 pub(super) enum Action {
     Allow,
-    Deny { rule: Rule, reason: Option<String> },
+    Deny {
+        rule: Rule,
+        reason: Option<String>,
+    },
+    /// `require_approval`: a person must agree.
+    Ask {
+        rule: Rule,
+        reason: Option<String>,
+        /// How many must; at least 1.
+        approvers: u32,
+    },
 }
 
 /// A rule's JSON Pointer, and the same with `policy#` in front for grants that carry several policies.

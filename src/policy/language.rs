@@ -1,5 +1,5 @@
 //! The policy language, written down once: the check of a file and the JSON Schema are both made
-//! from these tables. Rows marked `Later` belong to the language but not to this version.
+//! from these tables.
 
 mod blocks;
 mod concurrency;
@@ -7,7 +7,9 @@ mod scope;
 
 use serde_json::json;
 
-use blocks::{BLOCK, BLOCKS, CONDITION, DENY_IF, REQUIRE, SCHEMA, SHADOW};
+use blocks::{
+    APPROVE_IF, APPROVERS, ASKING, BLOCK, BLOCKS, CONDITION, DENY_IF, MOST_APPROVERS, REQUIRE, SCHEMA, SHADOW,
+};
 use concurrency::CONCURRENCY;
 pub(super) use concurrency::{DEFAULT_LEASE_MS, lease_ms};
 use scope::SCOPE;
@@ -16,7 +18,7 @@ use super::shape::{Form, Key, Need, Record, Shape, Word};
 use super::window::Length;
 use crate::document::Value;
 
-use Need::{Later, Optional, Required};
+use Need::{Optional, Required};
 
 /// The largest number that counters hold and every JSON reader keeps exactly: 2^53.
 pub(super) const LARGEST: u64 = 1 << 53;
@@ -25,11 +27,12 @@ pub(super) const LARGEST: u64 = 1 << 53;
 pub(super) const DEFAULT_MAX_VALUES: u32 = 1_000;
 
 /// Every record, outermost first.
-pub(super) static RECORDS: [&Record; 8] = [
+pub(super) static RECORDS: [&Record; 9] = [
     &POLICY,
     &ALL_TOOLS,
     &TOOL,
     &BLOCK,
+    &ASKING,
     &CONDITION,
     &LIMIT,
     &RATE_LIMIT,
@@ -123,7 +126,13 @@ pub(super) static ALL_TOOLS: Record = Record {
         ),
         key("require", REQUIRE, Optional, Shape::Same(&BLOCKS)),
         key("deny_if", DENY_IF, Optional, Shape::Same(&BLOCKS)),
-        key("approve_if", "", Later, Shape::Anything),
+        key(
+            "approve_if",
+            APPROVE_IF,
+            Optional,
+            Shape::List(&Shape::Record(&ASKING)),
+        ),
+        key("approvers", APPROVERS, Optional, Shape::Whole(1, MOST_APPROVERS)),
     ],
 };
 
@@ -139,12 +148,15 @@ pub(super) static TOOL: Record = Record {
             Shape::Words(&[
                 word("allow", "It passes, within the limits. The default."),
                 word("deny", "It is refused, with the reason."),
-                later("require_approval"),
+                word(
+                    "require_approval",
+                    "A person must agree to each call before it is forwarded.",
+                ),
             ]),
         ),
         key(
             "reason",
-            "Told to the agent where the action is `deny`.",
+            "Told to the agent where the action is `deny`; where the entry asks for approval, to the agent and to those who decide.",
             Optional,
             Shape::Text,
         ),
@@ -156,8 +168,13 @@ pub(super) static TOOL: Record = Record {
         ),
         key("require", REQUIRE, Optional, Shape::Same(&BLOCKS)),
         key("deny_if", DENY_IF, Optional, Shape::Same(&BLOCKS)),
-        key("approve_if", "", Later, Shape::Anything),
-        key("approvers", "", Later, Shape::Anything),
+        key(
+            "approve_if",
+            APPROVE_IF,
+            Optional,
+            Shape::List(&Shape::Record(&ASKING)),
+        ),
+        key("approvers", APPROVERS, Optional, Shape::Whole(1, MOST_APPROVERS)),
         key(
             "limits",
             "Limits that each call is charged to: all of them in one step, or none.",
@@ -366,17 +383,5 @@ const fn key(name: &'static str, about: &'static str, need: Need, shape: Shape) 
 }
 
 const fn word(text: &'static str, about: &'static str) -> Word {
-    Word {
-        text,
-        about,
-        later: false,
-    }
-}
-
-const fn later(text: &'static str) -> Word {
-    Word {
-        text,
-        about: "",
-        later: true,
-    }
+    Word { text, about }
 }

@@ -12,12 +12,16 @@ pub struct Model {
     pub allow: bool,
     pub hide: Vec<String>,
     pub all_tools: Vec<Limit>,
+    /// How many must agree to every call.
+    pub all_ask: Option<u32>,
     pub tools: BTreeMap<String, Tool>,
 }
 
 #[derive(Clone, Debug)]
 pub struct Tool {
     pub deny: Option<String>,
+    /// How many must agree; `action: require_approval` unless the tool is denied.
+    pub ask: Option<u32>,
     pub limits: Vec<Limit>,
     pub rate_limit: Option<u32>,
 }
@@ -57,8 +61,11 @@ fn limit() -> impl Strategy<Value = Limit> {
 
 fn tool() -> impl Strategy<Value = Tool> {
     let deny = prop::option::weighted(0.3, "[ -~é]{0,8}x");
+    let ask = prop::option::weighted(0.3, 1_u32..4);
     let limits = prop::collection::vec(limit(), 0..3);
-    (deny, limits, prop::option::weighted(0.3, 1_u32..9)).prop_map(|(deny, limits, rate_limit)| Tool {
+    let rate = prop::option::weighted(0.3, 1_u32..9);
+    (deny, ask, limits, rate).prop_map(|(deny, ask, limits, rate_limit)| Tool {
+        ask: ask.filter(|_| deny.is_none()),
         deny,
         limits,
         rate_limit,
@@ -70,12 +77,14 @@ pub fn model() -> impl Strategy<Value = Model> {
         any::<bool>(),
         prop::collection::vec(name(), 0..3),
         prop::collection::vec(limit(), 0..3),
+        prop::option::weighted(0.1, 1_u32..4),
         prop::collection::btree_map(name(), tool(), 0..6),
     )
-        .prop_map(|(allow, hide, all_tools, tools)| Model {
+        .prop_map(|(allow, hide, all_tools, all_ask, tools)| Model {
             allow,
             hide,
             all_tools,
+            all_ask,
             tools,
         })
 }
@@ -98,10 +107,11 @@ impl Model {
             .map(|key| format!("{}: {}", quoted(key), self.tools[*key].to_json()))
             .collect();
         format!(
-            "{{\"version\": \"1\", \"default\": \"{}\", \"hide\": [{}], \"all_tools\": {{\"limits\": {}}}, \"tools\": {{{}}}}}",
+            "{{\"version\": \"1\", \"default\": \"{}\", \"hide\": [{}], \"all_tools\": {{\"limits\": {}{}}}, \"tools\": {{{}}}}}",
             self.fallback(),
             hide.join(", "),
             limits_to_json(&self.all_tools),
+            self.all_ask.map(asks).unwrap_or_default(),
             tools.join(", ")
         )
     }
@@ -121,6 +131,13 @@ impl Model {
         }
         out.push_str("\nall_tools:\n  limits:");
         limits_to_yaml(&mut out, &self.all_tools, "  ");
+        if let Some(approvers) = self.all_ask {
+            write!(
+                out,
+                "\n  approvers: {approvers}\n  approve_if:\n  - conditions: []"
+            )
+            .unwrap();
+        }
         out.push_str("\ntools:");
         if self.tools.is_empty() {
             out.push_str(" {}");
@@ -129,6 +146,9 @@ impl Model {
             write!(out, "\n  {}:\n    action: {}", quoted(name), tool.action()).unwrap();
             if let Some(reason) = &tool.deny {
                 write!(out, "\n    reason: {}", quoted(reason)).unwrap();
+            }
+            if let Some(approvers) = tool.ask {
+                write!(out, "\n    approvers: {approvers}").unwrap();
             }
             out.push_str("\n    limits:");
             limits_to_yaml(&mut out, &tool.limits, "      ");
@@ -155,13 +175,20 @@ pub fn policy(file: &str, text: &str) -> Option<Arc<Policy>> {
 
 impl Tool {
     fn action(&self) -> &'static str {
-        if self.deny.is_some() { "deny" } else { "allow" }
+        match (&self.deny, self.ask) {
+            (Some(_), _) => "deny",
+            (None, Some(_)) => "require_approval",
+            (None, None) => "allow",
+        }
     }
 
     fn to_json(&self) -> String {
         let mut out = format!("{{\"action\": \"{}\"", self.action());
         if let Some(reason) = &self.deny {
             write!(out, ", \"reason\": {}", quoted(reason)).unwrap();
+        }
+        if let Some(approvers) = self.ask {
+            write!(out, ", \"approvers\": {approvers}").unwrap();
         }
         write!(out, ", \"limits\": {}", limits_to_json(&self.limits)).unwrap();
         if let Some(max) = self.rate_limit {
@@ -170,6 +197,11 @@ impl Tool {
         out.push('}');
         out
     }
+}
+
+/// What asks about every call, after something else.
+fn asks(approvers: u32) -> String {
+    format!(", \"approve_if\": [{{\"conditions\": [], \"approvers\": {approvers}}}]")
 }
 
 fn limits_to_json(limits: &[Limit]) -> String {
