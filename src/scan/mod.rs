@@ -1,0 +1,17 @@
+//! What a server's tools do, told from what they say of themselves. Pure.
+//!
+//! [`classify`] gives each tool a [`Class`], a [`Risk`] and the reasons. Names, descriptions and schemas come from the
+//! server and may lie: a class is a first reading for a person, and no fence. Hints in `annotations` only ever raise it.
+
+mod class;
+mod classify;
+mod describe;
+mod fields;
+mod money;
+mod name;
+mod risk;
+mod verbs;
+mod words;
+
+pub use class::{Class, Risk};
+pub use classify::{Classed, classify};
