@@ -128,7 +128,7 @@ fn class_one(tool: &Tool, name: &Name, around: Surroundings) -> Classed {
     let description = Description::read(text.unwrap_or_default());
     let fields = fields::read(tool.input_schema());
     let mut verdict = said(name, &description);
-    let reads = verdict.class == Class::Read;
+    let reads = verdict.class == Class::Read && !name.pays();
     by_code(&mut verdict, name, &description, &fields);
     let free_code =
         verdict.class == Class::Execute && fields.iter().any(|field| field.is(CODE) && field.is_free());
@@ -185,11 +185,10 @@ fn said(name: &Name, description: &Description) -> Verdict {
             verdict.raise(*graver, || format!("its name says `{verb}`"));
         }
     }
-    if let Some((graver, verb)) = &description.verb
-        && *graver > verdict.class
-        && !is_loose(verb)
-    {
-        verdict.raise(*graver, || format!("its description says `{verb}`"));
+    for (graver, verb) in description.verb.iter().chain(&description.graver) {
+        if *graver > verdict.class && !is_loose(verb) {
+            verdict.raise(*graver, || format!("its description says `{verb}`"));
+        }
     }
     verdict
 }

@@ -46,11 +46,18 @@ const FOR_GOOD: &[&str] = &[
     "permanently remov",
 ];
 
+/// Words after which a text says a second thing.
+const JOINTS: &[&str] = &["and", "or", "then"];
+/// Verbs that only texts use for reading.
+const IN_TEXTS: &[&str] = &["return"];
+
 /// What was found in a description.
 #[derive(Default)]
 pub(super) struct Description {
     /// The class of its first verb, and the verb in its base form.
     pub(super) verb: Option<(Class, String)>,
+    /// A second verb that takes away or pays, behind `and`.
+    pub(super) graver: Option<(Class, String)>,
     /// It says that what is done cannot be taken back.
     pub(super) for_good: bool,
     /// A statement of SQL that takes something away.
@@ -66,6 +73,7 @@ impl Description {
         let sql = words.iter().find(|word| SQL.contains(word));
         Self {
             verb: first_verb(&words),
+            graver: graver(&words),
             for_good: FOR_GOOD.iter().any(|saying| lower.contains(saying)),
             sql: sql.map(|word| (*word).to_owned()),
             words: words.iter().map(|word| word.to_lowercase()).collect(),
@@ -108,6 +116,25 @@ fn first_verb(words: &[&str]) -> Option<(Class, String)> {
     None
 }
 
+fn verb_of(word: &str) -> Option<(Class, String)> {
+    let class = |stem: &str| {
+        let reads = IN_TEXTS.contains(&stem).then_some(Class::Read);
+        reads.or_else(|| class_of(stem))
+    };
+    stems(word)
+        .into_iter()
+        .find_map(|stem| Some((class(&stem)?, stem)))
+}
+
+fn graver(words: &[&str]) -> Option<(Class, String)> {
+    let pairs = words.iter().zip(words.iter().skip(1));
+    let joined = pairs.filter(|(joint, _)| JOINTS.contains(&joint.to_lowercase().as_str()));
+    let verbs = joined.filter_map(|(_, word)| verb_of(word));
+    verbs
+        .filter(|(class, _)| *class >= Class::Destructive)
+        .max_by_key(|(class, _)| *class)
+}
+
 fn runs<'w>(behind: impl Iterator<Item = &'w str>) -> bool {
     behind
         .into_iter()
@@ -137,6 +164,20 @@ mod tests {
         ] {
             assert_eq!(verb(text), class, "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_taken_away_besides_is_seen() {
+        let graver = |text| Description::read(text).graver.map(|(class, _)| class);
+        assert_eq!(
+            graver("Gets the first message and deletes it"),
+            Some(Class::Destructive)
+        );
+        assert_eq!(
+            graver("Looks up the basket, then pays for it"),
+            Some(Class::Financial)
+        );
+        assert_eq!(graver("Lists archived and deleted items and their sizes"), None);
     }
 
     #[test]

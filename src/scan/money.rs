@@ -5,21 +5,6 @@ use super::describe::Description;
 use super::fields::Field;
 use super::name::Name;
 
-/// Verbs that move money by themselves.
-const VERBS: &[&str] = &[
-    "bill",
-    "buy",
-    "charge",
-    "donate",
-    "pay",
-    "payout",
-    "purchase",
-    "refund",
-    "reimburse",
-    "remit",
-    "sell",
-    "withdraw",
-];
 /// What is about money wherever it is changed.
 const NOUNS: &[&str] = &[
     "bank",
@@ -118,7 +103,7 @@ pub(super) struct Surroundings {
 
 impl Surroundings {
     pub(super) fn of<'n>(names: impl Iterator<Item = &'n Name>) -> Self {
-        let about = names.filter(|name| noun(name, NOUNS).is_some() || name.has(VERBS).is_some());
+        let about = names.filter(|name| noun(name, NOUNS).is_some() || name.pays());
         Self {
             money: about.take(3).count() == 3,
         }
@@ -133,8 +118,8 @@ pub(super) fn moved(
     fields: &[Field],
     around: Surroundings,
 ) -> Option<String> {
-    if let Some(verb) = name.has(VERBS) {
-        return Some(format!("its name says `{verb}`"));
+    if name.pays() {
+        return Some("its name says that it pays".to_owned());
     }
     if let Some(noun) = noun(name, NOUNS) {
         return Some(format!("it changes something, and its name says `{noun}`"));

@@ -1,13 +1,16 @@
 //! What a tool's name says.
 
 use super::Class;
-use super::verbs::{class_of, hidden_destruction, is_actor, is_told};
+use super::verbs::{class_of, hidden_destruction, is_actor, is_subject, is_told};
 use super::words;
 
 /// Words after which a name says a second thing (`find_and_modify`, `get_or_create`).
 const JOINTS: &[&str] = &["and", "or", "then"];
 /// Starts whose verb is the noun behind it (`take_screenshot`, `post_search`).
 const EMPTY: &[&str] = &["post", "perform", "take"];
+
+/// After `check` these make another verb of it.
+const CHECK: &[&str] = &["in", "out"];
 
 /// What was found in a name.
 pub(super) struct Name {
@@ -43,6 +46,12 @@ impl Name {
         }
     }
 
+    /// Whether it has a verb that moves money and none that reads.
+    pub(super) fn pays(&self) -> bool {
+        let pays = |word: &String| class_of(word) == Some(Class::Financial);
+        !matches!(self.verb, Some((Class::Read, _))) && self.words.iter().any(pays)
+    }
+
     pub(super) fn has(&self, sought: &[&str]) -> Option<&str> {
         let found = self.words.iter().find(|word| sought.contains(&word.as_str()));
         found.map(String::as_str)
@@ -53,9 +62,15 @@ fn main_verb(words: &[String]) -> Option<(Class, String)> {
     let known = |word: &String| class_of(word).map(|class| (class, word.clone()));
     let at = words.iter().position(|word| class_of(word).is_some())?;
     let first = words.get(at).and_then(known)?;
-    let next = words.get(at.saturating_add(1)).and_then(known);
-    match next {
-        Some((Class::Read, _)) if EMPTY.contains(&first.1.as_str()) => next,
+    let after = words.get(at.saturating_add(1));
+    let next = after.and_then(known);
+    let last = words.last().and_then(known);
+    match (&next, &last) {
+        (Some((Class::Read, _)), _) if EMPTY.contains(&first.1.as_str()) => next,
+        (_, Some((class, _))) if *class > Class::Read && is_subject(&first.1) => last,
+        _ if first.1 == "check" && after.is_some_and(|word| CHECK.contains(&word.as_str())) => {
+            Some((Class::Write, first.1))
+        }
         _ => Some(first),
     }
 }
@@ -97,6 +112,12 @@ mod tests {
             ("post_message", Some(Class::Write)),
             ("take_screenshot", Some(Class::Read)),
             ("run_query", Some(Class::Execute)),
+            ("query_update", Some(Class::Write)),
+            ("scan_run", Some(Class::Execute)),
+            ("check_out", Some(Class::Write)),
+            ("get_last_update", Some(Class::Read)),
+            ("chargeCustomer", Some(Class::Financial)),
+            ("get_and_pay", Some(Class::Financial)),
             ("zap", None),
         ] {
             assert_eq!(class(name), expected, "{name}");

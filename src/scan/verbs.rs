@@ -5,7 +5,9 @@ use super::Class;
 /// What a verb does, in its base form and lower case. `None`: it is no verb that is known.
 pub(super) fn class_of(word: &str) -> Option<Class> {
     let is = |list: &[&str]| list.binary_search(&word).is_ok();
-    if is(DESTRUCTIVE) {
+    if is(FINANCIAL) {
+        Some(Class::Financial)
+    } else if is(DESTRUCTIVE) {
         Some(Class::Destructive)
     } else if is(EXECUTE) {
         Some(Class::Execute)
@@ -43,6 +45,11 @@ pub(super) fn is_noun_too(word: &str) -> bool {
     NOUNS_TOO.binary_search(&word).is_ok()
 }
 
+/// Whether a verb of reading is often the noun before another verb (`query_update`).
+pub(super) fn is_subject(word: &str) -> bool {
+    SUBJECTS.binary_search(&word).is_ok()
+}
+
 /// Whether a verb of writing is said of reading too (`generates a link`, `connects to the service and …`).
 pub(super) fn is_loose(word: &str) -> bool {
     is_noun_too(word) || LOOSE.binary_search(&word).is_ok()
@@ -75,6 +82,20 @@ const SHORT: &[&str] = &["del", "expunge", "nuke", "overwrite", "rm", "rmdir", "
 /// What begins like a destructive verb and is none.
 const OTHERWISE: &[&str] = &[
     "backdrop", "dropbox", "dropdown", "droplet", "dropout", "dropped", "dropzone", "skill", "undelete",
+];
+
+const FINANCIAL: &[&str] = &[
+    "buy",
+    "charge",
+    "donate",
+    "pay",
+    "payout",
+    "purchase",
+    "refund",
+    "reimburse",
+    "remit",
+    "sell",
+    "withdraw",
 ];
 
 const DESTRUCTIVE: &[&str] = &[
@@ -150,10 +171,12 @@ const WRITE: &[&str] = &[
     "complete",
     "configure",
     "connect",
+    "convert",
     "convey",
     "copy",
     "create",
     "deactivate",
+    "detach",
     "disable",
     "disconnect",
     "dismiss",
@@ -203,7 +226,9 @@ const WRITE: &[&str] = &[
     "push",
     "put",
     "react",
+    "reassign",
     "rebase",
+    "reboot",
     "record",
     "register",
     "reject",
@@ -219,6 +244,7 @@ const WRITE: &[&str] = &[
     "restore",
     "resume",
     "revert",
+    "review",
     "rollback",
     "rotate",
     "save",
@@ -229,6 +255,7 @@ const WRITE: &[&str] = &[
     "set",
     "setup",
     "share",
+    "shutdown",
     "stage",
     "star",
     "start",
@@ -267,7 +294,6 @@ const READ: &[&str] = &[
     "check",
     "compare",
     "compute",
-    "convert",
     "count",
     "crawl",
     "describe",
@@ -296,27 +322,21 @@ const READ: &[&str] = &[
     "list",
     "lookup",
     "ls",
-    "map",
     "measure",
     "obtain",
     "parse",
     "peek",
     "ping",
-    "poll",
     "preview",
     "query",
     "read",
     "research",
     "retrieve",
-    "return",
-    "returns",
-    "review",
     "scan",
     "scrape",
     "screenshot",
     "search",
     "show",
-    "snapshot",
     "summarise",
     "summarize",
     "tail",
@@ -332,7 +352,23 @@ const READ: &[&str] = &[
 
 const NOUNS_TOO: &[&str] = &[
     "backup", "block", "bookmark", "branch", "comment", "draft", "label", "link", "lock", "pin", "post",
-    "record", "report", "schedule", "stage", "star", "store", "tag", "type", "vote",
+    "record", "report", "schedule", "share", "stage", "star", "store", "tag", "type", "vote",
+];
+
+const SUBJECTS: &[&str] = &[
+    "check",
+    "diff",
+    "download",
+    "export",
+    "preview",
+    "query",
+    "research",
+    "scan",
+    "screenshot",
+    "search",
+    "trace",
+    "view",
+    "watch",
 ];
 
 const LOOSE: &[&str] = &[
@@ -365,6 +401,7 @@ const TOLD: &[&str] = &[
     "ping",
     "schema",
     "size",
+    "snapshot",
     "stat",
     "stats",
     "status",
@@ -380,8 +417,11 @@ mod tests {
 
     #[test]
     fn the_lists_are_sorted_and_no_word_stands_in_two() {
-        let lists = [DESTRUCTIVE, EXECUTE, WRITE, READ];
-        for list in lists.into_iter().chain([TOLD, NOUNS_TOO, LOOSE, ACTORS]) {
+        let lists = [FINANCIAL, DESTRUCTIVE, EXECUTE, WRITE, READ];
+        for list in lists
+            .into_iter()
+            .chain([TOLD, NOUNS_TOO, LOOSE, ACTORS, SUBJECTS])
+        {
             let first = list.windows(2).find(|pair| pair[0] >= pair[1]);
             assert_eq!(first, None);
         }

@@ -23,3 +23,19 @@ fn tuning() {
     }
     println!("{ok} of {n}");
 }
+#[test]
+fn other() {
+    for f in ["digitalocean", "sentry"] {
+        let t = std::fs::read_to_string(format!("/work/tmp/rec/out/{f}.json")).unwrap();
+        let tools = toolgate::mcp::tools::recorded(&t).unwrap();
+        for c in toolgate::scan::classify(Some(f), &tools) {
+            println!(
+                "{:<11} {:?} {} {:?}",
+                c.class.word(),
+                c.risk,
+                c.name,
+                c.reasons.first()
+            );
+        }
+    }
+}
