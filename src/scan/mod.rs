@@ -10,8 +10,10 @@ mod fields;
 mod money;
 mod name;
 mod risk;
+mod starter;
 mod verbs;
 mod words;
 
 pub use class::{Class, Risk};
 pub use classify::{Classed, classify};
+pub use starter::{Starter, limit_of, starter};
