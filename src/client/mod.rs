@@ -14,6 +14,7 @@ mod spoken;
 pub use fetch::{Document, FetchError, fetch};
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -151,9 +152,17 @@ impl Target {
         Self(Reached::Url(server.upstream.clone(), upstream))
     }
 
-    /// A command, which is started to be asked, and ended.
-    pub const fn command(command: ServerCommand) -> Self {
-        Self(Reached::Command(command))
+    /// A command, which is started to be asked, and ended. `environment` is all that it gets.
+    pub const fn command(
+        program: OsString,
+        arguments: Vec<OsString>,
+        environment: Vec<(OsString, OsString)>,
+    ) -> Self {
+        Self(Reached::Command(ServerCommand {
+            program,
+            arguments,
+            environment,
+        }))
     }
 
     /// The URL without its query, or the command without its arguments: both may hold secrets.

@@ -6,7 +6,9 @@
 mod class;
 mod classify;
 mod describe;
+mod drift;
 mod fields;
+mod kept;
 mod money;
 mod name;
 mod risk;
@@ -16,4 +18,6 @@ mod words;
 
 pub use class::{Class, Risk};
 pub use classify::{Classed, classify};
+pub use drift::{Against, Change, Drift, Live, drift};
+pub use kept::{Kept, NotKept, document};
 pub use starter::{Starter, limit_of, starter};
