@@ -3,6 +3,8 @@
 
 #[path = "policy/amounts.rs"]
 mod amounts;
+#[path = "policy/approvals.rs"]
+mod approvals;
 #[path = "policy/asked.rs"]
 mod asked;
 #[path = "policy/attacks.rs"]

@@ -195,12 +195,13 @@ fn told(decision: &Decision) -> String {
     match &decision.plan {
         Plan::Refuse(denial) => format!("{} {shadow:?}", rule(denial)),
         Plan::Admit(charges) => format!("{charges:?} {shadow:?}"),
+        Plan::Ask { charges, ask } => format!("{ask:?} {charges:?} {shadow:?}"),
     }
 }
 
 fn charges(decision: &Decision) -> &[Charge] {
     match &decision.plan {
-        Plan::Admit(charges) => charges,
+        Plan::Admit(charges) | Plan::Ask { charges, .. } => charges,
         Plan::Refuse(_) => &[],
     }
 }

@@ -113,7 +113,7 @@ fn decide(policy: &Arc<Policy>) -> Vec<String> {
                 .denial()
                 .is_some_and(|denial| denial.outcome == Outcome::Hidden);
             assert_eq!(hidden, !shown, "listed and refused as unknown, or neither");
-            if let Plan::Admit(charges) = &decision.plan {
+            if let Plan::Admit(charges) | Plan::Ask { charges, .. } = &decision.plan {
                 for charge in charges {
                     assert!((1..=charge.limit.max).contains(&charge.weight));
                 }

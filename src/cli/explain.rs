@@ -17,7 +17,7 @@ use crate::document::{Level, Problem, quoted, render};
 use crate::mcp::envelope::{self, Envelope, Kind, Unreadable};
 use crate::policy::{
     self, Call, Decision, Denial, Explanation, Outcome, Plan, check_together, explain_method, explain_tool,
-    without_id,
+    needs_approval, without_id,
 };
 use sources::Sources;
 
@@ -204,6 +204,17 @@ fn of(plan: Plan) -> Explanation {
     }
 }
 
+impl Shown<'_> {
+    /// Why the call is not forwarded as it is.
+    fn denial(&self) -> Option<Denial> {
+        match &self.explanation.decision.plan {
+            Plan::Admit(_) => None,
+            Plan::Ask { ask, .. } => Some(needs_approval(self.tool.unwrap_or_default(), ask)),
+            Plan::Refuse(denial) => Some(denial.clone()),
+        }
+    }
+}
+
 fn notes(asker: &Asker, sources: &Sources, envelope: Option<&Envelope<'_>>) -> Vec<String> {
     let mut notes = asker.notes.clone();
     for (source, _) in sources.iter().filter(|(_, policy)| policy.is_shadow()) {
@@ -222,9 +233,11 @@ fn notes(asker: &Asker, sources: &Sources, envelope: Option<&Envelope<'_>>) -> V
 }
 
 fn outcome(decision: &Decision) -> Outcome {
-    decision
-        .denial()
-        .map_or(Outcome::Allowed, |denial| denial.outcome)
+    match &decision.plan {
+        Plan::Admit(_) => Outcome::Allowed,
+        Plan::Ask { .. } => Outcome::NeedsApproval,
+        Plan::Refuse(denial) => denial.outcome,
+    }
 }
 
 fn expected(expect: Option<&str>, decision: &Decision) -> anyhow::Result<u8> {

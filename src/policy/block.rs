@@ -32,12 +32,21 @@ impl Block {
         Ok(())
     }
 
-    /// Looks at every condition, even after one that does not hold: a doubtful one refuses the call
-    /// wherever it stands, so that the order of conditions means nothing.
-    ///
     /// # Errors
     /// Where all conditions hold, or one cannot be evaluated.
     pub(super) fn deny_if(&self, facts: &Facts<'_>) -> Result<(), Fault<'_>> {
+        match self.holds(facts)? {
+            true => Err(Fault::Met(&self.conditions)),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether all conditions hold. Looks at every one, even after one that does not hold: a doubtful one refuses
+    /// the call wherever it stands, so that the order of conditions means nothing.
+    ///
+    /// # Errors
+    /// Where one cannot be evaluated.
+    pub(super) fn holds(&self, facts: &Facts<'_>) -> Result<bool, Fault<'_>> {
         let mut met = true;
         for condition in &self.conditions {
             match condition.holds(facts, Quantity::Any) {
@@ -46,10 +55,6 @@ impl Block {
                 Err(doubt) => return Err(Fault::Doubtful(condition, doubt)),
             }
         }
-        if met {
-            Err(Fault::Met(&self.conditions))
-        } else {
-            Ok(())
-        }
+        Ok(met)
     }
 }

@@ -21,7 +21,7 @@ use super::spelling::{check_counter_name, check_tool_name};
 use super::together::{Applies, Usage, check_within};
 use super::types::{Limit, OnStoreError, Scope, Window};
 use super::window::Length;
-use super::written::{Kind, Located, WrittenLimit, WrittenPolicy, WrittenRate, WrittenTool};
+use super::written::{Kind, Located, WrittenAction, WrittenLimit, WrittenPolicy, WrittenRate, WrittenTool};
 use crate::document::{Place, quoted};
 
 /// The names under which a policy goes.
@@ -59,7 +59,7 @@ pub(super) fn compile(
         report,
         usages: Vec::new(),
     };
-    let all_blocks = compiler.blocks("/all_tools", &written.all_blocks);
+    let all_blocks = compiler.blocks("/all_tools", &written.all_blocks, false);
     let all_tools = compiler.list("/all_tools", &written.all_tools, Some(&Applies::Everywhere));
     let tools: Vec<_> = written
         .tools
@@ -126,21 +126,26 @@ impl Compiler<'_, '_> {
     fn entry(&mut self, tool: &WrittenTool<'_>) -> Entry {
         let key = tool.name.value;
         let base = format!("/tools/{}", escape(key));
-        let action = if tool.denied {
-            let rule = Rule::new(self.policy, format!("{base}/action"));
-            Action::Deny {
-                rule,
-                reason: tool.reason.map(|reason| reason.value.to_owned()),
-            }
-        } else {
-            Action::Allow
+        let rule = || Rule::new(self.policy, format!("{base}/action"));
+        let reason = || tool.reason.map(|reason| reason.value.to_owned());
+        let action = match tool.action {
+            WrittenAction::Allow => Action::Allow,
+            WrittenAction::Deny => Action::Deny {
+                rule: rule(),
+                reason: reason(),
+            },
+            WrittenAction::RequireApproval => Action::Ask {
+                rule: rule(),
+                reason: reason(),
+            },
         };
         let arguments = tool.arguments.and_then(|schema| {
             let rule = Rule::new(self.policy, format!("{base}/arguments"));
             Some((rule, self.arguments(schema)?))
         });
-        let blocks = self.blocks(&base, &tool.blocks);
-        let applies = (!tool.denied).then(|| Applies::of(key));
+        let asks = tool.action == WrittenAction::RequireApproval;
+        let blocks = self.blocks(&base, &tool.blocks, asks);
+        let applies = (!tool.is_denied()).then(|| Applies::of(key));
         let mut limits = self.list(&base, &tool.limits, applies.as_ref());
         if let Some(written) = &tool.concurrency {
             let rated = self.limit(format!("{base}/concurrency"), written);

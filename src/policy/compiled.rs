@@ -70,10 +70,13 @@ pub(super) struct Entry {
 }
 
 /// What is asked about the arguments of a call, in the order written.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Blocks {
     pub(super) require: Vec<Block>,
     pub(super) deny_if: Vec<Block>,
+    pub(super) approve_if: Vec<Block>,
+    /// How many people must agree where this entry asks for one; at least 1.
+    pub(super) approvers: u32,
 }
 
 /// Conditions that belong together.
@@ -89,7 +92,15 @@ pub(super) struct Block {
 #[derive(Debug)]
 pub(super) enum Action {
     Allow,
-    Deny { rule: Rule, reason: Option<String> },
+    Deny {
+        rule: Rule,
+        reason: Option<String>,
+    },
+    /// `require_approval`: a person must agree.
+    Ask {
+        rule: Rule,
+        reason: Option<String>,
+    },
 }
 
 /// A rule's JSON Pointer, and the same with `policy#` in front for grants that carry several policies.

@@ -1,10 +1,10 @@
-//! The check of a document against the tables of the language: unknown keys, keys that are not
-//! supported yet, values of the wrong type. Goes on after each problem.
+//! The check of a document against the tables of the language: unknown keys, values of
+//! the wrong type. Goes on after each problem.
 
 use super::language::RECORDS;
-use super::shape::{Form, Key, Need, Record, Report, Shape, Word};
+use super::shape::{Form, Need, Record, Report, Shape, Word};
 use super::suggest::{list, nearest, resembling};
-use crate::document::{Entry, Key as Written, Node, Place, Value, quoted, shown};
+use crate::document::{Entry, Key as Written, Node, Value, quoted, shown};
 
 /// Reports everything in `node` that does not fit `record`.
 pub(super) fn check_record(record: &'static Record, node: &Node, report: &mut Report<'_>) {
@@ -21,9 +21,6 @@ pub(super) fn check_record(record: &'static Record, node: &Node, report: &mut Re
     for Entry { key, value } in entries {
         match record.keys.iter().find(|known| known.name == key.text) {
             None => misspelt.extend(unknown_key(record, key, report)),
-            Some(Key {
-                need: Need::Later, ..
-            }) => not_supported(&quoted(&key.text), key.place, report),
             Some(known) => check(&known.shape, known.name, value, report),
         }
     }
@@ -38,7 +35,7 @@ pub(super) fn check_record(record: &'static Record, node: &Node, report: &mut Re
 fn required(record: &'static Record) -> impl Iterator<Item = (&'static str, &'static str)> {
     record.keys.iter().filter_map(|key| match key.need {
         Need::Required(example) => Some((key.name, example)),
-        Need::Optional | Need::Later => None,
+        Need::Optional => None,
     })
 }
 
@@ -113,29 +110,22 @@ fn check_word(words: &'static [Word], key: &str, node: &Node, report: &mut Repor
     };
     // A word that ends with a colon stands for all that begin with it.
     let is = |word: &Word| word.text == text || (word.text.ends_with(':') && text.starts_with(word.text));
-    match words.iter().find(|word| is(word)) {
-        Some(word) if word.later => {
-            not_supported(&format!("`\"{key}\": \"{}\"`", shown(text)), node.place, report);
-        }
-        Some(_) => {}
-        None => {
-            let message = must_be(key, &list_words(words), node);
-            match nearest(text, supported(words)).or_else(|| resembling(text, supported(words))) {
-                Some(near) => {
-                    report.add_with_help(node.place, message, format!("did you mean `\"{near}\"`?"))
-                }
-                None => report.add(node.place, message),
-            }
-        }
+    if words.iter().any(is) {
+        return;
+    }
+    let message = must_be(key, &list_words(words), node);
+    match nearest(text, texts(words)).or_else(|| resembling(text, texts(words))) {
+        Some(near) => report.add_with_help(node.place, message, format!("did you mean `\"{near}\"`?")),
+        None => report.add(node.place, message),
     }
 }
 
-fn supported(words: &'static [Word]) -> impl Iterator<Item = &'static str> {
-    words.iter().filter(|word| !word.later).map(|word| word.text)
+fn texts(words: &'static [Word]) -> impl Iterator<Item = &'static str> {
+    words.iter().map(|word| word.text)
 }
 
 fn list_words(words: &'static [Word]) -> String {
-    list(supported(words).map(|word| format!("`\"{word}\"`")), "or")
+    list(texts(words).map(|word| format!("`\"{word}\"`")), "or")
 }
 
 fn mismatch(key: &str, expected: &str, node: &Node, report: &mut Report<'_>) {
@@ -146,21 +136,10 @@ fn must_be(key: &str, expected: &str, node: &Node) -> String {
     format!("`{key}` must be {expected}, not {}", found(&node.value))
 }
 
-fn not_supported(what: &str, place: Place, report: &mut Report<'_>) {
-    let help = "take it out: toolgate refuses a policy that it would enforce only in part";
-    report.add_with_help(place, format!("{what} is not supported yet"), help);
-}
-
 /// Reports the key and returns the one that was probably meant.
 fn unknown_key(record: &'static Record, key: &Written, report: &mut Report<'_>) -> Option<&'static str> {
     let message = format!("unknown key {} in {}", quoted(&key.text), record.what);
-    let names = || {
-        record
-            .keys
-            .iter()
-            .filter(|key| key.need != Need::Later)
-            .map(|key| key.name)
-    };
+    let names = || record.keys.iter().map(|key| key.name);
     let home = RECORDS
         .iter()
         .find(|record| record.keys.iter().any(|known| known.name == key.text));

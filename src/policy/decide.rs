@@ -1,73 +1,29 @@
-//! The decision: a call → a refusal, or the list of charges that the store must admit.
+//! The decision: a call → a refusal, or the charges that the store must admit, perhaps once people agreed.
 //!
 //! A grant may carry several policies: each must allow, stage by stage, so that a tool that one of
 //! them hides looks unknown whatever the others say.
 
-use std::fmt;
+mod asking;
+mod plan;
+
 use std::sync::Arc;
+
+pub use plan::{Call, Decision, Plan};
 
 use super::block::Fault;
 use super::charging::{Charges, charge_of};
 use super::compiled::{Action, Block, Blocks, Entry, Fallback, Mode, Policy, Rated, Rule};
 use super::facts::Facts;
 use super::methods::is_protocol_method;
-use super::recorded::{Recorded, recorded};
+use super::recorded::recorded;
 use super::refusal;
 use super::types::{Caller, Charge, Denial, Limit};
 use super::watch::{Said, Tried, Unwatched, Watch};
 
-/// What the policies look at in one `tools/call`.
-#[derive(Clone, Copy)]
-pub struct Call<'a> {
-    /// `params.name`, decoded.
-    pub tool: &'a str,
-    /// `params.arguments` as sent: the text of an object that was read strictly (no duplicate keys,
-    /// bounded depth). Absent ones count as `{}`.
-    pub arguments: Option<&'a str>,
-}
-
-/// Without the arguments: they stand in no log.
-impl fmt::Debug for Call<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Call")
-            .field("tool", &self.tool)
-            .finish_non_exhaustive()
-    }
-}
-
-/// What the policies make of a call.
-#[derive(Clone, Debug)]
-pub struct Decision {
-    pub plan: Plan,
-    /// What rules and policies in shadow would have refused, in the order in which they were tried. A limit in
-    /// shadow is charged like others; whether it would have held is in the store's answer.
-    pub shadow: Vec<Denial>,
-    /// The values of arguments that the policies want on record.
-    pub recorded: Vec<Recorded>,
-}
-
-impl Decision {
-    /// Why the call is refused, if it is.
-    pub fn denial(&self) -> Option<&Denial> {
-        match &self.plan {
-            Plan::Refuse(denial) => Some(denial),
-            Plan::Admit(_) => None,
-        }
-    }
-}
-
-/// What is to be done with a call.
-#[derive(Clone, Debug)]
-pub enum Plan {
-    /// Refuse it; nothing is charged.
-    Refuse(Denial),
-    /// Forward it once the store has admitted all of these charges in one step; none: forward it at once.
-    Admit(Vec<Charge>),
-}
-
 /// Decides a `tools/call`. Without any policy everything is refused.
 ///
-/// The order: hidden, default, `action: deny`, `arguments`, `require`, `deny_if`, limits. The first denial wins;
+/// The order: hidden, default, `action: deny`, `arguments`, `require`, `deny_if`, `approve_if` and
+/// `action: require_approval`, limits. The first denial wins, and a call that none denies is asked about if one rule asks;
 /// limits of all policies are charged together, the same usage once with its smallest `max`. What a rule in
 /// shadow says is noted and changes nothing; a policy in shadow is asked up to its first denial.
 pub fn plan_tool(policies: &[Arc<Policy>], caller: &Caller<'_>, call: &Call<'_>) -> Decision {
@@ -238,7 +194,12 @@ impl<'p, W: Watch<'p>> Trial<'_, '_, W> {
         self.actions(&mut applying)?;
         self.arguments(&mut applying)?;
         self.blocks(&mut applying)?;
-        self.limits(&mut applying, caller)
+        let ask = self.asks(&mut applying)?;
+        let charges = self.limits(&mut applying, caller)?;
+        Ok(match ask {
+            None => Plan::Admit(charges),
+            Some(ask) => Plan::Ask { charges, ask },
+        })
     }
 
     /// Hears one rule. A denial of what is in force ends the trial.
@@ -288,6 +249,8 @@ impl<'p, W: Watch<'p>> Trial<'_, '_, W> {
             let Some(entry) = applies.entry else { continue };
             let said = match &entry.action {
                 Action::Allow => Ok(()),
+                // heard when nothing denies the call
+                Action::Ask { .. } => continue,
                 Action::Deny { rule, reason } => {
                     let rule = pointer(rule, applies.several);
                     Err(refusal::denied(self.tool, rule, reason.as_deref()))
@@ -345,7 +308,7 @@ impl<'p, W: Watch<'p>> Trial<'_, '_, W> {
         self.hear(applies, tried, block.shadow, said)
     }
 
-    fn limits(&mut self, applying: &mut [Applying<'p>], caller: &Caller<'_>) -> Result<Plan, Denial> {
+    fn limits(&mut self, applying: &mut [Applying<'p>], caller: &Caller<'_>) -> Result<Vec<Charge>, Denial> {
         let mut charges = Charges::default();
         for applies in applying.iter_mut().filter(|applies| !applies.over) {
             let mut own = Vec::new();
@@ -376,7 +339,7 @@ impl<'p, W: Watch<'p>> Trial<'_, '_, W> {
             }
             self.shadow.push(denial);
         }
-        Ok(Plan::Admit(charges))
+        Ok(charges)
     }
 }
 

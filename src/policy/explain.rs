@@ -9,8 +9,8 @@ mod words;
 use std::sync::Arc;
 
 use super::compiled::Policy;
-use super::decide::{Call, Decision, decide, decide_method};
-use super::types::{Caller, Charge, Denial, Limit};
+use super::decide::{Call, Decision, Plan, decide, decide_method};
+use super::types::{Ask, Caller, Charge, Denial, Limit};
 
 pub use place::place_of;
 pub use seen::{Answer, Leaf, Led, Read};
@@ -26,11 +26,17 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    /// The rule that refused the call, if one did. `(no policy)` is not one.
+    /// The rule that refused the call or puts it before people, if one does. `(no policy)` is not one.
     pub fn bit(&self) -> Option<&Step> {
-        self.steps
-            .iter()
-            .find(|step| matches!(step.said, Heard::Refused(_)))
+        let asks = match &self.decision.plan {
+            Plan::Ask { ask, .. } => Some(ask),
+            Plan::Refuse(_) | Plan::Admit(_) => None,
+        };
+        self.steps.iter().find(|step| match &step.said {
+            Heard::Refused(_) => true,
+            Heard::Asks(own) => asks == Some(own),
+            Heard::Passed | Heard::Charges(..) | Heard::Noted(_) => false,
+        })
     }
 }
 
@@ -56,6 +62,9 @@ pub enum Asked {
     Arguments(Vec<Broken>),
     Require(Vec<Condition>),
     DenyIf(Vec<Condition>),
+    /// The entry's `action: require_approval`.
+    Ask,
+    ApproveIf(Vec<Condition>),
     Limit(Counting),
     /// `methods` and `default`, for a method other than `tools/call`.
     Method,
@@ -109,6 +118,8 @@ pub enum Heard {
     Passed,
     /// The limit asks for a charge.
     Charges(Charge, Fate),
+    /// A person must agree.
+    Asks(Ask),
     Refused(Denial),
     /// It would have refused, but is in shadow.
     Noted(Denial),

@@ -12,6 +12,7 @@ use super::facts::Facts;
 use super::fold::is_lookalike;
 use super::json::Json;
 use super::path::{Path, Root, Step};
+use super::refusal;
 use super::types::{Caller, Charge, Denial, Limit};
 use super::watch::{Said, Tried, Watch};
 
@@ -88,6 +89,7 @@ pub fn plan_on_record(
     let (refused, mut charges) = match decision.plan {
         Plan::Refuse(denial) => (Some(denial), Vec::new()),
         Plan::Admit(charges) => (None, charges),
+        Plan::Ask { ask, .. } => (Some(refusal::needs_approval(tool, &ask)), Vec::new()),
     };
     // of charges that were merged, the one with the smallest `max` is the one that stands
     for unknown in &mut uncounted {
@@ -281,7 +283,9 @@ impl<'p> Watch<'p> for Hearing<'_, '_> {
                 let rule = self.shown(rule);
                 self.unknown.push(Unknown { rule, path });
             }
-            (Tried::Require(block) | Tried::DenyIf(block), Said::Passed) if !block.shadow => {
+            (Tried::Require(block) | Tried::DenyIf(block) | Tried::ApproveIf(block), Said::Passed)
+                if !block.shadow =>
+            {
                 let rule = self.shown(&block.rule);
                 self.unknown.push(Unknown { rule, path });
             }

@@ -1,5 +1,5 @@
 //! The policy language, written down once: the check of a file and the JSON Schema are both made
-//! from these tables. Rows marked `Later` belong to the language but not to this version.
+//! from these tables.
 
 mod blocks;
 mod concurrency;
@@ -7,7 +7,8 @@ mod scope;
 
 use serde_json::json;
 
-use blocks::{BLOCK, BLOCKS, CONDITION, DENY_IF, REQUIRE, SCHEMA, SHADOW};
+pub(super) use blocks::MOST_APPROVERS;
+use blocks::{APPROVE_IF, APPROVERS, BLOCK, BLOCKS, CONDITION, DENY_IF, REQUIRE, SCHEMA, SHADOW};
 use concurrency::CONCURRENCY;
 pub(super) use concurrency::{DEFAULT_LEASE_MS, lease_ms};
 use scope::SCOPE;
@@ -16,7 +17,7 @@ use super::shape::{Form, Key, Need, Record, Shape, Word};
 use super::window::Length;
 use crate::document::Value;
 
-use Need::{Later, Optional, Required};
+use Need::{Optional, Required};
 
 /// The largest number that counters hold and every JSON reader keeps exactly: 2^53.
 pub(super) const LARGEST: u64 = 1 << 53;
@@ -123,7 +124,8 @@ pub(super) static ALL_TOOLS: Record = Record {
         ),
         key("require", REQUIRE, Optional, Shape::Same(&BLOCKS)),
         key("deny_if", DENY_IF, Optional, Shape::Same(&BLOCKS)),
-        key("approve_if", "", Later, Shape::Anything),
+        key("approve_if", APPROVE_IF, Optional, Shape::Same(&BLOCKS)),
+        key("approvers", APPROVERS, Optional, Shape::Whole(1, MOST_APPROVERS)),
     ],
 };
 
@@ -139,12 +141,15 @@ pub(super) static TOOL: Record = Record {
             Shape::Words(&[
                 word("allow", "It passes, within the limits. The default."),
                 word("deny", "It is refused, with the reason."),
-                later("require_approval"),
+                word(
+                    "require_approval",
+                    "A person must agree to each call before it is forwarded.",
+                ),
             ]),
         ),
         key(
             "reason",
-            "Told to the agent where the action is `deny`.",
+            "Told to the agent where the action is `deny`; where it is `require_approval`, to the agent and to those who decide.",
             Optional,
             Shape::Text,
         ),
@@ -156,8 +161,8 @@ pub(super) static TOOL: Record = Record {
         ),
         key("require", REQUIRE, Optional, Shape::Same(&BLOCKS)),
         key("deny_if", DENY_IF, Optional, Shape::Same(&BLOCKS)),
-        key("approve_if", "", Later, Shape::Anything),
-        key("approvers", "", Later, Shape::Anything),
+        key("approve_if", APPROVE_IF, Optional, Shape::Same(&BLOCKS)),
+        key("approvers", APPROVERS, Optional, Shape::Whole(1, MOST_APPROVERS)),
         key(
             "limits",
             "Limits that each call is charged to: all of them in one step, or none.",
@@ -366,17 +371,5 @@ const fn key(name: &'static str, about: &'static str, need: Need, shape: Shape) 
 }
 
 const fn word(text: &'static str, about: &'static str) -> Word {
-    Word {
-        text,
-        about,
-        later: false,
-    }
-}
-
-const fn later(text: &'static str) -> Word {
-    Word {
-        text,
-        about: "",
-        later: true,
-    }
+    Word { text, about }
 }

@@ -35,7 +35,7 @@ pub(super) fn lint(written: &WrittenPolicy<'_>, policy: &Policy, report: &mut Re
             continue;
         }
         lint_entry(tool, report);
-        if let (Some(entry), false) = (policy.tools.written(tool.name.value), tool.denied) {
+        if let (Some(entry), false) = (policy.tools.written(tool.name.value), tool.is_denied()) {
             let sure = Sure::new([&entry.blocks, &policy.all_blocks], tool.arguments);
             lint_blocks(&tool.blocks, &entry.blocks, &sure, report);
             let limits = tool.limits.iter().chain(&tool.concurrency);
@@ -120,7 +120,7 @@ impl<'n> Hidden<'n> {
 
 fn lint_entry(tool: &WrittenTool<'_>, report: &mut Report<'_>) {
     let name = quoted(tool.name.value);
-    if let (Some(reason), false) = (tool.reason, tool.denied) {
+    if let (Some(reason), false) = (tool.reason, tool.is_denied()) {
         let message = format!("the reason of {name} is never told: only a denied call is given one");
         report.add_with_help(
             reason.place,
@@ -136,13 +136,13 @@ fn lint_entry(tool: &WrittenTool<'_>, report: &mut Report<'_>) {
         .map(|limit| limit.place);
     if let (Some(place), true) = (
         limit.or(tool.rate_limit.as_ref().map(|rate| rate.place)),
-        tool.denied,
+        tool.is_denied(),
     ) {
         let message = format!("the limits of {name} never apply: its action is `deny`");
         report.add_with_help(place, message, "take the limits or the action out");
     }
     let block = tool.blocks.require.iter().chain(&tool.blocks.deny_if).next();
-    if let (Some(block), true) = (block, tool.denied) {
+    if let (Some(block), true) = (block, tool.is_denied()) {
         let message = format!("the conditions of {name} never apply: its action is `deny`");
         report.add_with_help(block.place, message, "take the conditions or the action out");
     }
@@ -154,10 +154,10 @@ fn lint_beaten_denials(tools: &[WrittenTool<'_>], report: &mut Report<'_>) {
     let glob = |tool: &WrittenTool<'_>| Glob::new(tool.name.value);
     let open: Vec<Glob> = tools
         .iter()
-        .filter(|tool| !tool.denied)
+        .filter(|tool| !tool.is_denied())
         .filter_map(glob)
         .collect();
-    for tool in tools.iter().filter(|tool| tool.denied) {
+    for tool in tools.iter().filter(|tool| tool.is_denied()) {
         let Some(deny) = glob(tool) else { continue };
         let rank = |glob: &Glob| (glob.prefix().len(), glob.literals());
         let beats = |open: &&Glob| rank(open) > rank(&deny) && open.overlaps(&deny) && !deny.covers(open);
@@ -225,7 +225,7 @@ fn lint_sessions(
     }
     const HELP: &str = "add a limit with scope `grant`";
     let mut only_everywhere = fallback == Fallback::Allow;
-    for tool in tools.iter().filter(|tool| !tool.denied) {
+    for tool in tools.iter().filter(|tool| !tool.is_denied()) {
         let own = by_entry.of(Some(tool.name.value));
         match own.iter().find(|usage| escaped(usage)).or(own.first()) {
             None => only_everywhere = true,

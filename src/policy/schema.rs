@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::language::{POLICY, RECORDS, TOOL_NAME_PATTERN};
 use super::shape::{Key, Need, Record, Shape, Word};
 
-/// The schema: what this version supports, every key described. Keys are sorted, so the text is the
+/// The schema: every key described. Keys are sorted, so the text is the
 /// same wherever it is made.
 pub fn schema() -> Value {
     let mut root = record(&POLICY);
@@ -28,9 +28,10 @@ pub fn schema_text() -> String {
 }
 
 fn record(record: &Record) -> Map<String, Value> {
-    let known = || record.keys.iter().filter(|key| key.need != Need::Later);
-    let properties: Map<String, Value> = known().map(|key| (key.name.to_owned(), property(key))).collect();
-    let required: Vec<&str> = known()
+    let keys = record.keys.iter();
+    let properties: Map<String, Value> = keys.map(|key| (key.name.to_owned(), property(key))).collect();
+    let keys = record.keys.iter();
+    let required: Vec<&str> = keys
         .filter(|key| matches!(key.need, Need::Required(_)))
         .map(|key| key.name)
         .collect();
@@ -76,7 +77,7 @@ fn shape(shape_of: &Shape) -> Value {
 }
 
 fn one_of(words: &[Word]) -> Value {
-    json!({ "anyOf": words.iter().filter(|word| !word.later).map(constant).collect::<Vec<_>>() })
+    json!({ "anyOf": words.iter().map(constant).collect::<Vec<_>>() })
 }
 
 fn constant(word: &Word) -> Value {

@@ -28,8 +28,6 @@ pub(super) enum Need {
     /// Must be there; the text is what to write.
     Required(&'static str),
     Optional,
-    /// Part of the language, but not of this version: refused, never skipped.
-    Later,
 }
 
 /// What may stand as a value.
@@ -63,7 +61,6 @@ pub(super) enum Shape {
 pub(super) struct Word {
     pub(super) text: &'static str,
     pub(super) about: &'static str,
-    pub(super) later: bool,
 }
 
 /// A scalar's syntax, in three tellings that tests hold together.

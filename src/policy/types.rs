@@ -222,6 +222,17 @@ pub enum Subject {
     },
 }
 
+/// A call that a person must agree to before it is forwarded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// How many different people must agree, 1 ..= 16: the largest number of all rules that ask.
+    pub approvers: u32,
+    /// JSON Pointer of the first rule that asks for as many, with `policy#` in front as in [`Denial`].
+    pub rule: String,
+    /// Its author's reason, for the agent and for those who decide.
+    pub reason: Option<String>,
+}
+
 /// Why a call is refused, as told to the agent, the log and the metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {

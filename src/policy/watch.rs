@@ -1,7 +1,7 @@
 //! Seeing a decision being made: `explain` watches, the proxy does not.
 
 use super::compiled::{Block, Entry, Method, Policy, Rated, Rule};
-use super::types::{Charge, Denial};
+use super::types::{Ask, Charge, Denial};
 
 /// One rule that was tried.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +13,9 @@ pub(super) enum Tried<'p> {
     Arguments(&'p Rule),
     Require(&'p Block),
     DenyIf(&'p Block),
+    /// The entry's `action: require_approval`.
+    Ask(&'p Entry),
+    ApproveIf(&'p Block),
     Limit(&'p Rated),
     /// What `methods` says about a method other than `tools/call`; `None`: the `default` decides.
     Method(Option<&'p Method>),
@@ -24,6 +27,8 @@ pub(super) enum Said<'d> {
     Passed,
     /// The limit asks for this charge.
     Charges(&'d Charge),
+    /// A person must agree.
+    Asks(&'d Ask),
     Refused(&'d Denial),
     /// It would have refused, but is in shadow.
     Noted(&'d Denial),

@@ -31,7 +31,7 @@ pub(super) struct WrittenPolicy<'n> {
 #[derive(Debug)]
 pub(super) struct WrittenTool<'n> {
     pub(super) name: Located<&'n str>,
-    pub(super) denied: bool,
+    pub(super) action: WrittenAction,
     pub(super) reason: Option<Located<&'n str>>,
     /// An object.
     pub(super) arguments: Option<&'n Node>,
@@ -42,11 +42,28 @@ pub(super) struct WrittenTool<'n> {
     pub(super) concurrency: Option<WrittenLimit<'n>>,
 }
 
-/// `require` and `deny_if` of one entry.
+/// What `action` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WrittenAction {
+    Allow,
+    Deny,
+    RequireApproval,
+}
+
+impl WrittenTool<'_> {
+    /// Whether no call passes, whatever else stands there.
+    pub(super) fn is_denied(&self) -> bool {
+        self.action == WrittenAction::Deny
+    }
+}
+
+/// The blocks of one entry, and how many must agree to what it puts before people.
 #[derive(Debug, Default)]
 pub(super) struct WrittenBlocks<'n> {
     pub(super) require: Vec<WrittenBlock<'n>>,
     pub(super) deny_if: Vec<WrittenBlock<'n>>,
+    pub(super) approve_if: Vec<WrittenBlock<'n>>,
+    pub(super) approvers: Option<Located<u64>>,
 }
 
 #[derive(Debug)]
@@ -157,7 +174,11 @@ fn methods(node: &Node) -> Vec<(Located<&str>, bool)> {
 fn tool<'n>(name: Located<&'n str>, node: &'n Node) -> WrittenTool<'n> {
     WrittenTool {
         name,
-        denied: node.get("action").and_then(Node::text) == Some("deny"),
+        action: match node.get("action").and_then(Node::text) {
+            Some("deny") => WrittenAction::Deny,
+            Some("require_approval") => WrittenAction::RequireApproval,
+            _ => WrittenAction::Allow,
+        },
         reason: node.get("reason").and_then(text),
         arguments: node
             .get("arguments")
@@ -177,6 +198,8 @@ fn blocks(node: &Node) -> WrittenBlocks<'_> {
     WrittenBlocks {
         require: list("require"),
         deny_if: list("deny_if"),
+        approve_if: list("approve_if"),
+        approvers: node.get("approvers").and_then(whole),
     }
 }
 

@@ -81,6 +81,10 @@ pub fn judge<'m>(exchange: &Exchange<'m>) -> Judgement<'m> {
     let decision = policy::plan_method(&exchange.grant.policies, method);
     let judged = match decision.plan {
         Plan::Admit(_) => Judged::Pass,
+        Plan::Ask { ask, .. } => Judged::Refuse {
+            denial: policy::needs_approval(method, &ask),
+            form: Form::RpcError,
+        },
         Plan::Refuse(denial) => {
             let silent = exchange.message.kind == Kind::Notification;
             Judged::Refuse {
@@ -128,6 +132,11 @@ fn judge_call<'m>(exchange: &Exchange<'m>, call: &ToolCall<'m>) -> Judgement<'m>
                 tool,
                 charges: charges.collect(),
             }
+        }
+        Plan::Ask { ask, .. } => {
+            let denial = policy::needs_approval(tool, &ask);
+            let form = form_of(&denial, call.task);
+            Judged::Refuse { denial, form }
         }
         Plan::Refuse(denial) => {
             let form = form_of(&denial, call.task);

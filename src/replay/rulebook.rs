@@ -44,7 +44,8 @@ impl Rulebook {
                 let decision = policy::plan_method(policies, method);
                 let refused = match decision.plan {
                     Plan::Refuse(denial) => Some(denial),
-                    Plan::Admit(_) => None,
+                    // no rule asks about a method
+                    Plan::Admit(_) | Plan::Ask { .. } => None,
                 };
                 Some(Told {
                     refused,

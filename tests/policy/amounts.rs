@@ -12,7 +12,7 @@ const CAP: &str = r#"{"limits": [{"counter": "spend", "window": "day", "max": 10
 fn charges(entry: &str, arguments: &str) -> Vec<Charge> {
     match ask(&tool(entry), arguments) {
         Plan::Admit(charges) => charges,
-        Plan::Refuse(denial) => panic!("{arguments}: {denial:?}"),
+        other => panic!("{arguments}: {other:?}"),
     }
 }
 

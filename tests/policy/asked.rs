@@ -52,6 +52,6 @@ pub fn passes(policy: &Arc<Policy>, arguments: &str) -> bool {
 pub fn refused(policy: &Arc<Policy>, arguments: &str) -> Denial {
     match ask(policy, arguments) {
         Plan::Refuse(denial) => denial,
-        Plan::Admit(charges) => panic!("admitted {arguments}: {charges:?}"),
+        other => panic!("not refused: {arguments}: {other:?}"),
     }
 }

@@ -133,6 +133,7 @@ fn of_several_policies_the_rule_names_its_own() {
         match plan_tool(&policies, &CALLER, &call).plan {
             Plan::Refuse(denial) => denial.rule,
             Plan::Admit(_) => "admitted".to_owned(),
+            Plan::Ask { ask, .. } => format!("asked by {}", ask.rule),
         }
     };
     assert_eq!(rule(r#"{"a": 1}"#), "team#/all_tools/deny_if/0");

@@ -8,8 +8,8 @@ use toolgate::counters::{Admission, CallId, MemoryStore, Store, Verdict};
 use toolgate::document::{Level, render};
 use toolgate::mcp::envelope;
 use toolgate::policy::{
-    Call, Caller, Charge, Claims, Decision, Denial, Plan, Policy, check_together, limited, load, plan_method,
-    plan_tool,
+    Call, Caller, Charge, Claims, Decision, Denial, Plan, Policy, check_together, limited, load,
+    needs_approval, plan_method, plan_tool,
 };
 
 const PAGES: [&str; 3] = ["money", "code", "operations"];
@@ -127,6 +127,11 @@ impl Gate {
         let denial = match &decision.plan {
             Plan::Refuse(denial) => Some(denial.clone()),
             Plan::Admit(charges) => self.charge(charges, call.name),
+            // what no limit would admit is put before nobody
+            Plan::Ask { charges, ask } => {
+                let limited = self.charge(charges, call.name);
+                Some(limited.unwrap_or_else(|| needs_approval(call.name, ask)))
+            }
         };
         Answer { decision, denial }
     }
@@ -176,7 +181,7 @@ fn is_true(detail: &str, answer: &Answer) -> bool {
                 .any(|value| &*value.path == path && value.json == json)
         }
         "without the store" => match &answer.decision.plan {
-            Plan::Admit(charges) => charges
+            Plan::Admit(charges) | Plan::Ask { charges, .. } => charges
                 .iter()
                 .any(|charge| charge.limit.on_store_error.as_str() == wanted),
             Plan::Refuse(_) => false,

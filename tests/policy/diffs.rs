@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
-use toolgate::policy::{Call, Caller, Outcome, Plan, Policy, diff, load, plan_method, plan_tool};
+use toolgate::policy::{Call, Caller, Charge, Outcome, Plan, Policy, diff, load, plan_method, plan_tool};
 
 /// Conditions of which some say the same in two ways, and some nearly.
 fn conditions() -> Vec<Value> {
@@ -269,28 +269,8 @@ fn decisions(policy: &Arc<Policy>) -> Vec<String> {
             let plan = match &decision.plan {
                 Plan::Refuse(denial) if denial.outcome == Outcome::Hidden => "hidden".to_owned(),
                 Plan::Refuse(_) => "refused".to_owned(),
-                Plan::Admit(charges) => {
-                    let charges: BTreeSet<String> = charges
-                        .iter()
-                        .map(|charge| {
-                            let limit = &charge.limit;
-                            format!(
-                                "{} {:?} {} {} {:?} {} {:?} {:?} {} {:?}",
-                                limit.counter,
-                                limit.window,
-                                limit.max,
-                                limit.scale,
-                                limit.max_values,
-                                limit.shadow,
-                                limit.on_deny,
-                                limit.on_store_error,
-                                charge.weight,
-                                charge.subject
-                            )
-                        })
-                        .collect();
-                    format!("{charges:?}")
-                }
+                Plan::Ask { charges, ask } => format!("{} of {}", ask.approvers, shown(charges)),
+                Plan::Admit(charges) => shown(charges),
             };
             all.push(format!(
                 "{tool} {arguments}: {plan}, noted: {}",
@@ -402,4 +382,27 @@ fn random_pairs_are_often_equal_and_often_not_and_what_is_told_is_often_true() {
         equal > 30 && different > 60 && seen * 10 > different * 7,
         "{said}"
     );
+}
+
+fn shown(charges: &[Charge]) -> String {
+    let charges: BTreeSet<String> = charges
+        .iter()
+        .map(|charge| {
+            let limit = &charge.limit;
+            format!(
+                "{} {:?} {} {} {:?} {} {:?} {:?} {} {:?}",
+                limit.counter,
+                limit.window,
+                limit.max,
+                limit.scale,
+                limit.max_values,
+                limit.shadow,
+                limit.on_deny,
+                limit.on_store_error,
+                charge.weight,
+                charge.subject
+            )
+        })
+        .collect();
+    format!("{charges:?}")
 }

@@ -255,7 +255,9 @@ fn conditions_agree(step: &Step) -> Result<(), TestCaseError> {
 
 fn charges_agree(explained: &Explanation) -> Result<(), TestCaseError> {
     let mut charged: Vec<&str> = match &explained.decision.plan {
-        Plan::Admit(charges) => charges.iter().map(|charge| charge.limit.rule.as_str()).collect(),
+        Plan::Admit(charges) | Plan::Ask { charges, .. } => {
+            charges.iter().map(|charge| charge.limit.rule.as_str()).collect()
+        }
         Plan::Refuse(_) => Vec::new(),
     };
     let mut counted = Vec::new();

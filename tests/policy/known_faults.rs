@@ -109,7 +109,7 @@ fn limits_on_dotted_names_count_and_tools_and_counters_with_dots_do_not_meet() {
                 .iter()
                 .map(|charge| toolgate::counters::keys::names("p", charge).key)
                 .collect(),
-            toolgate::policy::Plan::Refuse(denial) => panic!("{denial:?}"),
+            other => panic!("{other:?}"),
         }
     };
     let (dotted_counter, dotted_tool) = (names("a"), names("a.b"));

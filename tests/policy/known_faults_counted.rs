@@ -28,6 +28,7 @@ impl Counted {
         let charges = match plan_tool(&self.policies, &CALLER, &call).plan {
             Plan::Refuse(denial) => return Some(denial.rule),
             Plan::Admit(charges) => charges,
+            Plan::Ask { ask, .. } => panic!("{ask:?}"),
         };
         let id = CallId::random().unwrap();
         let admission = Admission { id, charges };

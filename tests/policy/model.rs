@@ -18,6 +18,8 @@ pub struct Model {
 #[derive(Clone, Debug)]
 pub struct Tool {
     pub deny: Option<String>,
+    /// How many must agree; `action: require_approval` unless the tool is denied.
+    pub ask: Option<u32>,
     pub limits: Vec<Limit>,
     pub rate_limit: Option<u32>,
 }
@@ -57,8 +59,11 @@ fn limit() -> impl Strategy<Value = Limit> {
 
 fn tool() -> impl Strategy<Value = Tool> {
     let deny = prop::option::weighted(0.3, "[ -~é]{0,8}x");
+    let ask = prop::option::weighted(0.3, 1_u32..4);
     let limits = prop::collection::vec(limit(), 0..3);
-    (deny, limits, prop::option::weighted(0.3, 1_u32..9)).prop_map(|(deny, limits, rate_limit)| Tool {
+    let rate = prop::option::weighted(0.3, 1_u32..9);
+    (deny, ask, limits, rate).prop_map(|(deny, ask, limits, rate_limit)| Tool {
+        ask: ask.filter(|_| deny.is_none()),
         deny,
         limits,
         rate_limit,
@@ -130,6 +135,9 @@ impl Model {
             if let Some(reason) = &tool.deny {
                 write!(out, "\n    reason: {}", quoted(reason)).unwrap();
             }
+            if let Some(approvers) = tool.ask {
+                write!(out, "\n    approvers: {approvers}").unwrap();
+            }
             out.push_str("\n    limits:");
             limits_to_yaml(&mut out, &tool.limits, "      ");
             if let Some(max) = tool.rate_limit {
@@ -155,13 +163,20 @@ pub fn policy(file: &str, text: &str) -> Option<Arc<Policy>> {
 
 impl Tool {
     fn action(&self) -> &'static str {
-        if self.deny.is_some() { "deny" } else { "allow" }
+        match (&self.deny, self.ask) {
+            (Some(_), _) => "deny",
+            (None, Some(_)) => "require_approval",
+            (None, None) => "allow",
+        }
     }
 
     fn to_json(&self) -> String {
         let mut out = format!("{{\"action\": \"{}\"", self.action());
         if let Some(reason) = &self.deny {
             write!(out, ", \"reason\": {}", quoted(reason)).unwrap();
+        }
+        if let Some(approvers) = self.ask {
+            write!(out, ", \"approvers\": {approvers}").unwrap();
         }
         write!(out, ", \"limits\": {}", limits_to_json(&self.limits)).unwrap();
         if let Some(max) = self.rate_limit {

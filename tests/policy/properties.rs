@@ -22,12 +22,20 @@ fn config() -> Config {
 /// Whether `narrow` lets through nothing that `wide` does not, and charges at least as much.
 fn narrower(narrow: &[Arc<Policy>], wide: &[Arc<Policy>]) -> Result<(), TestCaseError> {
     for tool in probes() {
-        let Plan::Admit(charges) = plan(narrow, &tool) else {
-            continue;
+        let (charges, needed) = match plan(narrow, &tool) {
+            Plan::Refuse(_) => continue,
+            Plan::Ask { charges, ask } => (charges, ask.approvers),
+            Plan::Admit(charges) => (charges, 0),
         };
         match plan(wide, &tool) {
             Plan::Refuse(denial) => prop_assert!(false, "{tool} was refused ({denial:?}) and now passes"),
-            Plan::Admit(before) => {
+            Plan::Ask { ask, .. } if ask.approvers > needed => {
+                prop_assert!(
+                    false,
+                    "{tool} was asked about ({ask:?}), and now {needed} are enough"
+                );
+            }
+            Plan::Admit(before) | Plan::Ask { charges: before, .. } => {
                 let kept = |old: &Charge| charges.iter().any(|new| as_strict(new, old));
                 prop_assert!(before.iter().all(kept), "{tool}: {before:?} became {charges:?}");
             }
@@ -50,7 +58,7 @@ proptest! {
     #[test]
     fn adding_a_deny_never_widens(model in model(), name in "[ab.*?/]{1,3}") {
         let mut denying = model.clone();
-        denying.tools.insert(name.clone(), Tool { deny: Some("x".into()), limits: vec![], rate_limit: None });
+        denying.tools.insert(name.clone(), Tool { deny: Some("x".into()), ask: None, limits: vec![], rate_limit: None });
         if let (Some(before), Some(after)) = (model.policy(), denying.policy()) {
             narrower(&[after], &[before])?;
         }
@@ -111,7 +119,7 @@ proptest! {
         let policies = [first, second];
         let agreed = check_together(&policies).is_empty();
         for tool in probes() {
-            let Plan::Admit(charges) = plan(&policies, &tool) else { continue };
+            let (Plan::Admit(charges) | Plan::Ask { charges, .. }) = plan(&policies, &tool) else { continue };
             for (index, charge) in charges.iter().enumerate() {
                 prop_assert!((1..=charge.limit.max).contains(&charge.weight));
                 prop_assert!(charge.limit.rule.starts_with("model#/"), "{}", charge.limit.rule);
@@ -142,7 +150,7 @@ proptest! {
 #[test]
 fn random_models_are_often_sound_and_decide_in_every_way() {
     let mut runner = TestRunner::deterministic();
-    let (mut sound, mut charged, mut denied, mut hidden, mut disagreeing) = (0, 0, 0, 0, 0);
+    let (mut sound, mut charged, mut denied, mut asked, mut hidden, mut disagreeing) = (0, 0, 0, 0, 0, 0);
     let mut before: Option<Arc<Policy>> = None;
     for _ in 0..200 {
         let Some(policy) = model().new_tree(&mut runner).unwrap().current().policy() else {
@@ -154,6 +162,7 @@ fn random_models_are_often_sound_and_decide_in_every_way() {
                 Plan::Admit(charges) => charged += usize::from(charges.len() > 1),
                 Plan::Refuse(denial) if denial.outcome == Outcome::Denied => denied += 1,
                 Plan::Refuse(_) => hidden += 1,
+                Plan::Ask { .. } => asked += 1,
             }
         }
         if let Some(before) = before.replace(policy.clone()) {
@@ -161,10 +170,10 @@ fn random_models_are_often_sound_and_decide_in_every_way() {
         }
     }
     let seen = format!(
-        "{sound} sound, {charged} charged, {denied} denied, {hidden} hidden, {disagreeing} disagreeing"
+        "{sound} sound, {charged} charged, {denied} denied, {asked} asked about, {hidden} hidden, {disagreeing} disagreeing"
     );
     assert!(
-        sound > 60 && charged > 200 && denied > 200 && hidden > 200 && disagreeing > 5,
+        sound > 60 && charged > 200 && denied > 200 && asked > 200 && hidden > 200 && disagreeing > 5,
         "{seen}"
     );
 }

@@ -126,6 +126,7 @@ impl World<'_> {
                 store_ms: None,
             },
             Plan::Admit(charges) => self.admit(number, step, now, charges),
+            Plan::Ask { ask, .. } => panic!("{ask:?}"),
         };
         decided.shadow.splice(0..0, decision.shadow);
         (

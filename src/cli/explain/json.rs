@@ -14,11 +14,13 @@ use crate::policy::{
 pub(super) fn write(it: &Shown<'_>, out: &mut dyn Write) -> io::Result<()> {
     let explanation = it.explanation;
     let decision = &explanation.decision;
-    let charges = match &decision.plan {
-        Plan::Admit(charges) => charges.as_slice(),
-        Plan::Refuse(_) => &[],
+    let (charges, approvers) = match &decision.plan {
+        Plan::Admit(charges) => (charges.as_slice(), None),
+        Plan::Ask { charges, ask } => (charges.as_slice(), Some(ask.approvers)),
+        Plan::Refuse(_) => (&[][..], None),
     };
-    let denial = decision.denial();
+    let denial = it.denial();
+    let denial = denial.as_ref();
     let policies = it.sources.iter().map(|(source, policy)| {
         let mode = if policy.is_shadow() { "shadow" } else { "enforce" };
         json!({"name": source.name, "file": source.file, "digest": policy.digest(), "mode": mode})
@@ -35,6 +37,7 @@ pub(super) fn write(it: &Shown<'_>, out: &mut dyn Write) -> io::Result<()> {
             "rule": denial.map(|denial| &denial.rule),
             "message": denial.map(|denial| &denial.message),
             "retry_after_ms": denial.and_then(|denial| denial.retry_after_ms),
+            "approvers": approvers,
             "place": explanation.bit().map(|step| place(it, step.policy, &step.pointer)),
         },
         "tried": explanation.steps.iter().map(|step| tried(it, step)).collect::<Vec<_>>(),
@@ -76,6 +79,7 @@ fn tried(it: &Shown<'_>, step: &Step) -> Value {
         json!(match &step.said {
             Heard::Passed => "passed",
             Heard::Charges(..) => "charges",
+            Heard::Asks(_) => "asks",
             Heard::Refused(_) => "refused",
             Heard::Noted(_) => "shadow",
         }),
@@ -101,6 +105,10 @@ fn tried(it: &Shown<'_>, step: &Step) -> Value {
                 set("merged_into", json!(rule));
             }
         }
+        Heard::Asks(ask) => {
+            set("approvers", json!(ask.approvers));
+            set("reason", json!(ask.reason));
+        }
         Heard::Passed => {}
     }
     Value::Object(members)
@@ -122,6 +130,8 @@ fn asked(it: &Shown<'_>, step: &Step) -> (&'static str, Option<(&'static str, Va
         }
         Asked::Require(conditions) => ("require", listed(conditions)),
         Asked::DenyIf(conditions) => ("deny_if", listed(conditions)),
+        Asked::Ask => ("approval", None),
+        Asked::ApproveIf(conditions) => ("approve_if", listed(conditions)),
         Asked::Limit(counting) => {
             let reads = counting.reads.iter().map(|read| Value::Object(found(it, read)));
             ("limit", Some(("reads", reads.collect())))

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use super::{Shown, outcome};
 use crate::document::{excerpt, quoted, shown};
 use crate::policy::{
-    Answer, Asked, Broken, Charge, Condition, Counting, Fate, Heard, Known, Leaf, Plan, Read, Step,
-    counting_in_words, scope_as_written, subject_in_words, units_in_whole, window_in_words,
+    Answer, Ask, Asked, Broken, Charge, Condition, Counting, Fate, Heard, Known, Leaf, Outcome, Plan, Read,
+    Step, counting_in_words, scope_as_written, subject_in_words, units_in_whole, window_in_words,
 };
 
 pub(super) fn write(it: &Shown<'_>, out: &mut dyn Write) -> io::Result<()> {
@@ -14,10 +14,13 @@ pub(super) fn write(it: &Shown<'_>, out: &mut dyn Write) -> io::Result<()> {
     for note in &it.notes {
         writeln!(out, "note: {note}")?;
     }
-    if let Some(denial) = it.explanation.decision.denial() {
+    if let Some(denial) = it.denial() {
         writeln!(out, "\nThe agent is told:\n  {}", safe(&denial.message))?;
         match denial.retry_after_ms {
             Some(ms) => writeln!(out, "  It may try again in {} s.", ms.div_ceil(1_000).max(1))?,
+            None if denial.outcome == Outcome::NeedsApproval => {
+                writeln!(out, "  Once it is approved, the same call runs once.")?;
+            }
             None => writeln!(out, "  No retry time: waiting does not change this decision.")?,
         }
     }
@@ -51,7 +54,7 @@ fn head(it: &Shown<'_>, out: &mut dyn Write) -> io::Result<()> {
         quoted(&it.asker.grant),
         quoted(&it.asker.server),
     )?;
-    let Some(denial) = decision.denial() else {
+    let Some(denial) = it.denial() else {
         return Ok(());
     };
     writeln!(out, "\nrule: {}", safe(&denial.rule))?;
@@ -71,6 +74,7 @@ fn write_step(it: &Shown<'_>, step: &Step, out: &mut dyn Write) -> io::Result<()
         Heard::Passed => "passed ",
         Heard::Charges(_, Fate::Counted) => "charges",
         Heard::Charges(..) => "passed ",
+        Heard::Asks(_) => "ASKS   ",
         Heard::Refused(_) => "REFUSED",
         Heard::Noted(_) => "shadow ",
     };
@@ -88,6 +92,7 @@ fn write_step(it: &Shown<'_>, step: &Step, out: &mut dyn Write) -> io::Result<()
     )?;
     details(it, step, out)?;
     match &step.said {
+        Heard::Asks(ask) => writeln!(out, "             {}", asks(ask)),
         Heard::Noted(_) => writeln!(out, "             in shadow: noted, and not in force"),
         Heard::Charges(_, Fate::Merged(rule)) => {
             writeln!(
@@ -115,12 +120,15 @@ fn details(it: &Shown<'_>, step: &Step, out: &mut dyn Write) -> io::Result<()> {
         Asked::Arguments(broken) => broken
             .iter()
             .try_for_each(|broken| line(out, &breach(it, step, broken))),
-        Asked::Require(conditions) | Asked::DenyIf(conditions) if conditions.is_empty() => {
-            line(out, "no conditions")
+        Asked::Ask => line(out, "the action is \"require_approval\""),
+        Asked::Require(conditions) | Asked::DenyIf(conditions) | Asked::ApproveIf(conditions) => {
+            if conditions.is_empty() {
+                return line(out, "no conditions");
+            }
+            conditions
+                .iter()
+                .try_for_each(|condition| line(out, &seen(condition, it.values)))
         }
-        Asked::Require(conditions) | Asked::DenyIf(conditions) => conditions
-            .iter()
-            .try_for_each(|condition| line(out, &seen(condition, it.values))),
         Asked::Limit(counting) => {
             for read in &counting.reads {
                 line(out, &format!("{} {}", shown(&read.path), found(read, it.values)))?;
@@ -128,8 +136,8 @@ fn details(it: &Shown<'_>, step: &Step, out: &mut dyn Write) -> io::Result<()> {
             match &step.said {
                 Heard::Charges(charge, _) => line(out, &amount(charge)),
                 Heard::Passed => line(out, "an amount of 0 charges nothing"),
-                // Its message is the one above, or below for a limit in shadow.
-                Heard::Refused(_) | Heard::Noted(_) => Ok(()),
+                // Its message is the one above, or below for a limit in shadow; a limit does not ask.
+                Heard::Refused(_) | Heard::Noted(_) | Heard::Asks(_) => Ok(()),
             }
         }
         Asked::Method => line(out, method(step)),
@@ -145,10 +153,17 @@ fn entry(key: &str, beaten: &[String]) -> String {
     }
 }
 
+fn asks(ask: &Ask) -> String {
+    match ask.approvers {
+        1 => "a person must approve the call".to_owned(),
+        several => format!("{several} people must approve the call"),
+    }
+}
+
 fn action(said: &Heard) -> &'static str {
     match said {
         Heard::Refused(_) | Heard::Noted(_) => "the action is \"deny\"",
-        Heard::Passed | Heard::Charges(..) => "the action is \"allow\"",
+        Heard::Passed | Heard::Charges(..) | Heard::Asks(_) => "the action is \"allow\"",
     }
 }
 
@@ -238,18 +253,19 @@ fn shadow(it: &Shown<'_>, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn charges(it: &Shown<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let charges = match &it.explanation.decision.plan {
-        Plan::Admit(charges) if charges.is_empty() => {
+    let (charges, when) = match &it.explanation.decision.plan {
+        Plan::Admit(charges) | Plan::Ask { charges, .. } if charges.is_empty() => {
             return writeln!(out, "\nCharged: nothing.");
         }
         Plan::Refuse(_) => {
             return writeln!(out, "\nCharged: nothing; a call that is refused costs nothing.");
         }
-        Plan::Admit(charges) => charges,
+        Plan::Admit(charges) => (charges, "Charged"),
+        Plan::Ask { charges, .. } => (charges, "Charged once it is approved"),
     };
     writeln!(
         out,
-        "\nCharged, all in one step and against unused counters (used ones may limit it):"
+        "\n{when}, all in one step and against unused counters (used ones may limit it):"
     )?;
     for charge in charges {
         write_charge(it, charge, out)?;

@@ -17,8 +17,19 @@ use crate::document::{Node, Place, Value, quoted, shown};
 pub(in super::super) const REGEX_SIZE: usize = 1 << 20;
 
 impl Compiler<'_, '_> {
-    pub(super) fn blocks(&mut self, base: &str, written: &WrittenBlocks<'_>) -> Blocks {
+    /// `asks`: the entry's action puts every call before a person.
+    pub(super) fn blocks(&mut self, base: &str, written: &WrittenBlocks<'_>, asks: bool) -> Blocks {
+        if let (Some(approvers), true, false) = (written.approvers, written.approve_if.is_empty(), asks) {
+            let message =
+                "`approvers` asks nobody: there is no `approve_if` beside it, and no action that asks";
+            let help = "write `\"action\": \"require_approval\"` in a tool entry or an `approve_if` block, or take it out";
+            self.report.add_with_help(approvers.place, message, help);
+        }
+        let approvers = written.approvers.map_or(1, |approvers| approvers.value);
         Blocks {
+            approve_if: self.block_list(base, "approve_if", &written.approve_if),
+            // what does not fit was reported; the most is the safe reading
+            approvers: u32::try_from(approvers).unwrap_or(u32::MAX),
             require: self.block_list(base, "require", &written.require),
             deny_if: self.block_list(base, "deny_if", &written.deny_if),
         }

@@ -35,14 +35,14 @@ fn plan(policies: &[Arc<Policy>], tool: &str) -> Plan {
 fn admitted(policies: &[Arc<Policy>], tool: &str) -> Vec<Charge> {
     match plan(policies, tool) {
         Plan::Admit(charges) => charges,
-        Plan::Refuse(denial) => panic!("refused: {denial:?}"),
+        other => panic!("not admitted: {other:?}"),
     }
 }
 
 fn refused(policies: &[Arc<Policy>], tool: &str) -> Denial {
     match plan(policies, tool) {
         Plan::Refuse(denial) => denial,
-        Plan::Admit(charges) => panic!("admitted: {charges:?}"),
+        other => panic!("not refused: {other:?}"),
     }
 }
 

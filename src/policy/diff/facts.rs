@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 
 use super::super::arguments::Arguments;
-use super::super::compiled::{Action, Block, Blocks, Entry, Fallback, Mode, Policy, Rated, Weight};
+use super::super::compiled::{Action, Block, Blocks, Entry, Fallback, Mode, Policy, Rated, Rule, Weight};
 use super::super::condition::{Condition, Test};
 use super::super::json::Json;
 use super::super::number::Decimal;
 use super::super::types::{Limit, OnStoreError};
-use super::say::{say_block, say_limit};
+use super::say::{say_asking, say_block, say_limit};
 
 /// What happens to a call before its arguments are looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub(super) struct Fact {
     pub(super) slot: String,
     /// Everything else that it says. Slot and detail are all there is.
     pub(super) detail: String,
-    /// `limit`, `require`, `deny_if`, and the counter's name with a limit.
+    /// `limit`, `require`, `deny_if`, `approve_if`, and the counter's name with a limit.
     pub(super) kind: Kind,
     pub(super) text: String,
     pub(super) rule: String,
@@ -49,6 +49,8 @@ pub(super) struct Fact {
 pub(super) enum Kind {
     Require,
     DenyIf,
+    /// A person must agree.
+    ApproveIf,
     /// Its counter.
     Limit(String),
 }
@@ -101,6 +103,11 @@ impl<'p> Treatment<'p> {
                 return Self::refusing(Standing::Denied(reason.clone()), &rule.alone, Some(key));
             }
             treatment.decided_by = Some(key);
+            if let Action::Ask { rule, reason } = action {
+                let approvers = blocks.approvers;
+                let asks = asking(&[], false, reason.as_deref(), approvers, rule);
+                treatment.facts.push(asks);
+            }
             treatment.arguments = arguments
                 .as_ref()
                 .map(|(rule, arguments)| (rule.alone.as_str(), arguments));
@@ -134,7 +141,12 @@ impl<'p> Treatment<'p> {
 /// A `require` refuses where one of its conditions does not hold, so that its conditions may as well stand in
 /// blocks of their own. A `deny_if` refuses where all of them hold, so that they stay together.
 fn add_blocks(blocks: &Blocks, facts: &mut Vec<Fact>) {
-    let Blocks { require, deny_if } = blocks;
+    let Blocks {
+        require,
+        deny_if,
+        approve_if,
+        approvers,
+    } = blocks;
     for block in require {
         for condition in &block.conditions {
             let single = std::slice::from_ref(condition);
@@ -143,6 +155,28 @@ fn add_blocks(blocks: &Blocks, facts: &mut Vec<Fact>) {
     }
     for block in deny_if {
         facts.push(fact_of_block(Kind::DenyIf, block, &block.conditions));
+    }
+    for block in approve_if {
+        let Block {
+            rule,
+            conditions,
+            on_deny,
+            shadow,
+        } = block;
+        facts.push(asking(conditions, *shadow, on_deny.as_deref(), *approvers, rule));
+    }
+}
+
+/// An `action: require_approval` is a block without conditions.
+fn asking(conditions: &[Condition], shadow: bool, reason: Option<&str>, approvers: u32, rule: &Rule) -> Fact {
+    let kind = Kind::ApproveIf;
+    let all: BTreeSet<String> = conditions.iter().map(canonical).collect();
+    Fact {
+        slot: format!("{kind:?} {all:?} {shadow}"),
+        detail: format!("{approvers} {reason:?}"),
+        text: say_asking(conditions, shadow, approvers),
+        rule: rule.alone.clone(),
+        kind,
     }
 }
 
@@ -157,7 +191,7 @@ fn fact_of_block(kind: Kind, block: &Block, conditions: &[Condition]) -> Fact {
     Fact {
         slot: format!("{kind:?} {all:?} {shadow}"),
         detail: format!("{on_deny:?}"),
-        text: say_block(conditions, block),
+        text: say_block(conditions, block.shadow),
         rule: rule.alone.clone(),
         kind,
     }

@@ -1,12 +1,12 @@
 //! Rules in words, short enough to stand on each side of an arrow.
 
-use super::super::compiled::{Block, Rated, Weight};
+use super::super::compiled::{Rated, Weight};
 use super::super::condition::Condition;
 use super::super::types::{OnStoreError, Scope, Window};
 use super::super::window::shown_window;
 use crate::document::quoted;
 
-pub(super) fn say_block(conditions: &[Condition], block: &Block) -> String {
+pub(super) fn say_block(conditions: &[Condition], shadow: bool) -> String {
     let texts: Vec<&str> = conditions
         .iter()
         .map(|condition| condition.text.as_str())
@@ -16,10 +16,19 @@ pub(super) fn say_block(conditions: &[Condition], block: &Block) -> String {
     } else {
         texts.join(" and ")
     };
-    if block.shadow {
+    if shadow {
         text.push_str(", in shadow");
     }
     text
+}
+
+/// `args.amount gt 100, by 2 people`.
+pub(super) fn say_asking(conditions: &[Condition], shadow: bool, approvers: u32) -> String {
+    let by = match approvers {
+        1 => String::new(),
+        several => format!(", by {several} people"),
+    };
+    format!("{}{by}", say_block(conditions, shadow))
 }
 
 /// `10 per minute for each grant`.

@@ -90,6 +90,7 @@ fn say(fact: &Fact) -> String {
     match &fact.kind {
         Kind::Require => format!("require: {}", fact.text),
         Kind::DenyIf => format!("deny_if: {}", fact.text),
+        Kind::ApproveIf => format!("approval: {}", fact.text),
         Kind::Limit(counter) => format!("limit {}: {}", shown(counter), fact.text),
     }
 }
@@ -135,6 +136,8 @@ fn changed(was: &Fact, now: &Fact) -> Change {
         Kind::Limit(counter) if was.text != now.text => {
             format!("limit {}: {} → {}", shown(counter), was.text, now.text)
         }
+        Kind::ApproveIf if was.text != now.text => format!("approval: {} → {}", was.text, now.text),
+        Kind::ApproveIf => format!("{}, told otherwise where it asks", say(now)),
         _ => format!("{}, told otherwise where it refuses", say(now)),
     };
     Change {

@@ -29,6 +29,7 @@ impl<'p> Watch<'p> for Steps<'_, 'p> {
             Said::Passed => Heard::Passed,
             // What becomes of it is known at the end.
             Said::Charges(charge) => Heard::Charges(charge.clone(), Fate::Dropped),
+            Said::Asks(ask) => Heard::Asks(ask.clone()),
             Said::Refused(denial) => Heard::Refused(denial.clone()),
             Said::Noted(denial) => Heard::Noted(denial.clone()),
         };
@@ -59,14 +60,18 @@ impl<'c, 'p> Steps<'c, 'p> {
             Tried::Known(entry) => self.known(policy, entry),
             Tried::Action(entry) => match &entry.action {
                 Action::Deny { rule, .. } => (rule.alone.clone(), Asked::Action),
-                Action::Allow => (format!("{}/action", entry_pointer(entry)), Asked::Action),
+                Action::Allow | Action::Ask { .. } => {
+                    (format!("{}/action", entry_pointer(entry)), Asked::Action)
+                }
             },
+            Tried::Ask(entry) => (format!("{}/action", entry_pointer(entry)), Asked::Ask),
             Tried::Arguments(rule) => {
                 let broken = self.broken(policy, &rule.alone);
                 (rule.alone.clone(), Asked::Arguments(broken))
             }
             Tried::Require(block) => self.block(block, Quantity::All, Asked::Require),
             Tried::DenyIf(block) => self.block(block, Quantity::Any, Asked::DenyIf),
+            Tried::ApproveIf(block) => self.block(block, Quantity::Any, Asked::ApproveIf),
             Tried::Limit(rated) => (rated.alone.rule.clone(), Asked::Limit(self.counting(rated))),
             Tried::Method(method) => (method_pointer(method), Asked::Method),
         }
@@ -134,7 +139,7 @@ impl<'c, 'p> Steps<'c, 'p> {
 
     pub(super) fn end(mut self, decision: Decision) -> Explanation {
         let charged: &[Charge] = match &decision.plan {
-            Plan::Admit(charges) => charges,
+            Plan::Admit(charges) | Plan::Ask { charges, .. } => charges,
             Plan::Refuse(_) => &[],
         };
         for step in &mut self.steps {

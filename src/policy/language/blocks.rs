@@ -12,6 +12,13 @@ pub(super) const REQUIRE: &str = "Blocks of conditions: every condition must hol
 
 pub(super) const DENY_IF: &str = "Blocks of conditions: a call for which all conditions of a block hold is refused. So is one for which a condition cannot be evaluated.";
 
+pub(super) const APPROVE_IF: &str = "Blocks of conditions: a call for which all conditions of a block hold is put before a person. One for which a condition cannot be evaluated is refused.";
+
+pub(super) const APPROVERS: &str = "How many people must agree where `action` or `approve_if` beside it asks for one; 1 unless written. Of all that ask, the largest number counts.";
+
+/// More would only make a call that nobody lets pass.
+pub(in super::super) const MOST_APPROVERS: u64 = 16;
+
 pub(super) const SHADOW: &str =
     "`true`: what it would have refused is recorded, and passes. A rule on trial.";
 
@@ -24,13 +31,13 @@ pub(in super::super) static BLOCK: Record = Record {
     keys: &[
         key(
             "conditions",
-            "What is looked at; under `deny_if` an empty list refuses every call.",
+            "What is looked at; an empty list holds for every call.",
             Required("\"conditions\": []"),
             Shape::List(&Shape::Record(&CONDITION)),
         ),
         key(
             "on_deny",
-            "Told to the agent where the block refuses its call.",
+            "Told to the agent where the block refuses its call; under `approve_if` to those who decide, too.",
             Optional,
             Shape::Text,
         ),
