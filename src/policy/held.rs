@@ -11,6 +11,8 @@ pub enum Held<'p> {
     /// No entry names it.
     Unnamed,
     Denied,
+    /// A person must agree to each call.
+    Asked,
     /// Calls may pass; these are the counters of the limits on them.
     Counted(BTreeSet<&'p str>),
 }
@@ -23,11 +25,14 @@ impl Policy {
         }
         match self.tools.get(tool) {
             None => Held::Unnamed,
-            Some(entry) if matches!(entry.action, Action::Deny { .. }) => Held::Denied,
-            Some(entry) => {
-                let own = entry.limits.iter().chain(&self.all_tools);
-                Held::Counted(own.map(|rated| rated.alone.counter.as_ref()).collect())
-            }
+            Some(entry) => match entry.action {
+                Action::Deny { .. } => Held::Denied,
+                Action::Ask { .. } => Held::Asked,
+                Action::Allow => {
+                    let limits = entry.limits.iter().chain(&self.all_tools);
+                    Held::Counted(limits.map(|rated| rated.alone.counter.as_ref()).collect())
+                }
+            },
         }
     }
 

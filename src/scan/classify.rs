@@ -143,7 +143,7 @@ fn class_one(tool: &Tool, name: &Name, around: Surroundings) -> Classed {
         });
     }
     by_hints(&mut verdict, tool, name.verb.is_some());
-    if !reads || verdict.class > Class::Write {
+    if verdict.class < Class::Financial && (!reads || verdict.class > Class::Write) {
         let moved = money::moved(verdict.class, name, &description, &fields, around);
         if let Some(reason) = moved {
             verdict.raise(Class::Financial, || reason);

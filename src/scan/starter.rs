@@ -8,6 +8,8 @@ use crate::policy::unnameable;
 
 /// The longest comment, in characters.
 const COMMENT: usize = 160;
+/// The longest key, in bytes; YAML ends at 1024 (1.2.2, section 7.4.3).
+const KEY: usize = 1_000;
 /// A word that YAML reads as something else than text.
 const NOT_TEXT: &[&str] = &["false", "n", "no", "null", "off", "on", "true", "y", "yes"];
 
@@ -43,7 +45,8 @@ pub fn starter(server: Option<&str>, version: Option<&str>, tools: &[Classed]) -
         }
     }
     let mut left_out = Vec::new();
-    by_name.retain(|name, _| match unnameable(name) {
+    let too_long = |name: &str| (key(name).len() > KEY).then_some("is too long");
+    by_name.retain(|name, _| match unnameable(name).or_else(|| too_long(name)) {
         None => true,
         Some(why) => {
             left_out.push((ascii(name), why));
