@@ -3,9 +3,16 @@
 
 #[path = "scan/classes.rs"]
 mod classes;
+#[path = "scan/commands.rs"]
+mod commands;
 #[path = "scan/labelled.rs"]
 mod labelled;
 #[path = "scan/measured.rs"]
 mod measured;
+#[path = "scan/ran.rs"]
+mod ran;
+#[path = "scan/real.rs"]
+mod real;
 #[path = "scan/starter.rs"]
 mod starter;
+mod support;

@@ -22,16 +22,16 @@ pub(super) struct Source {
     #[arg(value_name = "URL", conflicts_with_all = ["tools", "command"], required_unless_present_any = ["tools", "command"])]
     url: Option<String>,
     /// A header for it. The process list shows it: for secrets use --header-env.
-    #[arg(long, value_name = "NAME: VALUE", requires = "url")]
+    #[arg(long, value_name = "NAME: VALUE", conflicts_with_all = ["tools", "command"])]
     header: Vec<String>,
     /// A header whose value stands in an environment variable.
-    #[arg(long, value_name = "NAME=VARIABLE", requires = "url")]
+    #[arg(long, value_name = "NAME=VARIABLE", conflicts_with_all = ["tools", "command"])]
     header_env: Vec<String>,
     /// A recorded `tools/list` answer, in place of a server.
     #[arg(long, value_name = "FILE", conflicts_with = "command")]
     tools: Option<PathBuf>,
     /// An environment variable that the command gets, beside PATH, HOME, LANG and TMPDIR.
-    #[arg(long, value_name = "NAME", requires = "command")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["url", "tools"])]
     env: Vec<String>,
     /// How long the server may take for its whole list, starting included, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
