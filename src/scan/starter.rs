@@ -53,8 +53,11 @@ pub fn starter(server: Option<&str>, version: Option<&str>, tools: &[Classed]) -
             false
         }
     });
-    let of = [server, version].into_iter().flatten().map(ascii);
-    let of = of.fold(String::new(), |of, word| of + " " + &word);
+    let called: Vec<String> = [server, version].into_iter().flatten().map(ascii).collect();
+    let of = match called.is_empty() {
+        true => String::new(),
+        false => format!(" for {}", called.join(" ")),
+    };
     let mut text = head(&of, &by_name);
     for (name, why) in &left_out {
         line(&mut text, &format!("# Left out, since its name {why}: {name}"));
@@ -79,7 +82,7 @@ fn head(of: &str, tools: &BTreeMap<&str, &Classed>) -> String {
     let tools = tools.len();
     line(
         &mut text,
-        &format!("# Starter policy for{of}: {tools} tools ({counts}), by `toolgate scan`."),
+        &format!("# Starter policy{of}: {tools} tools ({counts}), by `toolgate scan`."),
     );
     text.push_str(
         "# Classes are told from names, descriptions and schemas, which may be wrong: look each line over.\n\
