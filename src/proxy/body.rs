@@ -57,7 +57,7 @@ async fn collect(mut body: Incoming, cap: usize, mut share: Share) -> Result<Byt
         if share.len() + piece.len() > cap {
             return Err(BodyError::TooLarge);
         }
-        share.push(&piece).map_err(|_| BodyError::NoMemory)?;
+        share.push(&piece).await.map_err(|_| BodyError::NoMemory)?;
     }
     Ok(share.whole())
 }

@@ -132,8 +132,10 @@ impl Door {
     {
         let address = peer.address;
         let (door, judged) = (Arc::clone(self), Arc::clone(conduct));
-        let service =
-            service_fn(move |request| Arc::clone(&door).answer(request, peer.clone(), Arc::clone(&judged)));
+        // boxed: a connection that is idle keeps room for the future of its next request
+        let service = service_fn(move |request| {
+            Box::pin(Arc::clone(&door).answer(request, peer.clone(), Arc::clone(&judged)))
+        });
         let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), service));
         let mut stopping = false;
         loop {
