@@ -19,5 +19,6 @@ pub mod policy;
 pub mod proxy;
 pub mod record;
 pub mod replay;
+pub mod scan;
 pub mod settings;
 pub mod tls;
