@@ -235,7 +235,7 @@ fn commands(
 ) -> BTreeMap<String, Arc<Host>> {
     let commands = settings.iter().map(|(name, server)| {
         metrics.serves(name);
-        let host = Host::new(name, server.clone(), line_cap);
+        let host = Host::new(name, server.clone(), line_cap, metrics.children(name));
         (name.clone(), Arc::new(host))
     });
     commands.collect()

@@ -96,6 +96,21 @@ impl Definition {
         parts.collect::<Vec<_>>().join(" ")
     }
 
+    /// The digests as they are written down, by part.
+    pub fn parts(&self) -> BTreeMap<&'static str, String> {
+        let pairs = PARTS.iter().zip(&self.0);
+        let written = pairs.filter_map(|(part, digest)| Some((*part, HEXLOWER.encode(digest.as_ref()?))));
+        written.collect()
+    }
+
+    /// The definition of `tool` whose digests were written down.
+    ///
+    /// # Errors
+    /// [`NotPins::Digest`] or [`NotPins::Form`].
+    pub fn of_parts(tool: &str, parts: BTreeMap<String, String>) -> Result<Self, NotPins> {
+        definition(tool, parts)
+    }
+
     fn differences(&self, other: &Self) -> Vec<&'static str> {
         let pairs = PARTS.into_iter().zip(self.0.iter().zip(&other.0));
         pairs

@@ -54,14 +54,16 @@ pub use callers::Callers;
 pub use changed::Changes;
 pub use fallback::Fallback;
 pub use leaving::Leaving;
-pub use legacy::Streams;
+pub use legacy::{Streams, resolve as resolve_endpoint};
 pub use memory::BodyMemory;
 pub use pinned::Pinned;
 pub use places::Places;
 pub use resource::Resources;
 pub use server::Server;
 pub use session::SessionKey;
-pub use stdio::{Caller, Host, ServerCommand, Signal, exit_code, signal_code, wrap_command, wrap_upstream};
+pub use stdio::{
+    Alone, Caller, Host, ServerCommand, Signal, exit_code, signal_code, wrap_command, wrap_upstream,
+};
 pub use upstream::Upstream;
 
 use std::collections::BTreeMap;
