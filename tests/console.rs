@@ -18,6 +18,8 @@ mod entry;
 mod events;
 #[path = "console/gates.rs"]
 mod gates;
+#[path = "console/images.rs"]
+mod images;
 #[path = "console/page.rs"]
 mod page;
 #[path = "console/place.rs"]
