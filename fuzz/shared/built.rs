@@ -99,7 +99,7 @@ pub fn policy(dice: &mut Dice<'_>) -> Value {
     for _ in 0..dice.up_to(3) {
         let mut entry = rules(dice);
         if dice.rarely(5) {
-            entry["action"] = json!("deny");
+            entry["action"] = json!(dice.one_of(&["deny", "require_approval"]));
         } else if dice.rarely(4) {
             entry["arguments"] = schema(dice);
         }
@@ -114,6 +114,9 @@ fn rules(dice: &mut Dice<'_>) -> Value {
         for _ in 0..dice.up_to(most) {
             push(&mut rules[key], block(dice));
         }
+    }
+    if dice.rarely(3) {
+        push(&mut rules["approve_if"], asking(dice));
     }
     for _ in 0..dice.up_to(2) {
         push(&mut rules["limits"], limit(dice));
@@ -130,6 +133,14 @@ pub fn block(dice: &mut Dice<'_>) -> Value {
     let mut block = json!({ "conditions": conditions });
     if dice.rarely(6) {
         block["shadow"] = json!(true);
+    }
+    block
+}
+
+pub fn asking(dice: &mut Dice<'_>) -> Value {
+    let mut block = block(dice);
+    if dice.rarely(2) {
+        block["approvers"] = json!(1 + dice.up_to(2));
     }
     block
 }

@@ -9,7 +9,7 @@ use toolgate::policy::{
     plan_tool, visible,
 };
 
-use super::built::{NAMES, block, object, policy};
+use super::built::{NAMES, asking, block, object, policy};
 use super::dice::Dice;
 use super::reading;
 
@@ -93,7 +93,8 @@ impl Scene<'_> {
             format!("{decision:?}"),
             "explained is another decision"
         );
-        assert_eq!(explained.bit().is_some(), decision.denial().is_some());
+        let passes = matches!(decision.plan, Plan::Admit(_));
+        assert_eq!(explained.bit().is_none(), passes);
         let document = parse("p.json", &written.to_string()).expect("it was sealed");
         for step in &explained.steps {
             let place = place_of(&document.root, &step.pointer);
@@ -126,7 +127,8 @@ impl Scene<'_> {
         // Limits in shadow and others may disagree on a weight; once all are in shadow they may not.
         let Some(shadow) = sealed(&shadow) else { return };
         let alone = self.decide(&[Arc::clone(&shadow)]);
-        assert!(alone.denial().is_none(), "a policy in shadow refuses");
+        let passes = matches!(alone.plan, Plan::Admit(_));
+        assert!(passes, "a policy in shadow refuses or asks");
         assert!(
             charges(&alone).iter().all(|charge| charge.limit.shadow),
             "a limit of it is in force"
@@ -137,10 +139,10 @@ impl Scene<'_> {
         }
         let [enforced] = policies;
         let both = self.decide(&[Arc::clone(enforced), shadow]);
-        assert_eq!(both.denial().is_some(), decision.denial().is_some());
+        assert_eq!(strictness(&both), strictness(decision));
     }
 
-    /// One rule more, of any kind that only refuses.
+    /// One rule more, of any kind that only refuses or asks.
     fn a_denial_more(
         &self,
         dice: &mut Dice<'_>,
@@ -149,7 +151,14 @@ impl Scene<'_> {
         decision: &Decision,
     ) {
         let mut more = written.clone();
-        match dice.up_to(5) {
+        match dice.up_to(7) {
+            6 => push(&mut more["all_tools"]["approve_if"], asking(dice)),
+            7 => {
+                // an entry that was not there could let calls pass
+                if let Some(entry) = more["tools"].get_mut(dice.one_of(&NAMES)) {
+                    push(&mut entry["approve_if"], asking(dice));
+                }
+            }
             0 => push(&mut more["hide"], json!(dice.one_of(&NAMES))),
             1 => push(&mut more["all_tools"]["deny_if"], block(dice)),
             2 => push(&mut more["all_tools"]["require"], block(dice)),
@@ -169,11 +178,23 @@ impl Scene<'_> {
     }
 }
 
+/// 0 passes, then as many people as must agree, then refused.
+fn strictness(decision: &Decision) -> u32 {
+    match &decision.plan {
+        Plan::Admit(_) => 0,
+        Plan::Ask { ask, .. } => ask.approvers,
+        Plan::Refuse(_) => u32::MAX,
+    }
+}
+
 fn no_wider(before: &Decision, after: &Decision) {
+    assert!(
+        strictness(before) <= strictness(after),
+        "one rule more, and the call passes more easily"
+    );
     if after.denial().is_some() {
         return;
     }
-    assert!(before.denial().is_none(), "one denial more, and the call passes");
     let after = charges(after);
     for charge in charges(before).iter().filter(|charge| !charge.limit.shadow) {
         let kept = after.iter().any(|other| {

@@ -139,6 +139,7 @@ fn unnamed(
             let held = if policy.all_tools.is_empty()
                 && policy.all_blocks.require.is_empty()
                 && policy.all_blocks.deny_if.is_empty()
+                && policy.all_blocks.approve_if.is_empty()
             {
                 "without any rule"
             } else {

@@ -11,6 +11,8 @@ use std::sync::Arc;
 pub(super) use amounts::is_chosen;
 use amounts::{max_values, scaled_max, scope_value, single_argument, weight};
 
+use blocks::approvers;
+
 use super::compiled::{Action, Entry, Fallback, Mode, Policy, Rated, Rule, Weight};
 use super::glob::Glob;
 use super::language::DEFAULT_MAX_VALUES;
@@ -59,7 +61,7 @@ pub(super) fn compile(
         report,
         usages: Vec::new(),
     };
-    let all_blocks = compiler.blocks("/all_tools", &written.all_blocks, false);
+    let all_blocks = compiler.blocks("/all_tools", &written.all_blocks, None);
     let all_tools = compiler.list("/all_tools", &written.all_tools, Some(&Applies::Everywhere));
     let tools: Vec<_> = written
         .tools
@@ -137,14 +139,14 @@ impl Compiler<'_, '_> {
             WrittenAction::RequireApproval => Action::Ask {
                 rule: rule(),
                 reason: reason(),
+                approvers: approvers(tool.blocks.approvers, None),
             },
         };
         let arguments = tool.arguments.and_then(|schema| {
             let rule = Rule::new(self.policy, format!("{base}/arguments"));
             Some((rule, self.arguments(schema)?))
         });
-        let asks = tool.action == WrittenAction::RequireApproval;
-        let blocks = self.blocks(&base, &tool.blocks, asks);
+        let blocks = self.blocks(&base, &tool.blocks, Some(tool));
         let applies = (!tool.is_denied()).then(|| Applies::of(key));
         let mut limits = self.list(&base, &tool.limits, applies.as_ref());
         if let Some(written) = &tool.concurrency {

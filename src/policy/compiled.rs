@@ -74,9 +74,17 @@ pub(super) struct Entry {
 pub(super) struct Blocks {
     pub(super) require: Vec<Block>,
     pub(super) deny_if: Vec<Block>,
-    pub(super) approve_if: Vec<Block>,
-    /// How many people must agree where this entry asks for one; at least 1.
+    pub(super) approve_if: Vec<Asking>,
+}
+
+/// A block that puts calls before people.
+#[derive(Debug)]
+pub(super) struct Asking {
+    pub(super) block: Block,
+    /// How many people must agree; at least 1.
     pub(super) approvers: u32,
+    /// Its own, or that of its entry.
+    pub(super) reason: Option<String>,
 }
 
 /// Conditions that belong together.
@@ -100,6 +108,8 @@ pub(super) enum Action {
     Ask {
         rule: Rule,
         reason: Option<String>,
+        /// How many must; at least 1.
+        approvers: u32,
     },
 }
 

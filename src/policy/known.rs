@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::charging::same_usage;
-use super::compiled::{Policy, Rated, Rule};
+use super::compiled::{Asking, Policy, Rated, Rule};
 use super::decide::{Call, Plan, decide_on};
 use super::facts::Facts;
 use super::fold::is_lookalike;
@@ -283,9 +283,10 @@ impl<'p> Watch<'p> for Hearing<'_, '_> {
                 let rule = self.shown(rule);
                 self.unknown.push(Unknown { rule, path });
             }
-            (Tried::Require(block) | Tried::DenyIf(block) | Tried::ApproveIf(block), Said::Passed)
-                if !block.shadow =>
-            {
+            (
+                Tried::ApproveIf(Asking { block, .. }) | Tried::Require(block) | Tried::DenyIf(block),
+                Said::Passed,
+            ) if !block.shadow => {
                 let rule = self.shown(&block.rule);
                 self.unknown.push(Unknown { rule, path });
             }

@@ -7,8 +7,9 @@ mod scope;
 
 use serde_json::json;
 
-pub(super) use blocks::MOST_APPROVERS;
-use blocks::{APPROVE_IF, APPROVERS, BLOCK, BLOCKS, CONDITION, DENY_IF, REQUIRE, SCHEMA, SHADOW};
+use blocks::{
+    APPROVE_IF, APPROVERS, ASKING, BLOCK, BLOCKS, CONDITION, DENY_IF, MOST_APPROVERS, REQUIRE, SCHEMA, SHADOW,
+};
 use concurrency::CONCURRENCY;
 pub(super) use concurrency::{DEFAULT_LEASE_MS, lease_ms};
 use scope::SCOPE;
@@ -26,11 +27,12 @@ pub(super) const LARGEST: u64 = 1 << 53;
 pub(super) const DEFAULT_MAX_VALUES: u32 = 1_000;
 
 /// Every record, outermost first.
-pub(super) static RECORDS: [&Record; 8] = [
+pub(super) static RECORDS: [&Record; 9] = [
     &POLICY,
     &ALL_TOOLS,
     &TOOL,
     &BLOCK,
+    &ASKING,
     &CONDITION,
     &LIMIT,
     &RATE_LIMIT,
@@ -124,7 +126,12 @@ pub(super) static ALL_TOOLS: Record = Record {
         ),
         key("require", REQUIRE, Optional, Shape::Same(&BLOCKS)),
         key("deny_if", DENY_IF, Optional, Shape::Same(&BLOCKS)),
-        key("approve_if", APPROVE_IF, Optional, Shape::Same(&BLOCKS)),
+        key(
+            "approve_if",
+            APPROVE_IF,
+            Optional,
+            Shape::List(&Shape::Record(&ASKING)),
+        ),
         key("approvers", APPROVERS, Optional, Shape::Whole(1, MOST_APPROVERS)),
     ],
 };
@@ -149,7 +156,7 @@ pub(super) static TOOL: Record = Record {
         ),
         key(
             "reason",
-            "Told to the agent where the action is `deny`; where it is `require_approval`, to the agent and to those who decide.",
+            "Told to the agent where the action is `deny`; where the entry asks for approval, to the agent and to those who decide.",
             Optional,
             Shape::Text,
         ),
@@ -161,7 +168,12 @@ pub(super) static TOOL: Record = Record {
         ),
         key("require", REQUIRE, Optional, Shape::Same(&BLOCKS)),
         key("deny_if", DENY_IF, Optional, Shape::Same(&BLOCKS)),
-        key("approve_if", APPROVE_IF, Optional, Shape::Same(&BLOCKS)),
+        key(
+            "approve_if",
+            APPROVE_IF,
+            Optional,
+            Shape::List(&Shape::Record(&ASKING)),
+        ),
         key("approvers", APPROVERS, Optional, Shape::Whole(1, MOST_APPROVERS)),
         key(
             "limits",

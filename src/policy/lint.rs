@@ -7,7 +7,7 @@ mod values;
 use std::collections::HashMap;
 
 use arguments::lint_schema;
-use blocks::{Sure, lint_blocks};
+use blocks::{Sure, lint_asking_twice, lint_blocks};
 use values::lint_values;
 
 use super::compile::is_chosen;
@@ -17,7 +17,7 @@ use super::shape::Report;
 use super::strictness::never_binds;
 use super::together::Usage;
 use super::types::{Scope, Window};
-use super::written::{Located, WrittenPolicy, WrittenTool};
+use super::written::{Located, WrittenAction, WrittenBlocks, WrittenPolicy, WrittenTool};
 use crate::document::quoted;
 
 /// Reports what stands in vain. Called only for a policy without errors.
@@ -38,6 +38,7 @@ pub(super) fn lint(written: &WrittenPolicy<'_>, policy: &Policy, report: &mut Re
         if let (Some(entry), false) = (policy.tools.written(tool.name.value), tool.is_denied()) {
             let sure = Sure::new([&entry.blocks, &policy.all_blocks], tool.arguments);
             lint_blocks(&tool.blocks, &entry.blocks, &sure, report);
+            lint_asking_twice(tool, &entry.action, &entry.blocks, report);
             let limits = tool.limits.iter().chain(&tool.concurrency);
             lint_values(limits, &entry.limits, tool.arguments, &entry.blocks, report);
             if let Some(schema) = tool.arguments {
@@ -48,7 +49,7 @@ pub(super) fn lint(written: &WrittenPolicy<'_>, policy: &Policy, report: &mut Re
     let sure = Sure::new([&policy.all_blocks], None);
     lint_blocks(&written.all_blocks, &policy.all_blocks, &sure, report);
     super::compile::methods::lint(&written.methods, report);
-    lint_beaten_denials(&written.tools, report);
+    lint_beaten(&written.tools, report);
     lint_max_values(written, report);
     let by_entry = ByEntry::new(&policy.usages);
     lint_sessions(policy.default, &written.tools, &by_entry, report);
@@ -120,12 +121,15 @@ impl<'n> Hidden<'n> {
 
 fn lint_entry(tool: &WrittenTool<'_>, report: &mut Report<'_>) {
     let name = quoted(tool.name.value);
-    if let (Some(reason), false) = (tool.reason, tool.is_denied()) {
-        let message = format!("the reason of {name} is never told: only a denied call is given one");
+    let tells = tool.action != WrittenAction::Allow || !tool.blocks.approve_if.is_empty();
+    if let (Some(reason), false) = (tool.reason, tells) {
+        let message = format!(
+            "the reason of {name} is never told: only a call that is denied or needs approval is given one"
+        );
         report.add_with_help(
             reason.place,
             message,
-            "write `\"action\": \"deny\"`, or take the reason out",
+            "write `\"action\": \"deny\"` or `\"require_approval\"`, or take the reason out",
         );
     }
     let limit = tool
@@ -141,32 +145,45 @@ fn lint_entry(tool: &WrittenTool<'_>, report: &mut Report<'_>) {
         let message = format!("the limits of {name} never apply: its action is `deny`");
         report.add_with_help(place, message, "take the limits or the action out");
     }
-    let block = tool.blocks.require.iter().chain(&tool.blocks.deny_if).next();
+    let WrittenBlocks {
+        require,
+        deny_if,
+        approve_if,
+        approvers: _,
+    } = &tool.blocks;
+    let block = require.iter().chain(deny_if).chain(approve_if).next();
     if let (Some(block), true) = (block, tool.is_denied()) {
         let message = format!("the conditions of {name} never apply: its action is `deny`");
         report.add_with_help(block.place, message, "take the conditions or the action out");
     }
 }
 
-/// A denial by glob that a more specific glob opens again for some of its tools. Where the deny
-/// covers all that the other opens, the other is an exception that somebody meant.
-fn lint_beaten_denials(tools: &[WrittenTool<'_>], report: &mut Report<'_>) {
+/// A denial, or a demand for approval, by glob that a more specific glob opens again for some of its tools. Where the
+/// first covers all that the other opens, the other is an exception that somebody meant.
+fn lint_beaten(tools: &[WrittenTool<'_>], report: &mut Report<'_>) {
     let glob = |tool: &WrittenTool<'_>| Glob::new(tool.name.value);
-    let open: Vec<Glob> = tools
-        .iter()
-        .filter(|tool| !tool.is_denied())
-        .filter_map(glob)
-        .collect();
-    for tool in tools.iter().filter(|tool| tool.is_denied()) {
-        let Some(deny) = glob(tool) else { continue };
+    for tool in tools {
+        let (verb, what) = match tool.action {
+            WrittenAction::Allow => continue,
+            WrittenAction::Deny => (
+                "denies",
+                "deny the tools by name, or take them out with `hide`, which comes first",
+            ),
+            WrittenAction::RequireApproval => (
+                "asks about",
+                "name the tools, or write an `approve_if` on `tool.name` under `all_tools`",
+            ),
+        };
+        let Some(strict) = glob(tool) else { continue };
         let rank = |glob: &Glob| (glob.prefix().len(), glob.literals());
-        let beats = |open: &&Glob| rank(open) > rank(&deny) && open.overlaps(&deny) && !deny.covers(open);
-        if let Some(open) = open.iter().find(beats) {
-            let (deny, open) = (quoted(deny.text()), quoted(open.text()));
+        let beats =
+            |open: &Glob| rank(open) > rank(&strict) && open.overlaps(&strict) && !strict.covers(open);
+        let looser = tools.iter().filter(|other| other.action < tool.action);
+        if let Some(open) = looser.filter_map(glob).find(beats) {
+            let (strict, open) = (quoted(strict.text()), quoted(open.text()));
             let message =
-                format!("{deny} denies nothing that {open} matches: the longer literal prefix wins");
-            let help = "deny the tools by name, or take them out with `hide`, which comes first";
-            report.add_with_help(tool.name.place, message, help);
+                format!("{strict} {verb} nothing that {open} matches: the longer literal prefix wins");
+            report.add_with_help(tool.name.place, message, what);
         }
     }
 }

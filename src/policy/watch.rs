@@ -1,6 +1,6 @@
 //! Seeing a decision being made: `explain` watches, the proxy does not.
 
-use super::compiled::{Block, Entry, Method, Policy, Rated, Rule};
+use super::compiled::{Asking, Block, Entry, Method, Policy, Rated, Rule};
 use super::types::{Ask, Charge, Denial};
 
 /// One rule that was tried.
@@ -15,7 +15,7 @@ pub(super) enum Tried<'p> {
     DenyIf(&'p Block),
     /// The entry's `action: require_approval`.
     Ask(&'p Entry),
-    ApproveIf(&'p Block),
+    ApproveIf(&'p Asking),
     Limit(&'p Rated),
     /// What `methods` says about a method other than `tools/call`; `None`: the `default` decides.
     Method(Option<&'p Method>),

@@ -42,12 +42,12 @@ pub(super) struct WrittenTool<'n> {
     pub(super) concurrency: Option<WrittenLimit<'n>>,
 }
 
-/// What `action` says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What `action` says, in order of strictness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum WrittenAction {
     Allow,
-    Deny,
     RequireApproval,
+    Deny,
 }
 
 impl WrittenTool<'_> {
@@ -72,6 +72,8 @@ pub(super) struct WrittenBlock<'n> {
     pub(super) conditions: Vec<WrittenCondition<'n>>,
     pub(super) on_deny: Option<&'n str>,
     pub(super) shadow: bool,
+    /// Of a block that asks.
+    pub(super) approvers: Option<Located<u64>>,
 }
 
 #[derive(Debug)]
@@ -210,6 +212,7 @@ fn block(node: &Node) -> WrittenBlock<'_> {
         conditions: conditions.iter().filter_map(condition).collect(),
         on_deny: node.get("on_deny").and_then(Node::text),
         shadow: flag(node, "shadow"),
+        approvers: node.get("approvers").and_then(whole),
     }
 }
 

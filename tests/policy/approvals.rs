@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use proptest::prelude::*;
 use toolgate::policy::{Ask, Call, Outcome, Plan, Policy, load, plan_tool};
 
 use super::asked::{CALLER, ask, passes, problems, refused, tool, whole};
@@ -160,5 +161,74 @@ fn approvers_stand_beside_something_that_asks_and_are_1_to_16() {
             r#"{{"action": "require_approval", "approvers": {wrong}}}"#
         ));
         assert!(said.contains("from 1 to 16"), "{wrong}: {said}");
+    }
+}
+
+#[test]
+fn a_block_may_ask_more_people_than_its_entry_and_has_its_reason_unless_it_has_its_own() {
+    let above = |amount: u32, more: &str| {
+        format!(r#"{{"conditions": [{{"path": "args.amount", "op": "gt", "value": {amount}}}]{more}}}"#)
+    };
+    let blocks = [
+        above(100, ""),
+        above(1000, r#", "approvers": 2, "on_deny": "very large""#),
+    ];
+    let policy = tool(&format!(
+        r#"{{"reason": "large", "approve_if": [{}]}}"#,
+        blocks.join(", ")
+    ));
+    let found = asked(&policy, r#"{"amount": 101}"#);
+    assert_eq!((found.approvers, found.reason.as_deref()), (1, Some("large")));
+    let found = asked(&policy, r#"{"amount": 1001}"#);
+    assert_eq!(
+        (found.approvers, found.reason.as_deref()),
+        (2, Some("very large"))
+    );
+}
+
+/// Blocks over few arguments, so that some hold, some do not, and some cannot be evaluated.
+fn block() -> impl Strategy<Value = String> {
+    let conditions = prop::sample::subsequence(
+        vec![
+            r#"{"path": "args.a", "op": "gt", "value": 1}"#,
+            r#"{"path": "args.b", "op": "eq", "value": "x"}"#,
+            r#"{"path": "args.c", "op": "exists"}"#,
+        ],
+        0..=3,
+    );
+    (conditions, 1_u32..4).prop_map(|(conditions, approvers)| {
+        format!(
+            r#"{{"conditions": [{}], "approvers": {approvers}}}"#,
+            conditions.join(", ")
+        )
+    })
+}
+
+/// What is decided, without the rule that is named.
+fn verdict(list: &str, arguments: &str) -> String {
+    match ask(&tool(&format!(r#"{{"approve_if": [{list}]}}"#)), arguments) {
+        Plan::Admit(_) => "passes".to_owned(),
+        Plan::Ask { ask, .. } => format!("asks {}", ask.approvers),
+        Plan::Refuse(denial) => format!("{:?}", denial.outcome),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_order_of_blocks_means_nothing_and_one_more_never_widens(
+        blocks in prop::collection::vec(block(), 1..5),
+        turn in any::<prop::sample::Index>(),
+        arguments in prop::sample::select(vec!["{}", r#"{"a": 2}"#, r#"{"a": 2, "b": "x", "c": 0}"#, r#"{"a": "2"}"#, r#"{"b": 1}"#]),
+    ) {
+        let own = verdict(&blocks.join(", "), arguments);
+        let mut other = blocks.clone();
+        other.rotate_left(turn.index(blocks.len()));
+        other.reverse();
+        prop_assert_eq!(&own, &verdict(&other.join(", "), arguments), "{:?}", blocks);
+        let rank = |verdict: &str| ["passes", "asks 1", "asks 2", "asks 3", "Denied"].iter().position(|known| *known == verdict).unwrap();
+        let fewer = verdict(&blocks[1..].join(", "), arguments);
+        prop_assert!(rank(&fewer) <= rank(&own), "{} became {}", fewer, own);
     }
 }

@@ -34,6 +34,13 @@ fn block() -> impl Strategy<Value = Value> {
         .prop_map(|(conditions, shadow)| json!({"conditions": conditions, "shadow": shadow}))
 }
 
+fn asking() -> impl Strategy<Value = Value> {
+    (block(), 1_u32..3).prop_map(|(mut block, approvers)| {
+        block["approvers"] = json!(approvers);
+        block
+    })
+}
+
 fn limit() -> impl Strategy<Value = Value> {
     let counters = prop::sample::select(vec!["c", "d"]);
     let windows = prop::sample::select(vec![json!("minute"), json!(60), json!("1m"), json!("day")]);
@@ -65,17 +72,20 @@ fn entry() -> impl Strategy<Value = Value> {
     let lists = (
         prop::collection::vec(block(), 0..2),
         prop::collection::vec(block(), 0..2),
+        prop::collection::vec(asking(), 0..2),
         prop::collection::vec(limit(), 0..3),
     );
+    let action = prop::sample::select(vec!["deny", "require_approval", "allow", "allow", "allow"]);
     let schema = prop::option::weighted(
         0.2,
         prop::sample::select(vec![json!({"type": "object"}), json!({"required": ["x"]})]),
     );
-    (prop::bool::weighted(0.2), lists, schema).prop_map(|(denied, (require, deny_if, limits), schema)| {
-        if denied {
+    (action, lists, schema).prop_map(|(action, (require, deny_if, approve_if, limits), schema)| {
+        if action == "deny" {
             return json!({"action": "deny"});
         }
-        let mut entry = json!({"require": require, "deny_if": deny_if, "limits": limits});
+        let mut entry =
+            json!({"action": action, "require": require, "deny_if": deny_if, "approve_if": approve_if, "limits": limits});
         if let Some(schema) = schema {
             entry["arguments"] = schema;
         }
@@ -157,9 +167,10 @@ fn within(new: &mut Value, part: usize, entry: &Value, at: prop::sample::Index) 
     entries.extend(tools);
     let count = entries.len();
     let (_, chosen) = &mut entries[at.index(count)];
-    let list = match part % 3 {
+    let list = match part % 4 {
         0 => "limits",
         1 => "require",
+        2 => "approve_if",
         _ => "deny_if",
     };
     let given = entry
@@ -185,6 +196,9 @@ fn within(new: &mut Value, part: usize, entry: &Value, at: prop::sample::Index) 
                     .map(move |condition| json!({"conditions": [condition], "shadow": shadow}))
             });
             *items = apart.collect();
+        }
+        (Some(items), 3) if list == "approve_if" => {
+            items.iter_mut().for_each(|block| block["approvers"] = json!(3))
         }
         (Some(items), 3) => items.iter_mut().for_each(|block| block["shadow"] = json!(true)),
         (Some(items), _) => {
@@ -345,9 +359,17 @@ fn rewrite(entry: &mut Value) {
         *require = apart.collect();
         require.reverse();
     }
-    if let Some(deny_if) = entry.get_mut("deny_if").and_then(Value::as_array_mut) {
-        deny_if.reverse();
-        for block in deny_if {
+    if entry["action"] == "require_approval" {
+        entry["action"] = json!("allow");
+        let every = json!({"conditions": []});
+        entry["approve_if"].as_array_mut().unwrap().push(every);
+    }
+    for list in ["deny_if", "approve_if"] {
+        let Some(blocks) = entry.get_mut(list).and_then(Value::as_array_mut) else {
+            continue;
+        };
+        blocks.reverse();
+        for block in blocks {
             let conditions = block["conditions"].as_array_mut().unwrap();
             conditions.reverse();
             for condition in conditions {

@@ -8,7 +8,7 @@ use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, TestRunner};
 use toolgate::document::parse;
 use toolgate::policy::{
-    Answer, Asked, Call, Caller, Claims, Condition, Explanation, Fate, Heard, Known, Plan, Policy, Step,
+    Answer, Ask, Asked, Call, Caller, Claims, Condition, Explanation, Fate, Heard, Known, Plan, Policy, Step,
     check_together, explain_method, explain_tool, load, place_of, plan_method, plan_tool,
 };
 
@@ -50,6 +50,13 @@ fn block() -> impl Strategy<Value = String> {
     })
 }
 
+fn asking() -> impl Strategy<Value = String> {
+    (block(), 1_u32..4).prop_map(|(block, approvers)| {
+        let open = block.strip_suffix('}').unwrap();
+        format!(r#"{open}, "approvers": {approvers}}}"#)
+    })
+}
+
 /// The same counter always has the same window, scale and weight, so that most policies are sound together.
 fn limit() -> impl Strategy<Value = String> {
     let counters = [
@@ -73,13 +80,15 @@ fn lists() -> impl Strategy<Value = String> {
     (
         prop::collection::vec(block(), 0..2),
         prop::collection::vec(block(), 0..2),
+        prop::collection::vec(asking(), 0..2),
         prop::collection::vec(limit(), 0..3),
     )
-        .prop_map(|(require, deny_if, limits)| {
+        .prop_map(|(require, deny_if, approve_if, limits)| {
             format!(
-                r#""require": [{}], "deny_if": [{}], "limits": [{}]"#,
+                r#""require": [{}], "deny_if": [{}], "approve_if": [{}], "limits": [{}]"#,
                 require.join(", "),
                 deny_if.join(", "),
+                approve_if.join(", "),
                 limits.join(", ")
             )
         })
@@ -93,13 +102,19 @@ fn entry() -> impl Strategy<Value = String> {
     ];
     let at_once = ["", r#""concurrency": {"counter": "c", "max": 2}, "#];
     (
-        prop::bool::weighted(0.15),
+        prop::sample::select(vec![
+            "deny",
+            "require_approval",
+            "allow",
+            "allow",
+            "allow",
+            "allow",
+        ]),
         prop::sample::select(schemas.to_vec()),
         prop::sample::select(at_once.to_vec()),
         lists(),
     )
-        .prop_map(|(deny, schema, at_once, lists)| {
-            let action = if deny { "deny" } else { "allow" };
+        .prop_map(|(action, schema, at_once, lists)| {
             format!(r#"{{"action": "{action}", "arguments": {schema}, {at_once}{lists}}}"#)
         })
 }
@@ -208,6 +223,7 @@ fn agrees(explained: &Explanation, texts: &[String]) -> Result<(), TestCaseError
             }
         }
     }
+    asks_agree(explained, texts.len() > 1)?;
     let noted = explained.steps.iter().filter_map(|step| match &step.said {
         Heard::Noted(denial) => Some(denial),
         _ => None,
@@ -221,6 +237,29 @@ fn agrees(explained: &Explanation, texts: &[String]) -> Result<(), TestCaseError
         conditions_agree(step)?;
     }
     charges_agree(explained)
+}
+
+/// Of all steps that ask, the first of those with the most people is the one that counts.
+fn asks_agree(explained: &Explanation, several: bool) -> Result<(), TestCaseError> {
+    let mut counts: Option<(&Step, &Ask)> = None;
+    for step in &explained.steps {
+        if let Heard::Asks(ask) = &step.said
+            && counts.is_none_or(|(_, known)| known.approvers < ask.approvers)
+        {
+            counts = Some((step, ask));
+        }
+    }
+    match (&explained.decision.plan, counts) {
+        (Plan::Refuse(_), _) => {}
+        (Plan::Admit(_), counts) => prop_assert!(counts.is_none(), "{counts:?}"),
+        (Plan::Ask { ask, .. }, counts) => {
+            let (step, said) = counts.unwrap();
+            prop_assert_eq!(said, ask);
+            prop_assert!(std::ptr::eq(explained.bit().unwrap(), step));
+            prop_assert_eq!(pointer_of(&ask.rule, step, several), Some(step.pointer.as_str()));
+        }
+    }
+    Ok(())
 }
 
 /// What can be pointed at stands below the part of the file that it belongs to.
@@ -246,6 +285,10 @@ fn conditions_agree(step: &Step) -> Result<(), TestCaseError> {
     let passed = matches!(step.said, Heard::Passed);
     match &step.asked {
         Asked::Require(seen) => prop_assert_eq!(passed, all(seen, Answer::Holds)),
+        Asked::ApproveIf(seen) => {
+            let asked = matches!(step.said, Heard::Asks(_) | Heard::Noted(_)) && all(seen, Answer::Holds);
+            prop_assert_eq!(!passed, doubtful(seen) || asked, "{:?}", step);
+        }
         Asked::DenyIf(seen) => prop_assert_eq!(!passed, doubtful(seen) || all(seen, Answer::Holds)),
         Asked::Arguments(broken) => prop_assert_eq!(passed, broken.is_empty()),
         _ => {}
@@ -284,6 +327,9 @@ fn met(explained: &Explanation, into: &mut BTreeSet<&'static str>) {
             (Asked::Arguments(_), Heard::Refused(_)) => "arguments",
             (Asked::Require(_), Heard::Refused(_)) => "require",
             (Asked::DenyIf(_), Heard::Refused(_)) => "deny_if",
+            (Asked::ApproveIf(_), Heard::Refused(_)) => "approve_if in doubt",
+            (Asked::ApproveIf(_), Heard::Asks(_)) => "approve_if",
+            (Asked::Ask, Heard::Asks(_)) => "require_approval",
             (Asked::Limit(_), Heard::Refused(_)) => "limit",
             (_, Heard::Noted(_)) => "shadow",
             (_, Heard::Charges(_, Fate::Counted)) => "counted",
@@ -317,6 +363,8 @@ fn random_policies_and_calls_meet_every_kind_of_rule() {
     }
     let all = [
         "action",
+        "approve_if",
+        "approve_if in doubt",
         "arguments",
         "counted",
         "default deny",
@@ -327,6 +375,7 @@ fn random_policies_and_calls_meet_every_kind_of_rule() {
         "merged",
         "passed",
         "require",
+        "require_approval",
         "shadow",
     ];
     assert_eq!(seen.into_iter().collect::<Vec<_>>(), all);

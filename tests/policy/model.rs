@@ -12,6 +12,8 @@ pub struct Model {
     pub allow: bool,
     pub hide: Vec<String>,
     pub all_tools: Vec<Limit>,
+    /// How many must agree to every call.
+    pub all_ask: Option<u32>,
     pub tools: BTreeMap<String, Tool>,
 }
 
@@ -75,12 +77,14 @@ pub fn model() -> impl Strategy<Value = Model> {
         any::<bool>(),
         prop::collection::vec(name(), 0..3),
         prop::collection::vec(limit(), 0..3),
+        prop::option::weighted(0.1, 1_u32..4),
         prop::collection::btree_map(name(), tool(), 0..6),
     )
-        .prop_map(|(allow, hide, all_tools, tools)| Model {
+        .prop_map(|(allow, hide, all_tools, all_ask, tools)| Model {
             allow,
             hide,
             all_tools,
+            all_ask,
             tools,
         })
 }
@@ -103,10 +107,11 @@ impl Model {
             .map(|key| format!("{}: {}", quoted(key), self.tools[*key].to_json()))
             .collect();
         format!(
-            "{{\"version\": \"1\", \"default\": \"{}\", \"hide\": [{}], \"all_tools\": {{\"limits\": {}}}, \"tools\": {{{}}}}}",
+            "{{\"version\": \"1\", \"default\": \"{}\", \"hide\": [{}], \"all_tools\": {{\"limits\": {}{}}}, \"tools\": {{{}}}}}",
             self.fallback(),
             hide.join(", "),
             limits_to_json(&self.all_tools),
+            self.all_ask.map(asks).unwrap_or_default(),
             tools.join(", ")
         )
     }
@@ -126,6 +131,13 @@ impl Model {
         }
         out.push_str("\nall_tools:\n  limits:");
         limits_to_yaml(&mut out, &self.all_tools, "  ");
+        if let Some(approvers) = self.all_ask {
+            write!(
+                out,
+                "\n  approvers: {approvers}\n  approve_if:\n  - conditions: []"
+            )
+            .unwrap();
+        }
         out.push_str("\ntools:");
         if self.tools.is_empty() {
             out.push_str(" {}");
@@ -185,6 +197,11 @@ impl Tool {
         out.push('}');
         out
     }
+}
+
+/// What asks about every call, after something else.
+fn asks(approvers: u32) -> String {
+    format!(", \"approve_if\": [{{\"conditions\": [], \"approvers\": {approvers}}}]")
 }
 
 fn limits_to_json(limits: &[Limit]) -> String {

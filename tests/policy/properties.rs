@@ -70,6 +70,24 @@ proptest! {
     }
 
     #[test]
+    fn asking_more_people_never_widens(model in model(), more in 1_u32..3) {
+        let ask = |asked: Option<u32>| Some(asked.unwrap_or(0) + more);
+        let mut asking = model.clone();
+        asking.all_ask = ask(model.all_ask);
+        if let (Some(before), Some(after)) = (model.policy(), asking.policy()) {
+            narrower(&[after], &[before])?;
+        }
+        for name in model.tools.keys().filter(|name| model.tools[*name].deny.is_none()) {
+            let mut asking = model.clone();
+            let tool = asking.tools.get_mut(name).unwrap();
+            tool.ask = ask(tool.ask);
+            if let (Some(before), Some(after)) = (model.policy(), asking.policy()) {
+                narrower(&[after], &[before])?;
+            }
+        }
+    }
+
+    #[test]
     fn adding_a_policy_never_widens(first in model(), second in model()) {
         if let (Some(first), Some(second)) = (first.policy(), second.policy()) {
             let both = [first.clone(), second.clone()];

@@ -1,9 +1,11 @@
-//! Every operator, for every JSON type, under `require` and `deny_if`: generated from the table in
+//! Every operator, for every JSON type, under `require`, `deny_if` and `approve_if`: generated from the table in
 //! `truth_table.txt`, whose answers were written by hand.
 
 use std::collections::BTreeSet;
 
-use super::asked::{passes, tool, whole};
+use toolgate::policy::Plan;
+
+use super::asked::{ask, tool, whole};
 
 const TABLE: &str = include_str!("truth_table.txt");
 
@@ -67,20 +69,22 @@ fn every_operator_answers_as_the_table_says() {
                 r#"{{"version": "1", "default": "allow", "all_tools": {{"{key}": {block}}}}}"#
             ))
         };
-        let (require, deny_if) = match answer {
-            'T' => (true, false),
-            'F' => (false, true),
-            '?' => (false, false),
+        let expected = match answer {
+            'T' => ["passes", "refused", "asked"],
+            'F' => ["refused", "passes", "passes"],
+            '?' => ["refused"; 3],
             other => panic!("{other}"),
         };
-        for (policy, expected) in [
-            (own("require"), require),
-            (own("deny_if"), deny_if),
-            (everywhere("require"), require),
-            (everywhere("deny_if"), deny_if),
-        ] {
-            if passes(&policy, arguments) != expected {
-                wrong.push(format!("{condition} {arguments}: not {answer}"));
+        for (key, expected) in ["require", "deny_if", "approve_if"].into_iter().zip(expected) {
+            for policy in [own(key), everywhere(key)] {
+                let found = match ask(&policy, arguments) {
+                    Plan::Admit(_) => "passes",
+                    Plan::Ask { .. } => "asked",
+                    Plan::Refuse(_) => "refused",
+                };
+                if found != expected {
+                    wrong.push(format!("{key} {condition} {arguments}: {found}, not {answer}"));
+                }
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::compiled::{Blocks, Rated, Weight};
+use super::super::compiled::{Block, Blocks, Rated, Weight};
 use super::super::condition::{Condition, Test};
 use super::super::path::Path;
 use super::super::shape::Report;
@@ -29,8 +29,10 @@ enum Without {
     Refused,
     /// A `deny_if`: the block says nothing about such a call.
     Passed,
-    /// The rule asks whether it is there.
-    Asked,
+    /// An `approve_if`: such a call is not asked about.
+    Unasked,
+    /// The rule looks whether it is there.
+    Looked,
     /// It would be recorded.
     Unrecorded,
 }
@@ -50,26 +52,33 @@ pub(super) fn uses_of_record<'p>(
 }
 
 pub(super) fn uses_of_blocks<'p>(written: &'p WrittenBlocks<'_>, blocks: &'p Blocks) -> Vec<Use<'p>> {
-    let list = |written: &'p [WrittenBlock<'_>], blocks: &'p [super::super::compiled::Block], without| {
-        let pairs = written.iter().zip(blocks);
-        pairs.flat_map(move |(written, block)| {
-            let conditions = written.conditions.iter().zip(&block.conditions);
-            conditions.map(move |(written, condition)| Use {
-                place: written.path.place,
-                path: &condition.path,
-                by: written.op.value,
-                reads: readable(condition),
-                without: match condition.test {
-                    Test::Exists(_) if without == Without::Passed => Without::Asked,
-                    Test::Exists(false) => Without::Asked,
-                    _ => without,
-                },
-            })
-        })
-    };
-    let require = list(&written.require, &blocks.require, Without::Refused);
-    let deny_if = list(&written.deny_if, &blocks.deny_if, Without::Passed);
-    require.chain(deny_if).collect()
+    let require = written.require.iter().zip(&blocks.require);
+    let deny_if = written.deny_if.iter().zip(&blocks.deny_if);
+    let asking = blocks.approve_if.iter().map(|asking| &asking.block);
+    let approve_if = written.approve_if.iter().zip(asking);
+    let require = require.flat_map(|(written, block)| uses_of_block(written, block, Without::Refused));
+    let deny_if = deny_if.flat_map(|(written, block)| uses_of_block(written, block, Without::Passed));
+    let approve_if = approve_if.flat_map(|(written, block)| uses_of_block(written, block, Without::Unasked));
+    require.chain(deny_if).chain(approve_if).collect()
+}
+
+fn uses_of_block<'p>(
+    written: &'p WrittenBlock<'_>,
+    block: &'p Block,
+    without: Without,
+) -> impl Iterator<Item = Use<'p>> {
+    let conditions = written.conditions.iter().zip(&block.conditions);
+    conditions.map(move |(written, condition)| Use {
+        place: written.path.place,
+        path: &condition.path,
+        by: written.op.value,
+        reads: readable(condition),
+        without: match condition.test {
+            Test::Exists(_) if without != Without::Refused => Without::Looked,
+            Test::Exists(false) => Without::Looked,
+            _ => without,
+        },
+    })
 }
 
 pub(super) fn uses_of_limits<'p, 'n: 'p>(
@@ -165,10 +174,11 @@ fn report_missing(
         Without::Refused if everywhere => "so every call is refused",
         Without::Refused => "so each of their calls is refused",
         Without::Passed if everywhere => "so the block never refuses anything",
-        Without::Asked if everywhere => "so the answer is always the same",
+        Without::Unasked if everywhere => "so the block never asks",
+        Without::Looked if everywhere => "so the answer is always the same",
         Without::Unrecorded if everywhere => "so nothing is recorded",
         // What is about some of the tools says nothing about the others.
-        Without::Passed | Without::Asked | Without::Unrecorded => return,
+        Without::Passed | Without::Unasked | Without::Looked | Without::Unrecorded => return,
     };
     let Some((_, near)) = missing.first() else { return };
     let path = quoted(&used.path.text);

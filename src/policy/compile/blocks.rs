@@ -2,14 +2,16 @@
 
 use regex::{Regex, RegexBuilder};
 
-use super::super::compiled::{Block, Blocks, Rule};
+use super::super::compiled::{Asking, Block, Blocks, Rule};
 use super::super::condition::{Condition, Test, Wanted};
 use super::super::folder::Folders;
 use super::super::json::Json;
 use super::super::number::double;
 use super::super::path::Path;
 use super::super::shape::Report;
-use super::super::written::{Located, WrittenBlock, WrittenBlocks, WrittenCondition};
+use super::super::written::{
+    Located, WrittenAction, WrittenBlock, WrittenBlocks, WrittenCondition, WrittenTool,
+};
 use super::Compiler;
 use crate::document::{Node, Place, Value, quoted, shown};
 
@@ -17,21 +19,35 @@ use crate::document::{Node, Place, Value, quoted, shown};
 pub(in super::super) const REGEX_SIZE: usize = 1 << 20;
 
 impl Compiler<'_, '_> {
-    /// `asks`: the entry's action puts every call before a person.
-    pub(super) fn blocks(&mut self, base: &str, written: &WrittenBlocks<'_>, asks: bool) -> Blocks {
+    /// `tool`: the entry that they stand in, unless that is `all_tools`.
+    pub(super) fn blocks(
+        &mut self,
+        base: &str,
+        written: &WrittenBlocks<'_>,
+        tool: Option<&WrittenTool<'_>>,
+    ) -> Blocks {
+        let asks = tool.is_some_and(|tool| tool.action == WrittenAction::RequireApproval);
         if let (Some(approvers), true, false) = (written.approvers, written.approve_if.is_empty(), asks) {
             let message =
                 "`approvers` asks nobody: there is no `approve_if` beside it, and no action that asks";
             let help = "write `\"action\": \"require_approval\"` in a tool entry or an `approve_if` block, or take it out";
             self.report.add_with_help(approvers.place, message, help);
         }
-        let approvers = written.approvers.map_or(1, |approvers| approvers.value);
+        let reason = tool.and_then(|tool| tool.reason).map(|reason| reason.value);
+        let approve_if = self.block_list(base, "approve_if", &written.approve_if);
+        let approve_if = written
+            .approve_if
+            .iter()
+            .zip(approve_if)
+            .map(|(own, block)| Asking {
+                reason: block.on_deny.clone().or_else(|| reason.map(str::to_owned)),
+                approvers: approvers(own.approvers, written.approvers),
+                block,
+            });
         Blocks {
-            approve_if: self.block_list(base, "approve_if", &written.approve_if),
-            // what does not fit was reported; the most is the safe reading
-            approvers: u32::try_from(approvers).unwrap_or(u32::MAX),
             require: self.block_list(base, "require", &written.require),
             deny_if: self.block_list(base, "deny_if", &written.deny_if),
+            approve_if: approve_if.collect(),
         }
     }
 
@@ -48,6 +64,12 @@ impl Compiler<'_, '_> {
         });
         blocks.collect()
     }
+}
+
+/// How many must agree: the first number that is written, or one. One that does not fit was reported.
+pub(super) fn approvers(own: Option<Located<u64>>, entry: Option<Located<u64>>) -> u32 {
+    let written = own.or(entry).map_or(1, |approvers| approvers.value);
+    u32::try_from(written).unwrap_or(u32::MAX)
 }
 
 /// `None` where it was reported.

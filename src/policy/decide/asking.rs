@@ -1,7 +1,7 @@
 //! Which calls are put before people, and before how many.
 
 use super::super::block::Fault;
-use super::super::compiled::{Action, Block, Rule};
+use super::super::compiled::{Action, Asking, Rule};
 use super::super::refusal;
 use super::super::types::{Ask, Denial};
 use super::super::watch::{Said, Tried, Watch};
@@ -14,18 +14,20 @@ impl<'p, W: Watch<'p>> Trial<'_, '_, W> {
         let mut most = None;
         for applies in applying.iter_mut().filter(|applies| !applies.over) {
             if let Some(entry) = applies.entry
-                && let Action::Ask { rule, reason } = &entry.action
+                && let Action::Ask {
+                    rule,
+                    reason,
+                    approvers,
+                } = &entry.action
             {
-                let ask = ask(applies, rule, reason.as_deref(), entry.blocks.approvers);
+                let ask = ask(applies, rule, reason.as_deref(), *approvers);
                 self.asked(applies, Tried::Ask(entry), false, ask, &mut most);
             }
-            for blocks in applies.blocks() {
-                for block in &blocks.approve_if {
-                    if applies.over {
-                        break;
-                    }
-                    self.approve_if(applies, block, blocks.approvers, &mut most)?;
+            for asking in applies.blocks().flat_map(|blocks| &blocks.approve_if) {
+                if applies.over {
+                    break;
                 }
+                self.approve_if(applies, asking, &mut most)?;
             }
         }
         Ok(most)
@@ -34,14 +36,18 @@ impl<'p, W: Watch<'p>> Trial<'_, '_, W> {
     fn approve_if(
         &mut self,
         applies: &mut Applying<'p>,
-        block: &'p Block,
-        approvers: u32,
+        asking: &'p Asking,
         most: &mut Option<Ask>,
     ) -> Result<(), Denial> {
-        let tried = Tried::ApproveIf(block);
+        let Asking {
+            block,
+            approvers,
+            reason,
+        } = asking;
+        let tried = Tried::ApproveIf(asking);
         let doubt: Result<(), Fault<'_>> = match block.holds(self.facts) {
             Ok(true) => {
-                let ask = ask(applies, &block.rule, block.on_deny.as_deref(), approvers);
+                let ask = ask(applies, &block.rule, reason.as_deref(), *approvers);
                 self.asked(applies, tried, block.shadow, ask, most);
                 return Ok(());
             }

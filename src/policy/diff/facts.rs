@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 
 use super::super::arguments::Arguments;
-use super::super::compiled::{Action, Block, Blocks, Entry, Fallback, Mode, Policy, Rated, Rule, Weight};
+use super::super::compiled::{
+    Action, Asking, Block, Blocks, Entry, Fallback, Mode, Policy, Rated, Rule, Weight,
+};
 use super::super::condition::{Condition, Test};
 use super::super::json::Json;
 use super::super::number::Decimal;
@@ -103,10 +105,14 @@ impl<'p> Treatment<'p> {
                 return Self::refusing(Standing::Denied(reason.clone()), &rule.alone, Some(key));
             }
             treatment.decided_by = Some(key);
-            if let Action::Ask { rule, reason } = action {
-                let approvers = blocks.approvers;
-                let asks = asking(&[], false, reason.as_deref(), approvers, rule);
-                treatment.facts.push(asks);
+            if let Action::Ask {
+                rule,
+                reason,
+                approvers,
+            } = action
+            {
+                let said = (*approvers, reason.as_ref(), None);
+                treatment.facts.push(asks(rule, &[], false, said));
             }
             treatment.arguments = arguments
                 .as_ref()
@@ -145,7 +151,6 @@ fn add_blocks(blocks: &Blocks, facts: &mut Vec<Fact>) {
         require,
         deny_if,
         approve_if,
-        approvers,
     } = blocks;
     for block in require {
         for condition in &block.conditions {
@@ -156,25 +161,43 @@ fn add_blocks(blocks: &Blocks, facts: &mut Vec<Fact>) {
     for block in deny_if {
         facts.push(fact_of_block(Kind::DenyIf, block, &block.conditions));
     }
-    for block in approve_if {
+    for asking in approve_if {
+        let Asking {
+            block,
+            approvers,
+            reason,
+        } = asking;
         let Block {
             rule,
             conditions,
             on_deny,
             shadow,
         } = block;
-        facts.push(asking(conditions, *shadow, on_deny.as_deref(), *approvers, rule));
+        // told where one of its conditions cannot be evaluated
+        let on_doubt = on_deny.as_ref().filter(|_| !conditions.is_empty());
+        facts.push(asks(
+            rule,
+            conditions,
+            *shadow,
+            (*approvers, reason.as_ref(), on_doubt),
+        ));
     }
 }
 
-/// An `action: require_approval` is a block without conditions.
-fn asking(conditions: &[Condition], shadow: bool, reason: Option<&str>, approvers: u32, rule: &Rule) -> Fact {
+/// An `action: require_approval` is a block without conditions. `said`: before how many a call is put, and what is
+/// told where it is and where it is refused.
+fn asks(
+    rule: &Rule,
+    conditions: &[Condition],
+    shadow: bool,
+    said: (u32, Option<&String>, Option<&String>),
+) -> Fact {
     let kind = Kind::ApproveIf;
     let all: BTreeSet<String> = conditions.iter().map(canonical).collect();
     Fact {
         slot: format!("{kind:?} {all:?} {shadow}"),
-        detail: format!("{approvers} {reason:?}"),
-        text: say_asking(conditions, shadow, approvers),
+        detail: format!("{said:?}"),
+        text: say_asking(conditions, shadow, said.0),
         rule: rule.alone.clone(),
         kind,
     }

@@ -71,7 +71,7 @@ impl<'c, 'p> Steps<'c, 'p> {
             }
             Tried::Require(block) => self.block(block, Quantity::All, Asked::Require),
             Tried::DenyIf(block) => self.block(block, Quantity::Any, Asked::DenyIf),
-            Tried::ApproveIf(block) => self.block(block, Quantity::Any, Asked::ApproveIf),
+            Tried::ApproveIf(asking) => self.block(&asking.block, Quantity::Any, Asked::ApproveIf),
             Tried::Limit(rated) => (rated.alone.rule.clone(), Asked::Limit(self.counting(rated))),
             Tried::Method(method) => (method_pointer(method), Asked::Method),
         }

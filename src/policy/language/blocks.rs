@@ -14,13 +14,16 @@ pub(super) const DENY_IF: &str = "Blocks of conditions: a call for which all con
 
 pub(super) const APPROVE_IF: &str = "Blocks of conditions: a call for which all conditions of a block hold is put before a person. One for which a condition cannot be evaluated is refused.";
 
-pub(super) const APPROVERS: &str = "How many people must agree where `action` or `approve_if` beside it asks for one; 1 unless written. Of all that ask, the largest number counts.";
+pub(super) const APPROVERS: &str = "How many people must agree where `action` or an `approve_if` beside it asks for one; 1 unless written. Of all that ask, the largest number counts.";
 
 /// More would only make a call that nobody lets pass.
-pub(in super::super) const MOST_APPROVERS: u64 = 16;
+pub(super) const MOST_APPROVERS: u64 = 16;
 
 pub(super) const SHADOW: &str =
     "`true`: what it would have refused is recorded, and passes. A rule on trial.";
+
+const SHADOW_ASKING: &str =
+    "`true`: that it would have asked is recorded, and nobody is asked. A rule on trial.";
 
 pub(super) static BLOCKS: Shape = Shape::List(&Shape::Record(&BLOCK));
 
@@ -37,11 +40,38 @@ pub(in super::super) static BLOCK: Record = Record {
         ),
         key(
             "on_deny",
-            "Told to the agent where the block refuses its call; under `approve_if` to those who decide, too.",
+            "Told to the agent where the block refuses its call.",
             Optional,
             Shape::Text,
         ),
         key("shadow", SHADOW, Optional, Shape::Flag),
+    ],
+};
+
+pub(in super::super) static ASKING: Record = Record {
+    what: "an `approve_if` block",
+    name: "approve_if_block",
+    about: "Conditions that belong together: a call for which all hold is put before a person.",
+    keys: &[
+        key(
+            "conditions",
+            "What is looked at; an empty list holds for every call.",
+            Required("\"conditions\": []"),
+            Shape::List(&Shape::Record(&CONDITION)),
+        ),
+        key(
+            "approvers",
+            "How many people must agree to such a call; as many as the entry says unless written.",
+            Optional,
+            Shape::Whole(1, MOST_APPROVERS),
+        ),
+        key(
+            "on_deny",
+            "Why a person is asked, told to the agent and to those who decide; the `reason` of the entry unless written.",
+            Optional,
+            Shape::Text,
+        ),
+        key("shadow", SHADOW_ASKING, Optional, Shape::Flag),
     ],
 };
 

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use regex_syntax::hir::Look;
 
-use super::super::compiled::{Block, Blocks};
+use super::super::compiled::{Action, Asking, Block, Blocks};
 use super::super::condition::{Condition, Test, Wanted};
 use super::super::number::Compared;
 use super::super::path::{Path, Step};
 use super::super::shape::Report;
-use super::super::written::{WrittenBlock, WrittenBlocks, WrittenCondition};
+use super::super::written::{WrittenBlock, WrittenBlocks, WrittenCondition, WrittenTool};
 use crate::document::{Node, Place, quoted};
 
 /// Which arguments are sure to be there, because something else refuses a call without them.
@@ -72,7 +72,33 @@ pub(super) fn lint_blocks(
     for (written, block) in written.deny_if.iter().zip(&blocks.deny_if) {
         lint_unsatisfiable(written, block, "the block can never hold", report);
         for (written, condition) in conditions(written, block) {
-            lint_optional(written, condition, sure, report);
+            lint_optional(written, condition, "deny_if", sure, report);
+        }
+    }
+    for (written, Asking { block, .. }) in written.approve_if.iter().zip(&blocks.approve_if) {
+        lint_unsatisfiable(written, block, "the block never asks", report);
+        for (written, condition) in conditions(written, block) {
+            lint_optional(written, condition, "approve_if", sure, report);
+        }
+    }
+}
+
+/// Where every call of an entry is asked about, its blocks add nothing unless they ask more people.
+pub(super) fn lint_asking_twice(
+    tool: &WrittenTool<'_>,
+    action: &Action,
+    blocks: &Blocks,
+    report: &mut Report<'_>,
+) {
+    let Action::Ask { approvers, .. } = action else {
+        return;
+    };
+    for (written, own) in tool.blocks.approve_if.iter().zip(&blocks.approve_if) {
+        if own.approvers <= *approvers {
+            let message =
+                "this `approve_if` adds nothing: the action asks about every call, and as many people";
+            let help = "take the block or the action out, or write a larger `approvers` in the block";
+            report.add_with_help(written.place, message, help);
         }
     }
 }
@@ -84,11 +110,12 @@ fn conditions<'b, 'n>(
     written.conditions.iter().zip(&block.conditions)
 }
 
-/// Servers fill in defaults after toolgate has judged: a `deny_if` that looks at an argument which
-/// the caller leaves out says nothing about the value that is used.
+/// Servers fill in defaults after toolgate has judged: a block that looks at an argument which the caller leaves
+/// out says nothing about the value that is used. `list`: where the block stands.
 fn lint_optional(
     written: &WrittenCondition<'_>,
     condition: &Condition,
+    list: &str,
     sure: &Sure,
     report: &mut Report<'_>,
 ) {
@@ -96,8 +123,7 @@ fn lint_optional(
         return;
     }
     let path = quoted(&condition.path.text);
-    let message =
-        format!("a call without {path} passes this `deny_if`, and the server may fill in a default");
+    let message = format!("a call without {path} passes this `{list}`, and the server may fill in a default");
     let help = format!(
         "require it: `{{\"path\": {}, \"op\": \"exists\"}}` in a `require` block, or `required` in `arguments`",
         serde_json::Value::from(condition.path.text.as_str())
