@@ -13,13 +13,13 @@ use crate::support::servers::{Era, Fixture};
 const PER_DAY: u64 = 86_400;
 
 fn file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/images").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("docs/images")
+        .join(name)
 }
 
 fn policy() -> Value {
-    let limit = |counter: &str, window: Value, max: u64| {
-        json!({ "limits": [{ "counter": counter, "window": window, "max": max }] })
-    };
+    let limit = |counter: &str, window: Value, max: u64| json!({ "limits": [{ "counter": counter, "window": window, "max": max }] });
     json!({ "version": "1", "default": "deny", "tools": {
         "create_refund": { "action": "require_approval", "approvers": 1 },
         "start_run": limit("start_run_rate", json!("minute"), 10),
@@ -30,7 +30,11 @@ fn policy() -> Value {
 }
 
 fn gate(fixture: &Fixture, redis: &RedisServer) -> Gate {
-    let grants = [("ci-runner", AGENT), ("support-bot", "tg_support"), ("nightly-etl", "tg_nightly")];
+    let grants = [
+        ("ci-runner", AGENT),
+        ("support-bot", "tg_support"),
+        ("nightly-etl", "tg_nightly"),
+    ];
     let mut setup = Setup::new()
         .server("shop", &fixture.url)
         .policy("shop", policy())
@@ -50,14 +54,19 @@ fn gate(fixture: &Fixture, redis: &RedisServer) -> Gate {
 
 /// Calls of three grants: within limits, over them, denied, and some that wait for people.
 async fn calls(gate: &Gate) {
-    for (token, runs, echoes) in [(AGENT, 14, 1_200), ("tg_support", 3, 350), ("tg_nightly", 8, 2_400)] {
+    for (token, runs, echoes) in [
+        (AGENT, 14, 1_200),
+        ("tg_support", 3, 350),
+        ("tg_nightly", 8, 2_400),
+    ] {
         let caller = gate.caller("shop", token);
         let mut line = caller.connect().await;
         for count in 0..echoes {
             line.call("echo", &json!({ "message": count.to_string() })).await;
         }
         for count in 0..runs {
-            line.call("start_run", &json!({ "pipeline": format!("p{count}") })).await;
+            line.call("start_run", &json!({ "pipeline": format!("p{count}") }))
+                .await;
             line.call("report.weekly", &json!({})).await;
         }
         for _ in 0..runs {
@@ -96,7 +105,10 @@ async fn screenshots() {
     open(&browser, "desktop", &gate, &desktop).shot(&file("console.png"), false);
     let phone = json!({ "viewport": { "width": 390, "height": 844 }, "colorScheme": "dark", "deviceScaleFactor": 1.5 });
     open(&browser, "phone", &gate, &phone).shot(&file("console-phone.png"), false);
-    let status = browser.window("status", &json!({ "viewport": { "width": 1000, "height": 1000 }, "colorScheme": "light" }));
+    let status = browser.window(
+        "status",
+        &json!({ "viewport": { "width": 1000, "height": 1000 }, "colorScheme": "light" }),
+    );
     status.goto(&format!("http://{}/", gate.admin));
     status.shot(&file("status.png"), true);
     for name in ["console.png", "console-phone.png", "status.png"] {
