@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside a Rust toolchain: Redis, curl, promtool, Node.js, Python and pinned MCP clients and servers.
+# Installs what the tests need beside a Rust toolchain: Redis, curl, promtool, Chromium, Node.js, Python and pinned MCP clients and servers.
 # Idempotent, and quick where nothing is missing. System packages come from the distribution (root or sudo without a
 # password; otherwise the script says what to install); all else goes to .tools/ and tests/clients/node/node_modules/.
 set -euo pipefail
@@ -59,6 +59,12 @@ install_curl() {
 faketime_is_there() { compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null; }
 install_faketime() {
   faketime_is_there || apt_install "the fault runs set clocks" faketime
+}
+
+# The distribution's browser is driven by playwright-core; fonts, so that screenshots show letters.
+install_chromium() {
+  [ -x /usr/bin/chromium ] || apt_install "the console's page is tried in a browser" chromium fonts-dejavu-core
+  [ -x /usr/bin/chromium ] || fail "/usr/bin/chromium is needed: install Chromium there"
 }
 
 # promtool comes with Prometheus; the server itself is not started.
@@ -127,6 +133,7 @@ install_redis
 install_faketime
 install_curl
 install_promtool
+install_chromium
 install_node
 use_local_node
 install_python

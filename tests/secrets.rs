@@ -31,11 +31,12 @@ use support::wait::{until, within};
 const MARK: &str = "zqmark";
 const TOKEN: &str = "zqmark-token";
 const ARGUMENT: &str = "zqmark-argument";
-const ENV: [(&str, &str); 4] = [
+const ENV: [(&str, &str); 5] = [
     ("RUST_LOG", "trace"),
     ("UPSTREAM_KEY", "Bearer zqmark-upstream"),
     ("OAUTH_SECRET", "zqmark-secret"),
     ("SESSION_KEY", "zqmark-session-key-of-some-length"),
+    ("APPROVALS_KEY", "zqmark-approvals-key-of-some-length"),
 ];
 
 /// What happens in one gate.
@@ -111,6 +112,18 @@ fn scenarios() -> Vec<Scenario> {
     let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
     vec![
         base("a call that is allowed", vec![call()], "\"allowed\""),
+        Scenario {
+            policy: tools(json!({ "action": "require_approval" })),
+            settings: vec![(
+                "approvals",
+                json!({ "hold_ms": 0, "key": { "env": "APPROVALS_KEY" } }),
+            )],
+            ..base(
+                "a call that waits for a person",
+                vec![call()],
+                "\"needs_approval\"",
+            )
+        },
         base(
             "a bad token",
             vec![with_token("zqmark-stranger")],

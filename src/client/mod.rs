@@ -5,12 +5,14 @@
 //! every answer is bounded, and one deadline holds for all.
 
 mod announced;
+mod console;
 mod events;
 mod fetch;
 mod heard;
 mod speak;
 mod spoken;
 
+pub use console::{ConsoleClient, ConsoleError, ListedApproval, Said};
 pub use fetch::{Document, FetchError, fetch};
 
 use std::collections::HashSet;

@@ -15,6 +15,16 @@ pub struct Decision<'a> {
     pub retry_after_ms: Option<u64>,
     /// The id of the decision in log and audit.
     pub id: &'a str,
+    /// The request for approval that it waits for.
+    pub approval: Option<Approval<'a>>,
+}
+
+/// A request for approval, as the agent is told of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Approval<'a> {
+    pub id: &'a str,
+    /// RFC 3339: until when it stands.
+    pub expires: &'a str,
 }
 
 /// The answer to a `tools/call` that was not executed: a tool error that the model reads.
@@ -103,6 +113,12 @@ fn push_decision(out: &mut Vec<u8>, decision: &Decision<'_>) {
     if let Some(ms) = decision.retry_after_ms {
         push(out, ",\"retryAfterMs\":");
         push(out, &ms.to_string());
+    }
+    if let Some(approval) = &decision.approval {
+        push(out, ",\"approvalId\":");
+        quote(out, approval.id);
+        push(out, ",\"expiresAt\":");
+        quote(out, approval.expires);
     }
     push(out, ",\"executed\":false,\"id\":");
     quote(out, decision.id);

@@ -2,7 +2,8 @@
 
 use super::exchange::Form;
 use super::upstream::UpstreamError;
-use crate::mcp::reply::{self, Decision};
+use super::weigh::Noted;
+use crate::mcp::reply::{self, Approval, Decision};
 use crate::policy::{Denial, Outcome};
 
 // JSON-RPC codes of our own lie outside the reserved range -32768 … -32000.
@@ -24,6 +25,7 @@ pub fn denied(
     id: Option<&str>,
     modern: bool,
     decision_id: &str,
+    approval: Option<&Noted>,
 ) -> Option<Vec<u8>> {
     let id = id?;
     let decision = Decision {
@@ -31,6 +33,10 @@ pub fn denied(
         rule: &denial.rule,
         retry_after_ms: denial.retry_after_ms,
         id: decision_id,
+        approval: approval.map(|noted| Approval {
+            id: &noted.id,
+            expires: &noted.expires,
+        }),
     };
     match form {
         Form::Silent => None,

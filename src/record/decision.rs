@@ -35,6 +35,9 @@ pub struct DecisionRecord<'a> {
     pub outcome: &'static str,
     pub rule: Option<&'a str>,
     pub message: Option<&'a str>,
+    /// The request for approval that the call waits for, was refused by, or used up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<&'a str>,
     /// Store time in milliseconds since 1970 at which limits were asked, where nothing was charged; else left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store_ms: Option<u64>,

@@ -251,7 +251,7 @@ impl Check<'_> {
 }
 
 /// Whether what is fetched from there can be trusted: over https, or from this machine.
-fn is_trusted(uri: &Uri) -> bool {
+pub(super) fn is_trusted(uri: &Uri) -> bool {
     let Some(authority) = uri
         .authority()
         .filter(|authority| !authority.as_str().contains('@'))

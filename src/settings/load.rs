@@ -9,7 +9,10 @@ use http::Uri;
 
 use super::environment::environment;
 use super::file::{ServerFile, SettingsFile};
-use super::{Audit, CommandServer, Counters, Egress, Files, Front, Issuer, Limits, LogForm, Server, Tracing};
+use super::{
+    ApprovalSettings, Audit, CommandServer, Console, Counters, Egress, Files, Front, Issuer, Limits, LogForm,
+    Server, Tracing, Webhook,
+};
 
 /// The prefix of every environment override: `TOOLGATE__SECTION__KEY`.
 const ENV_PREFIX: &str = "TOOLGATE";
@@ -27,6 +30,11 @@ pub struct Settings {
     /// Those that are programs; no name is in both.
     pub commands: BTreeMap<String, CommandServer>,
     pub issuers: BTreeMap<String, Issuer>,
+    pub approvals: ApprovalSettings,
+    /// None: there is no console.
+    pub console: Option<Console>,
+    /// Who is told of calls that wait for a person.
+    pub webhooks: Vec<Webhook>,
     /// None: spans are not exported.
     pub tracing: Option<Tracing>,
     /// None: text on a terminal, JSON elsewhere.
@@ -201,10 +209,11 @@ impl Check<'_> {
         let counters = self.counters(&written.counters);
         Settings {
             audit: self.audit(&written.audit, &counters),
-            counters,
             limits: self.limits(written),
             servers,
             commands,
+            console: self.console(written),
+            webhooks: self.webhooks(&written.approvals.webhooks),
             tracing: self.tracing(&written.tracing),
             log: self.log(written),
             egress: self.egress.clone(),
@@ -214,8 +223,12 @@ impl Check<'_> {
                 settings: self.path.to_owned(),
                 policies,
                 grants: written.grants.as_ref().map(|path| self.base.join(path)),
+                approvers: self.approvers(written),
                 pins: written.pins(self.path),
+                can_ask: Self::can_ask(written, &counters),
             },
+            approvals: self.approvals(&written.approvals),
+            counters,
             front,
             issuers,
         }

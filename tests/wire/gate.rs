@@ -9,7 +9,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use toolgate::app::{App, load_files};
+use toolgate::app::{App, Reload, load_files};
+use toolgate::approvals::Approvals;
 use toolgate::grants::TokenHash;
 use toolgate::record::Lines;
 use toolgate::settings;
@@ -39,6 +40,8 @@ pub struct Setup {
     pub files: BTreeMap<String, String>,
     /// Further lines of `grants.yaml`.
     pub grants: String,
+    /// Files are read again where they change.
+    pub reloads: bool,
 }
 
 impl Default for Setup {
@@ -54,6 +57,7 @@ impl Default for Setup {
             host: None,
             files: BTreeMap::new(),
             grants: String::new(),
+            reloads: false,
         }
     }
 }
@@ -105,6 +109,12 @@ impl Setup {
         self
     }
 
+    #[allow(dead_code, reason = "only some tests change files")]
+    pub fn reloads(mut self) -> Self {
+        self.reloads = true;
+        self
+    }
+
     pub fn redis(self, addr: SocketAddr, deadline_ms: u32) -> Self {
         self.settings(&format!(
             "counters: {{ store: redis, url: 'redis://{addr}/', deadline_ms: {deadline_ms} }}"
@@ -127,6 +137,8 @@ pub struct Gate {
     pub proxy: SocketAddr,
     pub admin: SocketAddr,
     pub sink: Sink,
+    /// What waits for people there.
+    pub approvals: Approvals,
     stop: watch::Sender<bool>,
     run: Option<JoinHandle<()>>,
     pub folder: PathBuf,
@@ -145,9 +157,13 @@ impl Gate {
         let settings = settings::load_with(&folder.join("toolgate.yaml"), &setup.env).unwrap();
         let loaded = load_files(&settings.files, settings.servers.keys().map(String::as_str)).unwrap();
         let sink = Sink::default();
-        let app = App::bind(settings, loaded, Some(Lines::to(sink.clone()).unwrap()))
+        let mut app = App::bind(settings, loaded, Some(Lines::to(sink.clone()).unwrap()))
             .await
             .unwrap();
+        if setup.reloads {
+            app = app.reloading(Reload::start(&folder.join("toolgate.yaml")).unwrap().0);
+        }
+        let approvals = app.approvals().clone();
         let (proxy, admin) = (app.proxy_addr().unwrap(), app.admin_addr().unwrap());
         let (stop, stopped) = watch::channel(false);
         let run = Some(tokio::spawn(app.run(stopped)));
@@ -155,6 +171,7 @@ impl Gate {
             proxy,
             admin,
             sink,
+            approvals,
             stop,
             run,
             folder,

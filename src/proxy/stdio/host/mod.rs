@@ -47,6 +47,8 @@ const SPARED: Duration = Duration::from_secs(60);
 pub struct Host {
     pub name: String,
     settings: CommandServer,
+    /// Program and arguments, with NUL between them.
+    command: String,
     /// Longest line of a process, in bytes.
     line_cap: usize,
     /// Endpoints of 2024-11-05 are resolved against it.
@@ -80,6 +82,9 @@ impl Host {
     pub fn new(name: &str, settings: CommandServer, line_cap: usize, metrics: Children) -> Self {
         Self {
             name: name.to_owned(),
+            command: [std::slice::from_ref(&settings.program), &settings.arguments]
+                .concat()
+                .join("\0"),
             settings,
             line_cap,
             base: visit::base(),
@@ -96,6 +101,11 @@ impl Host {
     /// What a stream of 2024-11-05 announces is resolved against this URL.
     pub const fn base(&self) -> &Url {
         &self.base
+    }
+
+    /// Program and arguments, with NUL between them.
+    pub fn command(&self) -> &str {
+        &self.command
     }
 
     /// Until something of an answer is there.

@@ -1,0 +1,16 @@
+//! Calls that people must agree to: put before them, waited for, and run once.
+//!
+//! A call that needs people is looked at again from the start whenever its request was decided: who calls, the policy
+//! in force, pins and limits. What it finds then is what counts; nothing is carried over from before but the ledger.
+
+mod agree;
+mod hold;
+mod received;
+mod shown;
+mod use_up;
+
+pub use agree::{Agreed, NotAgreed, Waits};
+pub(super) use agree::{agreed, written};
+pub use hold::{HELD, HELD_PER_GRANT, Hold};
+pub(super) use received::{Received, held};
+pub(super) use use_up::{Used, give_back, use_up};
