@@ -82,16 +82,12 @@ impl App {
         let pinned = pins::pinned(loaded.pins, &metrics, &changes);
         let looks = pins::looks(&settings, &pinned, &servers);
         let callers = callers(&settings, &loaded.grants, proxy.local_addr()?)?;
-        let session_key = SessionKey::default();
-        if let Some(key) = settings.front.session_key.clone() {
-            session_key.set(key);
-        }
+        let session_key = session_key(&settings);
         let around = around(&settings, &servers)?;
         let replica = replica_name()?;
         let people = People::bind(&settings, loaded.approvers, &metrics, &replica).await?;
         let (spans, exporter) = otlp::exporting(settings.tracing.as_ref(), metrics.spans(), &replica)?;
-        let store = store::store(&settings.counters)?;
-        let approvals = store::approvals(&store, &settings.approvals)?;
+        let (store, approvals) = store::with_approvals(&settings)?;
         let gate = Arc::new(Gate {
             commands,
             snapshot: ArcSwap::from_pointee(Snapshot {
@@ -106,8 +102,9 @@ impl App {
             session_key,
             legacy: Streams::default(),
             listening: Places::new(settings.limits.streams, settings.limits.streams_per_grant),
-            held: Places::new(proxy::HELD, proxy::HELD_PER_GRANT),
+            held: Arc::default(),
             hold: settings.approvals.hold,
+            approval_page: people.page()?,
             approvals,
             bodies: BodyMemory::new(settings.limits.body_memory_bytes),
             callers,
@@ -239,6 +236,14 @@ fn commands(
         (name.clone(), Arc::new(host))
     });
     commands.collect()
+}
+
+fn session_key(settings: &Settings) -> SessionKey {
+    let session_key = SessionKey::default();
+    if let Some(key) = settings.front.session_key.clone() {
+        session_key.set(key);
+    }
+    session_key
 }
 
 /// What is known of who calls; `proxy`: where the gate listens.

@@ -50,6 +50,10 @@ pub struct Metrics {
 const UPSTREAM_BUCKETS: [f64; 14] = [
     1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0,
 ];
+const JUDGE: (&str, &str) = (
+    "toolgate_judge_seconds",
+    "Time from a read body to forwarding, the store included.",
+);
 const JUDGE_BUCKETS: [f64; 11] = [5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.05, 0.1, 0.5];
 
 /// Registers a metric under its name and help.
@@ -125,10 +129,6 @@ impl Metrics {
             "toolgate_upstream_seconds",
             "Time from sending to the head of the answer.",
         );
-        let judge = (
-            "toolgate_judge_seconds",
-            "Time from a read body to forwarding, the store included.",
-        );
         Ok(Self {
             decisions: counter(
                 r,
@@ -175,7 +175,7 @@ impl Metrics {
             store: StoreMetrics::new(r)?,
             store_state: StoreState::new(r)?,
             upstream_seconds: histogram(r, upstream, &UPSTREAM_BUCKETS, &["server"])?,
-            judge_seconds: histogram(r, judge, &JUDGE_BUCKETS, &[])?.with_label_values::<&str>(&[]),
+            judge_seconds: histogram(r, JUDGE, &JUDGE_BUCKETS, &[])?.with_label_values::<&str>(&[]),
             tools: ToolNames::default(),
             registry,
         })
