@@ -118,6 +118,10 @@ conformance-bless: test-deps ## Write what the suites say directly anew; read th
 soak: ## Keep 2 000 streams open for MINUTES=30 with calls all the while; writes docs/soak.md
 	MINUTES=$(or $(MINUTES),30) cargo test --test soak -- --ignored soak
 
+.PHONY: screenshots
+screenshots: test-deps ## Take the pictures of docs/images anew, of gates with real calls
+	cargo test --test console -- --ignored --exact images::screenshots
+
 .PHONY: bench
 bench: ## Measure toolgate beside its peers on this machine; writes docs/performance.md
 	scripts/bench.sh

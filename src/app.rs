@@ -49,7 +49,7 @@ use crate::proxy::{
     Snapshot, Streams, Upstream,
 };
 use crate::record::{Lines, Metrics, Recorder};
-use crate::settings::{CommandServer, Settings};
+use crate::settings::{CommandServer, Front, Settings};
 use crate::tls::ServerTls;
 
 /// A gate that listens but does not serve yet.
@@ -82,16 +82,11 @@ impl App {
         let pinned = pins::pinned(loaded.pins, &metrics, &changes);
         let looks = pins::looks(&settings, &pinned, &servers);
         let callers = callers(&settings, &loaded.grants, proxy.local_addr()?)?;
-        let session_key = SessionKey::default();
-        if let Some(key) = settings.front.session_key.clone() {
-            session_key.set(key);
-        }
         let around = around(&settings, &servers)?;
         let replica = replica_name()?;
         let people = People::bind(&settings, loaded.approvers, &metrics, &replica).await?;
         let (spans, exporter) = otlp::exporting(settings.tracing.as_ref(), metrics.spans(), &replica)?;
-        let store = store::store(&settings.counters)?;
-        let approvals = store::approvals(&store, &settings.approvals)?;
+        let (store, approvals) = store::with_approvals(&settings)?;
         let gate = Arc::new(Gate {
             commands,
             snapshot: ArcSwap::from_pointee(Snapshot {
@@ -103,11 +98,12 @@ impl App {
             recorder: Recorder::new(metrics, lines)
                 .tracing(spans)
                 .remembering(people.recent()),
-            session_key,
+            session_key: session_key(&settings.front),
             legacy: Streams::default(),
             listening: Places::new(settings.limits.streams, settings.limits.streams_per_grant),
-            held: Places::new(proxy::HELD, proxy::HELD_PER_GRANT),
+            held: Arc::default(),
             hold: settings.approvals.hold,
+            approval_page: people.page()?,
             approvals,
             bodies: BodyMemory::new(settings.limits.body_memory_bytes),
             callers,
@@ -239,6 +235,15 @@ fn commands(
         (name.clone(), Arc::new(host))
     });
     commands.collect()
+}
+
+/// The key of the settings; else replicas agree on one later.
+fn session_key(front: &Front) -> SessionKey {
+    let key = SessionKey::default();
+    if let Some(known) = front.session_key.clone() {
+        key.set(known);
+    }
+    key
 }
 
 /// What is known of who calls; `proxy`: where the gate listens.

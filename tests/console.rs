@@ -16,9 +16,17 @@ mod decide;
 mod entry;
 #[path = "console/events.rs"]
 mod events;
+#[path = "console/gates.rs"]
+mod gates;
+#[path = "console/images.rs"]
+mod images;
 #[path = "console/page.rs"]
 mod page;
 #[path = "console/place.rs"]
 mod place;
 #[path = "console/read.rs"]
 mod read;
+#[path = "console/webhooks.rs"]
+mod webhooks;
+#[path = "console/whole.rs"]
+mod whole;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::ClientError;
 use super::events::{Events, is_event_stream};
-use super::heard::{answered, reply_to, said};
+use super::heard::{answered, reply_to, request, said};
 use crate::proxy::{Upstream, resolve_endpoint};
 
 /// An open stream.
@@ -62,10 +62,8 @@ impl Announced {
         method: &'static str,
         params: &Value,
     ) -> Result<String, ClientError> {
-        let id = self.next_id;
-        self.next_id = id.saturating_add(1);
+        let (id, message) = request(&mut self.next_id, method, params);
         self.events.anew();
-        let message = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
         self.post(&message).await?;
         while let Some(event) = self.events.next().await? {
             if !event.is_message() {

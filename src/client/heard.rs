@@ -35,6 +35,14 @@ pub(super) fn said(bytes: &[u8], id: u64) -> Said {
     })
 }
 
+/// The next request, and its id.
+pub(super) fn request(next_id: &mut u64, method: &str, params: &Value) -> (u64, Value) {
+    let id = *next_id;
+    *next_id = id.saturating_add(1);
+    let message = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+    (id, message)
+}
+
 /// What the method was answered.
 pub(super) fn answered(
     method: &'static str,

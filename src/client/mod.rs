@@ -6,13 +6,16 @@
 
 mod announced;
 mod console;
+mod error;
 mod events;
 mod fetch;
 mod heard;
 mod speak;
 mod spoken;
+mod wire;
 
 pub use console::{ConsoleClient, ConsoleError, ListedApproval, Said};
+pub use error::ClientError;
 pub use fetch::{Document, FetchError, fetch};
 
 use std::collections::HashSet;
@@ -24,12 +27,13 @@ use http::header::HeaderValue;
 use http::{HeaderName, Uri};
 use serde_json::{Value, json};
 
-use crate::mcp::tools::{NotTools, Page, Tool};
+use crate::mcp::tools::{Page, Tool};
 use crate::proxy::{Access, ServerCommand, Upstream};
 use crate::settings::{CredentialSource, Secret, Server};
 use announced::Announced;
 use speak::Posted;
 use spoken::Spoken;
+use wire::{Reply, Wire};
 
 /// The most bytes that one answer may have, all events of a stream together.
 const ANSWER_BYTES: usize = 4 << 20;
@@ -62,54 +66,6 @@ pub struct Listed {
     pub tools: Vec<Tool>,
     /// The revision of MCP that was spoken.
     pub revision: String,
-}
-
-/// Why there is no list. The text names no header's value and no answer's body.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    #[error(
-        "not a URL that can be asked: write http://HOST:PORT/PATH or https://…, without user or fragment"
-    )]
-    Url,
-    #[error("{0}")]
-    Connect(String),
-    #[error("`{program}` cannot be started ({error}): look whether it is on PATH and may be executed")]
-    Start { program: String, error: std::io::Error },
-    #[error("the command has ended, or does not read")]
-    Ended,
-    #[error("no list of tools within {} s", .0.as_secs_f32())]
-    Deadline(Duration),
-    #[error(
-        "the server answered {0}: give the header that it wants, such as --header-env Authorization=NAME"
-    )]
-    Unauthorized(u16),
-    #[error("the server redirects ({0}): name the URL that it redirects to")]
-    Redirect(u16),
-    #[error("the server answered {0} and no message")]
-    Status(u16),
-    #[error("the answer has more than {ANSWER_BYTES} bytes")]
-    TooLarge,
-    #[error("the answer broke off: {0}")]
-    Broken(String),
-    #[error("the server's answer is no message of MCP")]
-    NotMcp,
-    #[error("the server refused `{method}`: {message} ({code})")]
-    Refused {
-        method: &'static str,
-        code: i64,
-        message: String,
-    },
-    #[error("the server's list of tools cannot be read: {0}")]
-    List(#[from] NotTools),
-    #[error("{in_a_session}; asked as revision {MODERN} asks: {modern}")]
-    Neither {
-        modern: Box<Self>,
-        in_a_session: Box<Self>,
-    },
-    #[error("its event stream announces no endpoint that can be used: {0}")]
-    NoEndpoint(String),
-    #[error("the server's list of tools does not end: more than {PAGES} pages or {TOOLS} tools")]
-    Endless,
 }
 
 impl Target {
@@ -293,71 +249,6 @@ impl Listed {
         let text = |key| info?.get(key)?.as_str().map(str::to_owned);
         self.name = text("name");
         self.version = text("version");
-    }
-}
-
-impl ClientError {
-    /// Whether a server of the revisions with sessions may have said that.
-    const fn is_of_another_era(&self) -> bool {
-        matches!(
-            self,
-            Self::Status(_) | Self::Refused { .. } | Self::NotMcp | Self::List(NotTools::NoList)
-        )
-    }
-}
-
-/// The answer to a request.
-struct Reply {
-    /// JSON, as it was sent.
-    result: String,
-    /// The session that the server opened with it.
-    session: Option<HeaderValue>,
-}
-
-/// A server, as far as messages go to it and come from it.
-enum Wire {
-    Posted(Posted),
-    Announced(Box<Announced>),
-    Spoken(Box<Spoken>),
-}
-
-impl Wire {
-    async fn request(
-        &mut self,
-        method: &'static str,
-        params: &Value,
-        session: Option<&Session>,
-    ) -> Result<Reply, ClientError> {
-        let unopened = |result| Reply {
-            result,
-            session: None,
-        };
-        match self {
-            Self::Posted(posted) => posted.request(method, params, session).await,
-            Self::Announced(announced) => announced.request(method, params).await.map(unopened),
-            Self::Spoken(spoken) => spoken.request(method, params).await.map(unopened),
-        }
-    }
-
-    async fn notify(&mut self, method: &'static str, session: &Session) -> Result<(), ClientError> {
-        match self {
-            Self::Posted(posted) => posted.notify(method, session).await,
-            Self::Announced(announced) => announced.notify(method).await,
-            Self::Spoken(spoken) => spoken.notify(method).await,
-        }
-    }
-
-    /// Ends the session, where it has an id.
-    async fn close(&mut self, session: &Session) {
-        if let (Self::Posted(posted), Some(_)) = (self, &session.id) {
-            drop(posted.close(session).await);
-        }
-    }
-
-    async fn end(self) {
-        if let Self::Spoken(spoken) = self {
-            spoken.end().await;
-        }
     }
 }
 

@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 
 use super::events::{Events, is_event_stream};
 use super::heard::{Said, answered, said};
-use super::{ANSWER_BYTES, ClientError, Reply, Session};
+use super::wire::Reply;
+use super::{ANSWER_BYTES, ClientError, Session};
 use crate::proxy::Upstream;
 
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");

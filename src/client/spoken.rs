@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::heard::{answered, reply_to, said};
+use super::heard::{answered, reply_to, request, said};
 use super::{ANSWER_BYTES, ClientError};
 use crate::proxy::{Alone, ServerCommand};
 
@@ -33,9 +33,7 @@ impl Spoken {
         method: &'static str,
         params: &Value,
     ) -> Result<String, ClientError> {
-        let id = self.next_id;
-        self.next_id = id.saturating_add(1);
-        let message = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+        let (id, message) = request(&mut self.next_id, method, params);
         self.write(&message).await?;
         while let Some(line) = self.next().await? {
             if let Some(said) = said(&line, id) {

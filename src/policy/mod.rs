@@ -65,7 +65,7 @@ pub use pattern::NamePattern;
 pub use pins::{Change, Definition, Listing, NotPins, Pins, listing};
 pub use recorded::{RECORDED_AT_MOST, Recorded};
 pub use refusal::{
-    limited, needs_approval, not_accepted, not_recorded, people_refused, people_unreachable,
+    another_call, limited, needs_approval, not_accepted, not_recorded, people_refused, people_unreachable,
     store_unavailable, too_many_wait, waits_for_people, without_id,
 };
 pub use schema::{schema, schema_text};

@@ -87,15 +87,6 @@ impl Definition {
         Some(Self(digests))
     }
 
-    /// Names the definition: what two have in common that are the same.
-    pub fn name(&self) -> String {
-        let parts = self
-            .0
-            .iter()
-            .map(|part| part.map_or_else(|| "-".to_owned(), |part| HEXLOWER.encode(&part)));
-        parts.collect::<Vec<_>>().join(" ")
-    }
-
     /// The digests as they are written down, by part.
     pub fn parts(&self) -> BTreeMap<&'static str, String> {
         let pairs = PARTS.iter().zip(&self.0);
@@ -109,6 +100,15 @@ impl Definition {
     /// [`NotPins::Digest`] or [`NotPins::Form`].
     pub fn of_parts(tool: &str, parts: BTreeMap<String, String>) -> Result<Self, NotPins> {
         definition(tool, parts)
+    }
+
+    /// Names the definition: what two have in common that are the same.
+    pub fn name(&self) -> String {
+        let parts = self
+            .0
+            .iter()
+            .map(|part| part.map_or_else(|| "-".to_owned(), |part| HEXLOWER.encode(&part)));
+        parts.collect::<Vec<_>>().join(" ")
     }
 
     fn differences(&self, other: &Self) -> Vec<&'static str> {

@@ -49,7 +49,7 @@ mod written;
 
 pub use accept::{Service, Shutdown, accept, accept_beside};
 pub use access::Access;
-pub use asking::{HELD, HELD_PER_GRANT};
+pub use asking::Holds;
 pub use callers::Callers;
 pub use changed::Changes;
 pub use fallback::Fallback;
@@ -103,8 +103,10 @@ pub struct Gate {
     /// Open event streams that clients listen on: those of a GET, and subscriptions.
     pub listening: Arc<Places>,
     /// Calls that wait for people while their clients wait.
-    pub held: Arc<Places>,
+    pub held: Arc<Holds>,
     pub approvals: Approvals,
+    /// The page where people decide, without a trailing slash.
+    pub approval_page: Option<String>,
     /// How long each of them may be held.
     pub hold: Duration,
     /// What large request bodies may take together.

@@ -101,6 +101,12 @@ fn open_connections(registry: &Registry) -> prometheus::Result<IntGauge> {
     Ok(gauge)
 }
 
+fn judge_seconds(registry: &Registry) -> prometheus::Result<Histogram> {
+    let help = "Time from a read body to forwarding, the store included.";
+    let all = histogram(registry, ("toolgate_judge_seconds", help), &JUDGE_BUCKETS, &[])?;
+    Ok(all.with_label_values::<&str>(&[]))
+}
+
 fn reached_around(registry: &Registry) -> prometheus::Result<IntGaugeVec> {
     let help = "1: the upstream answers whoever reaches it, `by` leaving out the credential or by this machine's own address.";
     gauge(
@@ -126,10 +132,6 @@ impl Metrics {
         let upstream = (
             "toolgate_upstream_seconds",
             "Time from sending to the head of the answer.",
-        );
-        let judge = (
-            "toolgate_judge_seconds",
-            "Time from a read body to forwarding, the store included.",
         );
         Ok(Self {
             decisions: counter(
@@ -178,7 +180,7 @@ impl Metrics {
             store: StoreMetrics::new(r)?,
             store_state: StoreState::new(r)?,
             upstream_seconds: histogram(r, upstream, &UPSTREAM_BUCKETS, &["server"])?,
-            judge_seconds: histogram(r, judge, &JUDGE_BUCKETS, &[])?.with_label_values::<&str>(&[]),
+            judge_seconds: judge_seconds(r)?,
             tools: ToolNames::default(),
             registry,
         })
@@ -273,13 +275,13 @@ impl Metrics {
         }
     }
 
-    pub const fn approvals(&self) -> &ApprovalMetrics {
-        &self.approvals
-    }
-
     /// Of a server that is a command: its processes.
     pub fn children(&self, server: &str) -> Children {
         self.children.of(server)
+    }
+
+    pub const fn approvals(&self) -> &ApprovalMetrics {
+        &self.approvals
     }
 
     pub const fn pins(&self) -> &PinMetrics {

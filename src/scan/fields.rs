@@ -146,13 +146,13 @@ mod tests {
             found,
             [
                 ("actions".to_owned(), Kind::Nested),
-                ("type".to_owned(), Kind::Unknown),
                 ("script".to_owned(), Kind::Text),
+                ("type".to_owned(), Kind::Unknown),
                 ("force".to_owned(), Kind::Flag)
             ]
         );
-        assert_eq!(fields[1].values, ["click", "executeJavascript"]);
-        assert_eq!(fields[1].parent, ["actions"]);
+        assert_eq!(fields[2].values, ["click", "executeJavascript"]);
+        assert_eq!(fields[2].parent, ["actions"]);
     }
 
     #[test]

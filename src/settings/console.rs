@@ -122,3 +122,96 @@ impl Check<'_> {
         Some(self.base.join(path))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use crate::settings::file::SettingsFile;
+    use crate::settings::load::Check;
+    use crate::settings::{Settings, WebhookFormat};
+
+    fn load(more: &str) -> Result<Settings, String> {
+        let text = format!("servers: {{ s: {{ upstream: 'http://127.0.0.1:3000/mcp' }} }}\n{more}");
+        let written: SettingsFile = serde_saphyr::from_str(&text).map_err(|error| error.to_string())?;
+        let env = [
+            ("HOOK", "secret"),
+            ("SLACK", "https://hooks.example/services/T0/secret"),
+        ];
+        let env: BTreeMap<_, _> = env
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
+        let check = Check::new(Path::new("toolgate.yaml"), Path::new("/etc/toolgate"), &env);
+        check.settings_of(&written).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn without_a_console_there_is_none_and_nothing_is_needed() {
+        let settings = load("").unwrap();
+        assert!(settings.console.is_none() && settings.webhooks.is_empty());
+    }
+
+    #[test]
+    fn a_console_and_its_webhooks_are_read() {
+        let settings = load(
+            "console: localhost:9091\nconsole_hosts: [Approve.Example]\nconsole_url: https://people.example\napprovals: { approvers: a.yaml, webhooks: [{ url: 'https://h.example/x', secret: { env: HOOK } }, { url: { env: SLACK }, format: slack }] }\n",
+        )
+        .unwrap();
+        let console = settings.console.unwrap();
+        assert_eq!(console.listen.to_string(), "127.0.0.1:9091");
+        assert_eq!(console.hosts, ["approve.example"]);
+        assert_eq!(
+            settings.files.approvers.unwrap(),
+            Path::new("/etc/toolgate/a.yaml")
+        );
+        let [json, slack] = settings.webhooks.as_slice() else {
+            panic!("two webhooks")
+        };
+        assert_eq!(
+            (json.format, slack.format),
+            (WebhookFormat::Json, WebhookFormat::Slack)
+        );
+        assert_eq!(slack.url.expose().host(), Some("hooks.example"));
+        let debug = format!("{json:?} {slack:?}");
+        assert!(!debug.contains("secret\"") && !debug.contains("T0"), "{debug}");
+    }
+
+    #[test]
+    fn every_mistake_is_told_with_its_key_and_what_to_write() {
+        for (more, part) in [
+            ("console: 127.0.0.1:9091\n", "`approvals.approvers`: missing"),
+            (
+                "console_hosts: [x]\n",
+                "`console`: missing: add `console: 127.0.0.1:9091`",
+            ),
+            (
+                "console: 127.0.0.1:9091\nconsole_url: https://x.example/people\napprovals: { approvers: a.yaml }\n",
+                "`console_url`: must have no path",
+            ),
+            (
+                "approvals: { webhooks: [{ secret: { env: HOOK } }] }\n",
+                "`approvals.webhooks[0].url`: missing",
+            ),
+            (
+                "approvals: { webhooks: [{ url: 'http://h.example/x', secret: { env: HOOK } }] }\n",
+                "`approvals.webhooks[0].url`: must be https",
+            ),
+            (
+                "approvals: { webhooks: [{ url: 'https://h.example/x' }] }\n",
+                "`approvals.webhooks[0].secret`: missing",
+            ),
+            (
+                "approvals: { webhooks: [{ url: 'https://h.example/x', secret: { env: NONE } }] }\n",
+                "the environment has no `NONE`",
+            ),
+            (
+                "approvals: { webhooks: [{ url: 'https://h.example/x', secret: { env: HOOK }, format: teams }] }\n",
+                "`teams` is no format of webhooks: write json or slack",
+            ),
+        ] {
+            let problems = load(more).unwrap_err();
+            assert!(problems.contains(part), "{more}: {problems}");
+        }
+    }
+}

@@ -113,10 +113,14 @@ fn a_command_that_cannot_start_ends_early_or_never_answers_is_an_error() {
             "an argument of the command was told: {told}"
         );
     }
-    let silent = ["sleep".to_owned(), "1000".to_owned()];
-    let (silent, process) = scan_command(&folder, &["--within", "1"], &silent);
+    // what it has started itself ends with it
+    let file = folder.path().join("pid");
+    let script = "sleep 1000 & echo $! > \"$0\"; wait";
+    let silent = ["--within", "2", "--", "sh", "-c", script, file.to_str().unwrap()];
+    let silent = scan(&folder, &silent);
     assert_eq!(silent.code, 2, "{silent:?}");
-    assert!(silent.err.contains("no list of tools within 1 s"), "{silent:?}");
+    assert!(silent.err.contains("no list of tools within 2 s"), "{silent:?}");
+    let process = Path::new("/proc").join(fs::read_to_string(&file).unwrap().trim());
     let began = Instant::now();
     // who has killed it may not have waited for it
     while is_running(&process) {

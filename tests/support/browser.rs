@@ -123,6 +123,11 @@ impl Window<'_> {
         self.tell(&json!({ "do": deed }))
     }
 
+    /// Puts a text into the page.
+    pub fn write(&self, at: &str, text: &str) {
+        self.tell(&json!({ "do": "write", "at": at, "value": text }));
+    }
+
     /// A screenshot: of the whole page, or of what the window shows.
     pub fn shot(&self, file: &Path, whole: bool) {
         self.tell(&json!({ "do": "shot", "file": file, "value": whole }));

@@ -5,6 +5,7 @@
 //   {"do": "fill" | "click" | "press" | "wait" | "gone" | "text" | "count", "window": "a", "at": SELECTOR, "value": …}
 //   {"do": "focused", "window": "a"}                   what has the focus: its id, or its name
 //   {"do": "noise", "window": "a"}                     errors and requests to other places so far
+//   {"do": "write", "window": "a", "at": SELECTOR, "value": "…"}   puts a text into the page
 //   {"do": "shot", "window": "a", "file": "…"}         a screenshot of the whole page
 import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
@@ -52,6 +53,8 @@ const deeds = {
   storage: ({ page }) =>
     page.evaluate(() => ({ local: localStorage.length, session: sessionStorage.length, cookie: document.cookie })),
   wide: ({ page }) => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth),
+  write: ({ page }, { at, value }) =>
+    page.locator(at).evaluate((node, text) => void (node.textContent = text), value).then(() => null),
   noise: ({ noise }) => noise,
   shot: ({ page }, { file, value }) => page.screenshot({ path: file, fullPage: value !== false }).then(() => null),
 };
