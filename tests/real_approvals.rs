@@ -90,11 +90,16 @@ impl Place {
     }
 }
 
-/// A request to the console of this gate.
-async fn console(gate: &Gate, method: &str, path: &str, body: &str) -> Value {
+/// Where the console of this gate listens.
+fn console_of(gate: &Gate) -> String {
     let listening = gate.stdout();
     let listening: Value = serde_json::from_str(listening.lines().next().unwrap()).unwrap();
-    let address = listening["console"].as_str().unwrap().to_owned();
+    listening["console"].as_str().unwrap().to_owned()
+}
+
+/// A request to the console of this gate.
+async fn console(gate: &Gate, method: &str, path: &str, body: &str) -> Value {
+    let address = console_of(gate);
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {PERSON}\r\nContent-Type: application/json\r\n\
          Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
@@ -180,6 +185,34 @@ async fn a_held_call_runs_when_a_person_agrees_and_is_refused_with_the_reason_wh
         4,
         "one run for each yes, and none for a no"
     );
+}
+
+/// Its user is pointed to the page of the request, and the call that comes back waits until somebody agreed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_takes_urls_goes_to_the_page_where_people_decide_and_its_call_runs() {
+    let place = Place::new(75_000).await;
+    let spec = json!({ "url": place.gates[0].url("current"), "token": "tg_agent", "list": false, "urls": true,
+        "callTimeoutMs": 80_000,
+        "calls": [{ "tool": "start_run", "arguments": { "pipeline": "by URL" } }] });
+    let client = tokio::task::spawn_blocking(move || start_with(Sdk::TypeScript2, &spec).finish());
+    let people = async {
+        let asked = next(&place.gates[1]).await;
+        decide(&place.gates[1], &asked, "approve", "").await;
+        asked
+    };
+    let (run, approval) = tokio::join!(client, people);
+    let run = run.unwrap();
+    assert_eq!(run.failure(), None);
+    let page = format!(
+        "http://{}/#{}",
+        console_of(&place.gates[0]),
+        approval["id"].as_str().unwrap()
+    );
+    assert_eq!(run.asked(), [page.as_str()]);
+    let calls = run.calls();
+    assert_eq!(calls[0].kind, "ok", "{calls:?}");
+    assert!(calls[0].text.contains("of by URL started"), "{}", calls[0].text);
+    assert_eq!(place.executions().await, 1);
 }
 
 /// The id of the request that the client was told of.

@@ -16,10 +16,17 @@ await report('typescript 2', async () => {
   // the transport of 2024-11-05 knows no other era
   const options = spec.transport === 'sse' || spec.era === 'legacy' ? {} : { versionNegotiation: { mode: 'auto' } };
   if (spec.asked) options.capabilities = CAPABILITIES;
+  if (spec.urls) options.capabilities = { elicitation: { url: {} } };
   const client = new Client({ name: 'toolgate-test', version: '1.0.0' }, options);
   const asked = [];
   if (spec.asked) {
     for (const [method, answer] of Object.entries(answers(asked))) client.setRequestHandler(method, answer);
+  }
+  if (spec.urls) {
+    client.setRequestHandler('elicitation/create', ({ params }) => {
+      asked.push(params.url);
+      return { action: 'accept' };
+    });
   }
   const transport = await connect(client, open, authProvider);
   const tools = spec.list ? await names((params) => client.listTools(params)) : null;

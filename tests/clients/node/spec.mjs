@@ -4,6 +4,7 @@
 //   or "command": [words], "env": {} (stdio), "list": true, "callTimeoutMs": 20000,
 //   "era": "auto" | "legacy" (a client of both eras keeps to sessions),
 //   "asked": false (whether the client declares sampling and elicitation, and answers them),
+//   "urls": false (2.x only: whether it declares elicitation by URL, and goes to each),
 //   "calls": [{"tool", "arguments": {}, "times": 1, "watch"?: true (asks for progress), "abort"?: true (at the first progress)}]}
 // Answer: {"client", "protocolVersion", "tools": [names], "asked": [methods],
 //   "calls": [{"tool", "kind", "text", "code"?, "meta"?, "progress"?: [numbers]}]}
