@@ -100,7 +100,6 @@ mod tests {
             outcome,
             rule: None,
             message: None,
-            approval: None,
             store_ms: None,
             charges: Vec::new(),
             upstream: None,
