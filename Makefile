@@ -60,6 +60,10 @@ sbom: ## Write what the binary is made of, as CycloneDX, to target/sbom.cdx.json
 containers: ## Lint the Dockerfile and resolve docker-compose.yml
 	scripts/check-containers.sh
 
+.PHONY: try-compose
+try-compose: ## Bring docker-compose.yml up (without Docker: by podman) and count what passes
+	scripts/try-compose.sh
+
 .PHONY: chart
 chart: ## Check the Helm chart: lint, every pair of options, Kubernetes' schemas, rules, golden files
 	scripts/install-kube-tools.sh
@@ -138,8 +142,13 @@ audit-load: ## Write RATE=20000 decisions a second for LONG=60 seconds to an aud
 schema: ## Write schema/policy.schema.json anew
 	scripts/write-schema.sh
 
+.PHONY: scan-report
+scan-report: ## Write the confusion matrices of docs/scan.md anew
+	cargo test --test scan -- --ignored bless
+
 .PHONY: bless
 bless: schema ## Write the expected outputs of the tests anew; read the diff before you commit it
 	cargo test --test policy -- --ignored bless | tee /dev/stderr | grep -q '1 passed'
 	cargo test --test transcripts -- --ignored bless
+	$(MAKE) scan-report
 	@git --no-pager diff --stat

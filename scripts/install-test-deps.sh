@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside a Rust toolchain: Redis, curl, promtool, Chromium, Node.js, Python and pinned MCP clients and servers.
+# Installs what the tests need beside a Rust toolchain: Redis, curl, openssl, promtool, Chromium, Node.js, Python and pinned MCP clients and servers.
 # Idempotent, and quick where nothing is missing. System packages come from the distribution (root or sudo without a
 # password; otherwise the script says what to install); all else goes to .tools/ and tests/clients/node/node_modules/.
 set -euo pipefail
@@ -54,6 +54,12 @@ install_redis() {
 
 install_curl() {
   command -v curl >/dev/null || apt_install "the documents' commands are run with curl" curl ca-certificates
+}
+
+# A slim image has neither. `type -P`: the shell's own `kill` is none that a test can start.
+install_small_tools() {
+  command -v openssl >/dev/null || apt_install "the tests make RSA keys with openssl" openssl
+  type -P kill >/dev/null || apt_install "the tests end processes with kill" procps
 }
 
 faketime_is_there() { compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null; }
@@ -132,6 +138,7 @@ build_rust_client() {
 install_redis
 install_faketime
 install_curl
+install_small_tools
 install_promtool
 install_chromium
 install_node

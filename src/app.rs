@@ -86,8 +86,7 @@ impl App {
         let replica = replica_name()?;
         let people = People::bind(&settings, loaded.approvers, &metrics, &replica).await?;
         let (spans, exporter) = otlp::exporting(settings.tracing.as_ref(), metrics.spans(), &replica)?;
-        let store = store::store(&settings.counters)?;
-        let approvals = store::approvals(&store, &settings.approvals)?;
+        let (store, approvals) = store::with_approvals(&settings)?;
         let gate = Arc::new(Gate {
             commands,
             snapshot: ArcSwap::from_pointee(Snapshot {
@@ -102,8 +101,9 @@ impl App {
             session_key: session_key(&settings.front),
             legacy: Streams::default(),
             listening: Places::new(settings.limits.streams, settings.limits.streams_per_grant),
-            held: Places::new(proxy::HELD, proxy::HELD_PER_GRANT),
+            held: Arc::default(),
             hold: settings.approvals.hold,
+            approval_page: people.page()?,
             approvals,
             bodies: BodyMemory::new(settings.limits.body_memory_bytes),
             callers,
@@ -231,7 +231,7 @@ fn commands(
 ) -> BTreeMap<String, Arc<Host>> {
     let commands = settings.iter().map(|(name, server)| {
         metrics.serves(name);
-        let host = Host::new(name, server.clone(), line_cap);
+        let host = Host::new(name, server.clone(), line_cap, metrics.children(name));
         (name.clone(), Arc::new(host))
     });
     commands.collect()

@@ -21,5 +21,6 @@ pub mod policy;
 pub mod proxy;
 pub mod record;
 pub mod replay;
+pub mod scan;
 pub mod settings;
 pub mod tls;

@@ -23,6 +23,8 @@ const ROOMS: &[(&str, &str)] = &[
     // What waits for people, kept where the counters are.
     ("approvals", "counters"),
     ("replay", "counters mcp policy"),
+    // What a server's tools do, told from their definitions, and the first policy for them.
+    ("scan", "document mcp policy"),
     ("settings", "document"),
     // Certificates and keys from files, as rustls wants them.
     ("tls", "settings"),
@@ -53,7 +55,7 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     (
         "cli",
-        "app audit client console convert counters demo document grants mcp policy record replay settings",
+        "app audit client console convert counters demo document grants mcp policy record replay scan settings",
     ),
     ("main", "cli"),
     // The crate root declares the rooms and re-exports nothing: `crate::Thing` would hide an arrow.
@@ -64,7 +66,7 @@ const ROOMS: &[(&str, &str)] = &[
 const MUST_EXIST: &[&str] = &["counters", "mcp", "policy"];
 
 /// Rooms without I/O and without a clock: what they answer depends on what they are given, and on nothing else.
-const PURE_ROOMS: &[&str] = &["audit", "convert", "document", "mcp", "policy", "replay"];
+const PURE_ROOMS: &[&str] = &["audit", "convert", "document", "mcp", "policy", "replay", "scan"];
 
 /// What a pure room may not name, beside every dependency that [`PURE_CRATES`] does not list.
 const IMPURE: &[&str] = &[

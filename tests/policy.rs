@@ -33,6 +33,8 @@ mod samples;
 mod schema;
 #[path = "policy/schemas.rs"]
 mod schemas;
+#[path = "policy/servers.rs"]
+mod servers;
 #[path = "policy/shadow.rs"]
 mod shadow;
 #[path = "policy/truth.rs"]

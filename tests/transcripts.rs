@@ -15,9 +15,10 @@ use std::path::PathBuf;
 use document::Document;
 
 /// A document, and how many commands it shows at least.
-const DOCUMENTS: [(&str, usize); 3] = [
+const DOCUMENTS: [(&str, usize); 4] = [
     ("docs/explain.md", 6),
     ("docs/first-policy.md", 10),
+    ("docs/scan.md", 7),
     ("tests/transcripts/explain.md", 14),
 ];
 
@@ -57,6 +58,11 @@ fn the_commands_of_the_explanation_s_reference_print_what_it_shows() {
 #[test]
 fn a_new_user_gets_in_ten_commands_what_the_walk_through_shows() {
     compare("docs/first-policy.md");
+}
+
+#[test]
+fn what_a_scan_prints_is_what_its_page_shows() {
+    compare("docs/scan.md");
 }
 
 #[test]

@@ -17,6 +17,8 @@ mod answered;
 mod approvals;
 #[path = "wire/approvals_held.rs"]
 mod approvals_held;
+#[path = "wire/approvals_pointed.rs"]
+mod approvals_pointed;
 #[path = "wire/approvals_shared.rs"]
 mod approvals_shared;
 #[path = "wire/at_once.rs"]

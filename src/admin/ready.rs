@@ -21,6 +21,8 @@ pub type ServerProbe = Arc<dyn Fn(&str) -> Option<Later<Answers>> + Send + Sync>
 pub struct Probes {
     /// How the store is, in one word.
     pub store: Arc<dyn Fn() -> Later<&'static str> + Send + Sync>,
+    /// Whether calls wait for every node of the store: none was found not to answer.
+    pub store_is_asked: Arc<dyn Fn() -> bool + Send + Sync>,
     pub server: ServerProbe,
     /// The names of the servers.
     pub servers: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
@@ -126,6 +128,12 @@ async fn verbose(admin: &Admin, body: &mut Value) {
         set(&mut servers, &name, word.into());
     }
     set(body, "store", health.store.into());
+    let breaker = if (admin.probes.store_is_asked)() {
+        "closed"
+    } else {
+        "open"
+    };
+    set(body, "breaker", breaker.into());
     set(body, "servers", servers);
     set(body, "policies", health.policies.into());
 }

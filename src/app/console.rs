@@ -50,6 +50,19 @@ impl People {
         console.map(|console| console.listener.local_addr()).transpose()
     }
 
+    /// The page where people decide, as they reach it, without a trailing slash.
+    pub(super) fn page(&self) -> std::io::Result<Option<String>> {
+        let Some(console) = &self.console else {
+            return Ok(None);
+        };
+        if let Some(url) = &console.settings.url {
+            return Ok(Some(url.to_string().trim_end_matches('/').to_owned()));
+        }
+        let scheme = if console.with_tls { "https" } else { "http" };
+        let address = console.listener.local_addr()?;
+        Ok(Some(format!("{scheme}://{address}")))
+    }
+
     /// Runs until the tasks are aborted: people can decide while calls that wait are drained.
     pub(super) fn start(self, gate: &Arc<Gate>, tls: Option<&Arc<ServerTls>>) -> Vec<JoinHandle<()>> {
         let mut running = Vec::new();
@@ -73,6 +86,7 @@ impl People {
 struct Bound {
     settings: settings::Console,
     listener: TcpListener,
+    with_tls: bool,
     recent: Arc<Recent>,
 }
 
@@ -92,6 +106,7 @@ impl Bound {
         Ok(Some(Self {
             settings: console.clone(),
             listener,
+            with_tls: settings.front.tls.is_some(),
             recent: Arc::default(),
         }))
     }

@@ -4,7 +4,7 @@ use anyhow::Context;
 
 use crate::approvals::Approvals;
 use crate::counters::{self, AfterFailover, FileStore, RedisOptions, RedisTls, Store};
-use crate::settings::{ApprovalSettings, Counters, Place, Redis, Secret};
+use crate::settings::{ApprovalSettings, Counters, Place, Redis, Secret, Settings};
 
 /// Multiplexed connections of one replica to each node of Redis.
 const STORE_CONNECTIONS: usize = 2;
@@ -28,11 +28,21 @@ pub fn store(counters: &Counters) -> anyhow::Result<Store> {
     }
 }
 
+/// The store, and what waits for people in it.
+///
+/// # Errors
+/// As of both.
+pub(super) fn with_approvals(settings: &Settings) -> anyhow::Result<(Store, Approvals)> {
+    let store = store(&settings.counters)?;
+    let approvals = approvals(&store, &settings.approvals)?;
+    Ok((store, approvals))
+}
+
 /// Requests for approval, kept where the counters are. In a file there are none: they are this process' own.
 ///
 /// # Errors
 /// Where the operating system gives no random bytes.
-pub(super) fn approvals(store: &Store, settings: &ApprovalSettings) -> anyhow::Result<Approvals> {
+fn approvals(store: &Store, settings: &ApprovalSettings) -> anyhow::Result<Approvals> {
     let approvals = match (store, &settings.key) {
         (Store::Redis(redis), Some(key)) => {
             Approvals::in_redis(redis.clone(), key.expose(), settings.expires)

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::approvals;
 use super::pins::{self, load_pins};
-use super::store::{expected_replicas, store};
+use super::store::{expected_replicas, with_approvals};
 use super::store_state;
 use super::{load_files, replica_name, tls};
 use crate::counters::CallId;
@@ -200,8 +200,7 @@ fn record_in(path: &Path) -> std::io::Result<Lines> {
 fn gate(settings: Settings, pins: BTreeMap<String, Pins>, lines: Lines) -> anyhow::Result<Arc<Gate>> {
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"))?);
     let changes = Arc::new(Changes::default());
-    let store = store(&settings.counters)?;
-    let approvals = super::store::approvals(&store, &settings.approvals)?;
+    let (store, approvals) = with_approvals(&settings)?;
     Ok(Arc::new(Gate {
         commands: BTreeMap::new(),
         snapshot: ArcSwap::from_pointee(Snapshot {
@@ -215,8 +214,9 @@ fn gate(settings: Settings, pins: BTreeMap<String, Pins>, lines: Lines) -> anyho
         session_key: SessionKey::default(),
         legacy: Streams::default(),
         listening: Places::new(settings.limits.streams, settings.limits.streams_per_grant),
-        held: Places::new(proxy::HELD, proxy::HELD_PER_GRANT),
+        held: Arc::default(),
         hold: settings.approvals.hold,
+        approval_page: None,
         approvals,
         bodies: BodyMemory::new(settings.limits.body_memory_bytes),
         callers: Callers::default(),

@@ -9,6 +9,7 @@ mod book;
 mod calls;
 mod life;
 pub mod model;
+mod resumed;
 mod sealed;
 mod shelf;
 mod spent;
@@ -18,6 +19,7 @@ pub mod wire;
 pub use approval::{Approval, ApprovalId, Decision, State};
 pub use book::{Approvals, Decided, LISTED_AT_MOST, REASON_AT_MOST};
 pub use calls::{Asked, Consumed, Request, Ticket};
+pub use resumed::{Resumed, STATE_MARKER};
 
 use crate::counters::StoreError;
 

@@ -23,6 +23,7 @@ pub struct Seal {
     realm: String,
     records: [u8; 32],
     calls: [u8; 32],
+    states: [u8; 32],
     arguments: LessSafeKey,
 }
 
@@ -42,6 +43,7 @@ impl Seal {
             realm: realm.to_owned(),
             records: key("records")?,
             calls: key("calls")?,
+            states: key("states")?,
             arguments: LessSafeKey::new(arguments.map_err(|_| ApprovalsError::Sealing)?),
         })
     }
@@ -62,6 +64,19 @@ impl Seal {
     /// [`ApprovalsError::Sealing`]
     pub fn digest(&self, parts: &[&[u8]]) -> Result<String, ApprovalsError> {
         mac(&self.calls, parts).map(|tag| HEXLOWER.encode(&tag))
+    }
+
+    /// A signature for what is given out and comes back.
+    ///
+    /// # Errors
+    /// [`ApprovalsError::Sealing`]
+    pub fn sign(&self, parts: &[&[u8]]) -> Result<[u8; TAG], ApprovalsError> {
+        mac(&self.states, parts)
+    }
+
+    /// Whether [`Seal::sign`] made it of these parts.
+    pub fn verifies(&self, parts: &[&[u8]], tag: &[u8]) -> bool {
+        verifies(&self.states, parts, tag)
     }
 
     /// # Errors

@@ -239,3 +239,21 @@ async fn a_list_is_in_order_of_time_and_of_one_state_where_asked() {
     let pending = desk.approvals.list(Some(State::Pending)).await.unwrap();
     assert_eq!(ids(pending), [second.id]);
 }
+
+#[tokio::test]
+async fn a_state_is_good_for_the_grant_that_got_it_and_says_which_call() {
+    let (desk, other) = (Desk::new(), Desk::new());
+    let (first, _) = desk.asked(&request("{}", 1)).await;
+    let state = desk.approvals.state_for("identity", &first).unwrap();
+    let read = desk.approvals.resumed("identity", &state).unwrap();
+    assert_eq!((read.id, read.expires_ms), (first.id, first.expires_ms));
+    assert!(read.is_of(&first.digest) && !read.is_of("another"));
+    assert_eq!(desk.approvals.resumed("another", &state), None);
+    assert_eq!(other.approvals.resumed("identity", &state), None);
+    for place in 0..state.len() {
+        let mut forged = state.clone().into_bytes();
+        forged[place] = if forged[place] == b'0' { b'1' } else { b'0' };
+        let forged = String::from_utf8(forged).unwrap();
+        assert_eq!(desk.approvals.resumed("identity", &forged), None, "{forged}");
+    }
+}

@@ -53,30 +53,34 @@ impl Args {
 
     fn ask(&self, url: &str) -> anyhow::Result<Vec<Tool>> {
         super::install_crypto();
-        let target = Target::new(url, self.headers()?, WITHIN)?;
+        let target = Target::new(url, headers(&self.header, &self.header_env)?, WITHIN)?;
         let listed = super::runtime()
             .context("the runtime cannot start")?
             .block_on(list_tools(&target, WITHIN))?;
         Ok(listed.tools)
     }
+}
 
-    fn headers(&self) -> anyhow::Result<Vec<(HeaderName, Secret<String>)>> {
-        let mut headers = Vec::new();
-        for header in &self.header {
-            let (name, value) = header
-                .split_once(':')
-                .ok_or_else(|| anyhow!("--header is written `NAME: VALUE`"))?;
-            headers.push(secret_header(name, Secret::new(value.trim().to_owned()))?);
-        }
-        for header in &self.header_env {
-            let (name, variable) = header
-                .split_once('=')
-                .ok_or_else(|| anyhow!("--header-env is written `NAME=VARIABLE`"))?;
-            let value = secret_from_env(variable).map_err(|error| anyhow!("--header-env: {error}"))?;
-            headers.push(secret_header(name, value)?);
-        }
-        Ok(headers)
+/// The headers of `--header` and `--header-env`.
+///
+/// # Errors
+/// Where one is written otherwise, or its variable is not set; the text holds no value.
+pub fn headers(plain: &[String], of_env: &[String]) -> anyhow::Result<Vec<(HeaderName, Secret<String>)>> {
+    let mut headers = Vec::new();
+    for header in plain {
+        let (name, value) = header
+            .split_once(':')
+            .ok_or_else(|| anyhow!("--header is written `NAME: VALUE`"))?;
+        headers.push(secret_header(name, Secret::new(value.trim().to_owned()))?);
     }
+    for header in of_env {
+        let (name, variable) = header
+            .split_once('=')
+            .ok_or_else(|| anyhow!("--header-env is written `NAME=VARIABLE`"))?;
+        let value = secret_from_env(variable).map_err(|error| anyhow!("--header-env: {error}"))?;
+        headers.push(secret_header(name, value)?);
+    }
+    Ok(headers)
 }
 
 fn secret_header(name: &str, value: Secret<String>) -> anyhow::Result<(HeaderName, Secret<String>)> {

@@ -18,6 +18,7 @@ mod lines;
 mod pin;
 mod replay;
 mod report;
+mod scan;
 pub mod schema;
 mod serve;
 mod shown;
@@ -52,6 +53,7 @@ Examples:
   toolgate diff old.json new.yaml            what two policies decide differently
   toolgate grant new --id ci --server coalesce --policy coalesce-default --append grants.yaml
   toolgate serve --config toolgate.yaml      run the gate
+  toolgate scan -- npx -y some-server        what a server's tools do; with --format policy a first policy
   toolgate pin coalesce                      accept a server's tools as they are; later: what has changed
   toolgate wrap --policy p.json -- COMMAND   put the gate around a local server
 
@@ -122,6 +124,12 @@ enum Command {
     /// is accepted. Exit code: 0 all as accepted, 1 something differs, 2 unreadable.
     #[command(after_help = pin::EXAMPLES)]
     Pin(pin::Args),
+    /// Tell what a server's tools do: read, write, execute, destroy or move money; and write a first policy for them.
+    ///
+    /// Calls no tool. Exit code: 0; with --drift 1 where something has changed; 2 where the server or a file cannot
+    /// be read.
+    #[command(after_help = scan::EXAMPLES)]
+    Scan(Box<scan::Args>),
     /// Check the audit log for changes, and show it to people.
     #[command(subcommand)]
     Audit(audit::Command),
@@ -176,6 +184,7 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
         Command::Approvals(command) => approvals::run(&command, out),
         Command::Counters(command) => counters::run(&command, out),
         Command::Pin(args) => pin::run(&args, out),
+        Command::Scan(args) => scan::run(&args, out),
         Command::Audit(command) => audit::run(&command, out),
         Command::Grant(command) => grant::run(&command, out),
         Command::ExampleServer { listen } => demo::example_server(listen, out),

@@ -1,16 +1,25 @@
 //! A small MCP client that asks one server what tools it has. It never calls one.
 //!
-//! Streamable HTTP in both eras: the stateless revision 2026-07-28 is tried first, then the handshake of the
-//! revisions with sessions. Redirects are not followed, every answer is bounded, and one deadline holds for all.
+//! Over HTTP the stateless revision 2026-07-28 is tried first, then the handshake of the revisions with sessions, then
+//! the event stream of 2024-11-05 ([`announced`]); a command is greeted first ([`spoken`]). Redirects are not followed,
+//! every answer is bounded, and one deadline holds for all.
 
+mod announced;
 mod console;
+mod error;
+mod events;
 mod fetch;
+mod heard;
 mod speak;
+mod spoken;
+mod wire;
 
 pub use console::{ConsoleClient, ConsoleError, ListedApproval, Said};
+pub use error::ClientError;
 pub use fetch::{Document, FetchError, fetch};
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,10 +27,13 @@ use http::header::HeaderValue;
 use http::{HeaderName, Uri};
 use serde_json::{Value, json};
 
-use crate::mcp::tools::{NotTools, Page, Tool};
-use crate::proxy::{Access, Upstream};
+use crate::mcp::tools::{Page, Tool};
+use crate::proxy::{Access, ServerCommand, Upstream};
 use crate::settings::{CredentialSource, Secret, Server};
-use speak::{Reply, Wire};
+use announced::Announced;
+use speak::Posted;
+use spoken::Spoken;
+use wire::{Reply, Wire};
 
 /// The most bytes that one answer may have, all events of a stream together.
 const ANSWER_BYTES: usize = 4 << 20;
@@ -37,60 +49,23 @@ const MODERN: &str = "2026-07-28";
 const LEGACY: &str = "2025-11-25";
 
 /// The server that is asked, with what it wants to see.
-pub struct Target {
-    url: Uri,
-    upstream: Arc<Upstream>,
+pub struct Target(Reached);
+
+enum Reached {
+    Url(Uri, Arc<Upstream>),
+    Command(ServerCommand),
 }
 
 /// What a server said.
 #[derive(Debug)]
 pub struct Listed {
+    /// The server's name and version, as far as it told them.
+    pub name: Option<String>,
+    pub version: Option<String>,
     /// In the server's order, all pages together.
     pub tools: Vec<Tool>,
     /// The revision of MCP that was spoken.
     pub revision: String,
-}
-
-/// Why there is no list. The text names no header's value and no answer's body.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    #[error(
-        "not a URL that can be asked: write http://HOST:PORT/PATH or https://…, without user or fragment"
-    )]
-    Url,
-    #[error("{0}")]
-    Connect(String),
-    #[error("no list of tools within {} s", .0.as_secs_f32())]
-    Deadline(Duration),
-    #[error(
-        "the server answered {0}: give the header that it wants, such as --header-env Authorization=NAME"
-    )]
-    Unauthorized(u16),
-    #[error("the server redirects ({0}): name the URL that it redirects to")]
-    Redirect(u16),
-    #[error("the server answered {0} and no message")]
-    Status(u16),
-    #[error("the answer has more than {ANSWER_BYTES} bytes")]
-    TooLarge,
-    #[error("the answer broke off: {0}")]
-    Broken(String),
-    #[error("the server's answer is no message of MCP")]
-    NotMcp,
-    #[error("the server refused `{method}`: {message} ({code})")]
-    Refused {
-        method: &'static str,
-        code: i64,
-        message: String,
-    },
-    #[error("the server's list of tools cannot be read: {0}")]
-    List(#[from] NotTools),
-    #[error("{in_a_session}; asked as revision {MODERN} asks: {modern}")]
-    Neither {
-        modern: Box<Self>,
-        in_a_session: Box<Self>,
-    },
-    #[error("the server's list of tools does not end: more than {PAGES} pages or {TOOLS} tools")]
-    Endless,
 }
 
 impl Target {
@@ -132,17 +107,32 @@ impl Target {
 
     /// The same over connections that are there already.
     pub fn with(server: &Server, upstream: Arc<Upstream>) -> Self {
-        Self {
-            url: server.upstream.clone(),
-            upstream,
-        }
+        Self(Reached::Url(server.upstream.clone(), upstream))
     }
 
-    /// The URL without its query, which may hold a secret.
+    /// A command, which is started to be asked, and ended. `environment` is all that it gets.
+    pub const fn command(
+        program: OsString,
+        arguments: Vec<OsString>,
+        environment: Vec<(OsString, OsString)>,
+    ) -> Self {
+        Self(Reached::Command(ServerCommand {
+            program,
+            arguments,
+            environment,
+        }))
+    }
+
+    /// The URL without its query, or the command without its arguments: both may hold secrets.
     pub fn shown(&self) -> String {
-        let scheme = self.url.scheme_str().unwrap_or_default();
-        let authority = self.url.authority().map_or("", |authority| authority.as_str());
-        format!("{scheme}://{authority}{}", self.url.path())
+        match &self.0 {
+            Reached::Url(url, _) => {
+                let scheme = url.scheme_str().unwrap_or_default();
+                let authority = url.authority().map_or("", |authority| authority.as_str());
+                format!("{scheme}://{authority}{}", url.path())
+            }
+            Reached::Command(command) => command.program.to_string_lossy().into_owned(),
+        }
     }
 }
 
@@ -151,36 +141,59 @@ impl Target {
 /// # Errors
 /// Where the server cannot be reached, wants other headers, does not speak MCP, or answers too much.
 pub async fn list_tools(target: &Target, within: Duration) -> Result<Listed, ClientError> {
-    let wire = Wire::new(Arc::clone(&target.upstream));
-    let asked = tokio::time::timeout(within, ask(&wire)).await;
+    let asked = async {
+        match &target.0 {
+            Reached::Url(_, upstream) => ask(upstream).await,
+            Reached::Command(command) => ask_command(command).await,
+        }
+    };
+    let asked = tokio::time::timeout(within, asked).await;
     asked.unwrap_or(Err(ClientError::Deadline(within)))
 }
 
-async fn ask(wire: &Wire) -> Result<Listed, ClientError> {
-    let modern = Session {
+async fn ask(upstream: &Arc<Upstream>) -> Result<Listed, ClientError> {
+    let mut wire = Wire::Posted(Posted::new(Arc::clone(upstream)));
+    let modern = match modern(&mut wire).await {
+        Err(error) if error.is_of_another_era() => error,
+        asked => return asked,
+    };
+    let in_a_session = match in_a_session(&mut wire).await {
+        Err(error) => error,
+        asked => return asked,
+    };
+    // where it is none, what was said before tells more
+    if matches!(in_a_session, ClientError::Status(_))
+        && let Ok(announced) = Announced::open(upstream).await
+    {
+        return self::in_a_session(&mut Wire::Announced(Box::new(announced))).await;
+    }
+    Err(ClientError::Neither {
+        modern: Box::new(modern),
+        in_a_session: Box::new(in_a_session),
+    })
+}
+
+/// The handshake comes first: older servers take anything else before it for an error, or do not answer it.
+async fn ask_command(command: &ServerCommand) -> Result<Listed, ClientError> {
+    let mut wire = Wire::Spoken(Box::new(Spoken::start(command)?));
+    let listed = match in_a_session(&mut wire).await {
+        Err(ClientError::Refused { .. }) => modern(&mut wire).await,
+        asked => asked,
+    };
+    wire.end().await;
+    listed
+}
+
+async fn modern(wire: &mut Wire) -> Result<Listed, ClientError> {
+    let session = Session {
         revision: MODERN.to_owned(),
         id: None,
         modern: true,
     };
-    match pages(wire, &modern).await {
-        Ok(tools) => Ok(Listed {
-            tools,
-            revision: modern.revision,
-        }),
-        Err(
-            modern @ (ClientError::Status(_)
-            | ClientError::Refused { .. }
-            | ClientError::NotMcp
-            | ClientError::List(NotTools::NoList)),
-        ) => in_a_session(wire).await.map_err(|error| ClientError::Neither {
-            modern: Box::new(modern),
-            in_a_session: Box::new(error),
-        }),
-        Err(error) => Err(error),
-    }
+    pages(wire, &session, None).await
 }
 
-async fn in_a_session(wire: &Wire) -> Result<Listed, ClientError> {
+async fn in_a_session(wire: &mut Wire) -> Result<Listed, ClientError> {
     let hello = json!({
         "protocolVersion": LEGACY,
         "capabilities": {},
@@ -195,44 +208,48 @@ async fn in_a_session(wire: &Wire) -> Result<Listed, ClientError> {
         modern: false,
     };
     wire.notify("notifications/initialized", &session).await?;
-    let tools = pages(wire, &session).await;
+    let listed = pages(wire, &session, result.get("serverInfo")).await;
     // A server that does not end sessions answers 405, and one that is gone has none: both are fine.
     drop(tokio::time::timeout(GOODBYE, wire.close(&session)).await);
-    Ok(Listed {
-        tools: tools?,
-        revision: session.revision,
-    })
+    listed
 }
 
-async fn pages(wire: &Wire, session: &Session) -> Result<Vec<Tool>, ClientError> {
-    let mut tools = Vec::new();
+/// `info` is what the server said of itself, where it did so before.
+async fn pages(wire: &mut Wire, session: &Session, info: Option<&Value>) -> Result<Listed, ClientError> {
+    let mut listed = Listed {
+        name: None,
+        version: None,
+        tools: Vec::new(),
+        revision: session.revision.clone(),
+    };
+    listed.told(info);
     let mut seen = HashSet::new();
     let mut cursor: Option<String> = None;
     for _ in 0..PAGES {
-        let mut params = serde_json::Map::new();
-        if let Some(cursor) = &cursor {
-            params.insert("cursor".to_owned(), json!(cursor));
-        }
-        if session.modern {
-            let meta = json!({
-                "io.modelcontextprotocol/protocolVersion": session.revision,
-                "io.modelcontextprotocol/clientInfo": client_info(),
-                "io.modelcontextprotocol/clientCapabilities": {},
-            });
-            params.insert("_meta".to_owned(), meta);
-        }
-        let params = Value::Object(params);
+        let params = session.params(cursor.as_deref());
         let Reply { result, .. } = wire.request("tools/list", &params, Some(session)).await?;
         let page = Page::read(&result)?;
-        tools.extend(page.tools);
+        if listed.name.is_none() {
+            let whole: Value = serde_json::from_str(&result).map_err(|_| ClientError::NotMcp)?;
+            listed.told(whole.pointer("/_meta/io.modelcontextprotocol~1serverInfo"));
+        }
+        listed.tools.extend(page.tools);
         match page.next {
-            None => return Ok(tools),
+            None => return Ok(listed),
             // A cursor that comes back would lead in a circle.
-            Some(next) if tools.len() <= TOOLS && seen.insert(next.clone()) => cursor = Some(next),
+            Some(next) if listed.tools.len() <= TOOLS && seen.insert(next.clone()) => cursor = Some(next),
             Some(_) => return Err(ClientError::Endless),
         }
     }
     Err(ClientError::Endless)
+}
+
+impl Listed {
+    fn told(&mut self, info: Option<&Value>) {
+        let text = |key| info?.get(key)?.as_str().map(str::to_owned);
+        self.name = text("name");
+        self.version = text("version");
+    }
 }
 
 /// How a server is spoken to after the first message.
@@ -240,6 +257,25 @@ struct Session {
     revision: String,
     id: Option<HeaderValue>,
     modern: bool,
+}
+
+impl Session {
+    /// The parameters of `tools/list`.
+    fn params(&self, cursor: Option<&str>) -> Value {
+        let mut params = serde_json::Map::new();
+        if let Some(cursor) = cursor {
+            params.insert("cursor".to_owned(), json!(cursor));
+        }
+        if self.modern {
+            let meta = json!({
+                "io.modelcontextprotocol/protocolVersion": self.revision,
+                "io.modelcontextprotocol/clientInfo": client_info(),
+                "io.modelcontextprotocol/clientCapabilities": {},
+            });
+            params.insert("_meta".to_owned(), meta);
+        }
+        Value::Object(params)
+    }
 }
 
 fn client_info() -> Value {

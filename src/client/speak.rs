@@ -1,4 +1,4 @@
-//! One message out, its answer in: JSON or an event stream, bounded.
+//! Streamable HTTP: one message out, its answer in: JSON or an event stream, bounded.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,12 +8,12 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, HeaderName, Method, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::events::{Events, is_event_stream};
+use super::heard::{Said, answered, said};
+use super::wire::Reply;
 use super::{ANSWER_BYTES, ClientError, Session};
-use crate::mcp::sse::Splitter;
 use crate::proxy::Upstream;
 
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
@@ -21,20 +21,12 @@ const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 
 /// A server, as far as messages go to it.
-pub(super) struct Wire {
+pub(super) struct Posted {
     upstream: Arc<Upstream>,
     next_id: AtomicU64,
 }
 
-/// The answer to a request.
-pub(super) struct Reply {
-    /// JSON, as it was sent.
-    pub(super) result: String,
-    /// The session that the server opened with it.
-    pub(super) session: Option<HeaderValue>,
-}
-
-impl Wire {
+impl Posted {
     pub(super) const fn new(upstream: Arc<Upstream>) -> Self {
         Self {
             upstream,
@@ -54,25 +46,16 @@ impl Wire {
         let answer = self.send(Method::POST, Some((method, &message)), session).await?;
         let status = answer.status();
         let opened = answer.headers().get(&SESSION).cloned();
-        let is_stream = answer
-            .headers()
-            .get(CONTENT_TYPE)
-            .and_then(|kind| kind.to_str().ok())
-            .is_some_and(|kind| kind.trim_start().starts_with("text/event-stream"));
+        let is_stream = is_event_stream(answer.headers());
         let message = if is_stream {
             from_events(answer.into_body(), id).await?
         } else {
             from_json(answer.into_body(), id).await?
         };
         match message {
-            Some(Ok(result)) => Ok(Reply {
-                result,
+            Some(said) => Ok(Reply {
+                result: answered(method, said)?,
                 session: opened,
-            }),
-            Some(Err((code, message))) => Err(ClientError::Refused {
-                method,
-                code,
-                message,
             }),
             None if status.is_success() => Err(ClientError::NotMcp),
             None => Err(ClientError::Status(status.as_u16())),
@@ -92,12 +75,9 @@ impl Wire {
         }
     }
 
-    /// Ends the session, where there is one.
+    /// Ends the session.
     pub(super) async fn close(&self, session: &Session) -> Result<(), ClientError> {
-        if session.id.is_some() {
-            self.send(Method::DELETE, None, Some(session)).await?;
-        }
-        Ok(())
+        self.send(Method::DELETE, None, Some(session)).await.map(drop)
     }
 
     async fn send(
@@ -105,7 +85,8 @@ impl Wire {
         http_method: Method,
         message: Option<(&'static str, &Value)>,
         session: Option<&Session>,
-    ) -> Result<Response<impl Body<Data = Bytes, Error: std::fmt::Display> + use<>>, ClientError> {
+    ) -> Result<Response<impl Body<Data = Bytes, Error: std::fmt::Display> + Unpin + use<>>, ClientError>
+    {
         let mut headers = HeaderMap::new();
         if let Some((method, _)) = message {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -136,15 +117,6 @@ impl Wire {
     }
 }
 
-/// What the server says to the request: `None` where the message is about something else.
-type Said = Option<Result<String, (i64, String)>>;
-
-#[derive(Deserialize)]
-struct Answered<'a> {
-    #[serde(borrow)]
-    result: &'a RawValue,
-}
-
 async fn from_json<B>(body: B, id: u64) -> Result<Said, ClientError>
 where
     B: Body<Data = Bytes, Error: std::fmt::Display>,
@@ -166,74 +138,15 @@ where
 /// Reads events until one is the answer; what comes after it is not waited for.
 async fn from_events<B>(body: B, id: u64) -> Result<Said, ClientError>
 where
-    B: Body<Data = Bytes, Error: std::fmt::Display>,
+    B: Body<Data = Bytes, Error: std::fmt::Display> + Unpin,
 {
-    let mut body = std::pin::pin!(body);
-    let mut splitter = Splitter::new(ANSWER_BYTES);
-    let mut read: usize = 0;
-    while let Some(frame) = body.as_mut().frame().await {
-        let frame = frame.map_err(|error| ClientError::Broken(error.to_string()))?;
-        let Ok(chunk) = frame.into_data() else { continue };
-        read = read.saturating_add(chunk.len());
-        if read > ANSWER_BYTES {
-            return Err(ClientError::TooLarge);
-        }
-        splitter.push(&chunk);
-        while let Some(event) = splitter.next() {
-            let event = event.map_err(|_| ClientError::TooLarge)?;
-            if event.is_message()
-                && let Some(said) = said(&event.data(), id)
-            {
-                return Ok(Some(said));
-            }
+    let mut events = Events::new(body);
+    while let Some(event) = events.next().await? {
+        if event.is_message()
+            && let Some(said) = said(&event.data(), id)
+        {
+            return Ok(Some(said));
         }
     }
     Ok(None)
-}
-
-/// An error without an id answers too: a server that could not read a request knows none.
-fn said(bytes: &[u8], id: u64) -> Said {
-    let message: Value = serde_json::from_slice(bytes).ok()?;
-    let own = message.get("id").and_then(Value::as_u64) == Some(id);
-    if message.get("result").is_some() {
-        let answered: Answered<'_> = serde_json::from_slice(bytes).ok()?;
-        return own.then(|| Ok(answered.result.get().to_owned()));
-    }
-    let error = message.get("error")?;
-    let nobodys = message.get("id").is_none_or(Value::is_null);
-    (own || nobodys).then(|| {
-        let code = error.get("code").and_then(Value::as_i64).unwrap_or_default();
-        let text = error
-            .get("message")
-            .and_then(Value::as_str)
-            .unwrap_or("no message");
-        Err((code, crate::document::shown(text)))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_answer_to_the_request_counts() {
-        let own = said(br#"{"jsonrpc":"2.0","id":7,"result":{"tools":[]}}"#, 7);
-        assert!(matches!(own, Some(Ok(_))));
-        for other in [
-            br#"{"jsonrpc":"2.0","id":8,"result":{}}"#.as_slice(),
-            br#"{"jsonrpc":"2.0","id":7,"method":"ping"}"#,
-            br#"{"jsonrpc":"2.0","method":"notifications/message"}"#,
-            br#"{"jsonrpc":"2.0","id":8,"error":{"code":1,"message":"x"}}"#,
-            b"",
-            b"[]",
-            b"not json",
-        ] {
-            assert!(said(other, 7).is_none(), "{:?}", String::from_utf8_lossy(other));
-        }
-        let nameless = said(
-            br#"{"id":null,"error":{"code":-32000,"message":"no session"}}"#,
-            7,
-        );
-        assert_eq!(nameless, Some(Err((-32000, "no session".to_owned()))));
-    }
 }

@@ -7,6 +7,7 @@ pub mod beside;
 pub mod envelope;
 pub mod headers;
 pub mod ids;
+pub mod input_required;
 pub mod keys;
 pub mod line;
 pub mod list;

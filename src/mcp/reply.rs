@@ -44,6 +44,41 @@ pub fn tool_error(id: &str, text: &str, decision: &Decision<'_>, modern: bool) -
     out
 }
 
+/// What the client is to do before its call goes on (2026-07-28).
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// Names it among the client's answers.
+    pub name: &'a str,
+    pub text: &'a str,
+    /// Where the user is to go.
+    pub url: &'a str,
+    /// What the client brings back.
+    pub state: &'a str,
+}
+
+/// The answer to a `tools/call` whose user is to go to a URL before it is sent again.
+pub fn input_required(id: &str, question: &Question<'_>, decision: &Decision<'_>) -> Vec<u8> {
+    let mut out = start(Some(id));
+    push(
+        &mut out,
+        ",\"result\":{\"resultType\":\"input_required\",\"inputRequests\":{",
+    );
+    quote(&mut out, question.name);
+    push(
+        &mut out,
+        ":{\"method\":\"elicitation/create\",\"params\":{\"mode\":\"url\",\"message\":",
+    );
+    quote(&mut out, question.text);
+    push(&mut out, ",\"url\":");
+    quote(&mut out, question.url);
+    push(&mut out, "}}},\"requestState\":");
+    quote(&mut out, question.state);
+    push(&mut out, ",\"_meta\":{\"toolgate/decision\":");
+    push_decision(&mut out, decision);
+    push(&mut out, "}}}");
+    out
+}
+
 /// A JSON-RPC error. `id` are the bytes of the request's id, left out where unknown.
 pub fn error(id: Option<&str>, code: i64, message: &str, data: Option<&Decision<'_>>) -> Vec<u8> {
     let mut out = start(id);

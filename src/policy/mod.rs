@@ -22,6 +22,7 @@ mod facts;
 mod fold;
 mod folder;
 mod glob;
+mod held;
 mod json;
 mod known;
 mod language;
@@ -56,6 +57,7 @@ pub use explain::{
     counting_in_words, explain_method, explain_tool, place_of, scope_as_written, subject_in_words,
     units_in_whole, window_in_words,
 };
+pub use held::Held;
 pub use known::{OnRecord, Told, Uncounted, Unknown, plan_on_record};
 pub use load::{Loaded, load, load_against};
 pub use methods::is_protocol_method;
@@ -63,9 +65,10 @@ pub use pattern::NamePattern;
 pub use pins::{Change, Definition, Listing, NotPins, Pins, listing};
 pub use recorded::{RECORDED_AT_MOST, Recorded};
 pub use refusal::{
-    limited, needs_approval, not_accepted, not_recorded, people_refused, people_unreachable,
+    another_call, limited, needs_approval, not_accepted, not_recorded, people_refused, people_unreachable,
     store_unavailable, too_many_wait, waits_for_people, without_id,
 };
 pub use schema::{schema, schema_text};
+pub use spelling::unnameable;
 pub use together::check_together;
 pub use types::{Ask, Caller, Charge, Denial, Limit, OnStoreError, Outcome, Scope, Subject, Unit, Window};

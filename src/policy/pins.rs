@@ -87,6 +87,21 @@ impl Definition {
         Some(Self(digests))
     }
 
+    /// The digests as they are written down, by part.
+    pub fn parts(&self) -> BTreeMap<&'static str, String> {
+        let pairs = PARTS.iter().zip(&self.0);
+        let written = pairs.filter_map(|(part, digest)| Some((*part, HEXLOWER.encode(digest.as_ref()?))));
+        written.collect()
+    }
+
+    /// The definition of `tool` whose digests were written down.
+    ///
+    /// # Errors
+    /// [`NotPins::Digest`] or [`NotPins::Form`].
+    pub fn of_parts(tool: &str, parts: BTreeMap<String, String>) -> Result<Self, NotPins> {
+        definition(tool, parts)
+    }
+
     /// Names the definition: what two have in common that are the same.
     pub fn name(&self) -> String {
         let parts = self

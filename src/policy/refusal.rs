@@ -2,7 +2,9 @@
 
 mod people;
 
-pub use people::{needs_approval, people_refused, people_unreachable, too_many_wait, waits_for_people};
+pub use people::{
+    another_call, needs_approval, people_refused, people_unreachable, too_many_wait, waits_for_people,
+};
 
 use std::fmt::Write as _;
 

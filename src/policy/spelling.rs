@@ -25,18 +25,34 @@ pub(super) fn check_counter_name(name: Located<&str>, report: &mut Report<'_>) {
     check_name("counter", name, report);
 }
 
-fn check_name(kind: &str, Located { place, value }: Located<&str>, report: &mut Report<'_>) -> bool {
-    let fault = if value.is_empty() {
-        "is empty"
-    } else if value.contains('`') {
-        "holds back-ticks"
-    } else if value.chars().any(char::is_control) {
-        "holds a control character"
-    } else if value.chars().any(is_invisible) {
-        "holds an invisible character"
-    } else if value.contains(char::is_whitespace) {
-        "holds a blank"
+/// Why a policy cannot name this one tool: a rule of that name would be an error, or stand for more than it.
+pub fn unnameable(tool: &str) -> Option<&'static str> {
+    let wildcard = || {
+        tool.contains(['*', '?'])
+            .then_some("holds a wildcard of policies")
+    };
+    let bracket = || tool.contains(['[', ']', '{', '}']).then_some("holds a bracket");
+    fault(tool).or_else(wildcard).or_else(bracket)
+}
+
+fn fault(name: &str) -> Option<&'static str> {
+    if name.is_empty() {
+        Some("is empty")
+    } else if name.contains('`') {
+        Some("holds back-ticks")
+    } else if name.chars().any(char::is_control) {
+        Some("holds a control character")
+    } else if name.chars().any(is_invisible) {
+        Some("holds an invisible character")
+    } else if name.contains(char::is_whitespace) {
+        Some("holds a blank")
     } else {
+        None
+    }
+}
+
+fn check_name(kind: &str, Located { place, value }: Located<&str>, report: &mut Report<'_>) -> bool {
+    let Some(fault) = fault(value) else {
         return true;
     };
     let message = format!("the {kind} name {} {fault}", quoted(value));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::pinned::Pinned;
+use crate::approvals::Resumed;
 use crate::grants::Grant;
 use crate::mcp::envelope::{Envelope, Kind, ToolCall, Unreadable};
 use crate::policy::{self, Ask, Call, Caller, Charge, Denial, Outcome, Plan, Recorded};
@@ -16,6 +17,8 @@ pub struct Exchange<'m> {
     pub message: &'m Envelope<'m>,
     /// What the message was read from.
     pub bytes: &'m [u8],
+    /// The request for approval that the client was pointed to before.
+    pub resumed: Option<&'m Resumed>,
     /// Where the server is: its URL, or its command.
     pub place: &'m str,
     /// Revision 2026-07-28 or later.

@@ -7,7 +7,7 @@ use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, request};
 use hyper::body::Incoming;
 
-use super::asking::{Received, held};
+use super::asking::{brought, held};
 use super::body::GateBody;
 use super::head::Head;
 use super::headers;
@@ -77,7 +77,7 @@ async fn identified(
     let certificate = peer::certificate(&request);
     let (mut parts, body) = request.into_parts();
     name_host(&mut parts);
-    let (head, method) = Head::new(gate, id, upstream.name(), parts, certificate);
+    let (mut head, method) = Head::new(gate, id, upstream.name(), parts, certificate);
     let identity = match head.identify(snapshot, upstream).await {
         Ok(identity) => identity,
         Err(answer) => return *answer,
@@ -95,13 +95,16 @@ async fn identified(
         Ok(body) => body,
         Err(answer) => return *answer,
     };
+    let (body, brought) = match brought(&known, body) {
+        Ok(found) => found,
+        Err(answer) => return *answer,
+    };
+    head.brought = brought;
+    let known = head.known(&identity);
     let started = Instant::now();
     match known.message(&body, started, None).await {
         Turn::Answered(answer) => told(gate, identity.endpoint.as_ref(), *answer).await,
-        first => {
-            let received = Received { head, body, started };
-            held(received, identity, first).await
-        }
+        first => held(head, identity, (body, started), first).await,
     }
 }
 

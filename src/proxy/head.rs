@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::header::HeaderMap;
 use http::{Method, Response, request};
 
+use super::asking::Brought;
 use super::body::GateBody;
 use super::headers::SESSION_ID;
 use super::known::Known;
@@ -27,6 +28,8 @@ pub(super) struct Head {
     path: String,
     query: Option<String>,
     certificate: Option<Arc<ClientCertificate>>,
+    /// The answer to a question of the gate's own that came with the message.
+    pub(super) brought: Option<Brought>,
 }
 
 /// Who sends it, to what; as it was found at one moment.
@@ -55,6 +58,7 @@ impl Head {
             path: parts.uri.path().to_owned(),
             query: parts.uri.query().map(str::to_owned),
             certificate,
+            brought: None,
         };
         (head, parts.method)
     }
@@ -117,6 +121,7 @@ impl Head {
             session: identity.session.as_deref(),
             endpoint: identity.endpoint.as_ref(),
             headers: &self.headers,
+            brought: self.brought.as_ref(),
         }
     }
 }

@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use tracing::Instrument;
 
 use super::answer::{self, Asked, Carries};
-use super::asking::{NotAgreed, Waits};
+use super::asking::{Brought, Held, NotAgreed, Waits};
 use super::body::{self, BodyError, GateBody};
 use super::changed::Tells;
 use super::exchange::Exchange;
@@ -33,6 +33,8 @@ use crate::counters::CallId;
 use crate::grants::Grant;
 use crate::mcp::envelope;
 use crate::mcp::headers::{MISMATCH_CODE, agree};
+use crate::mcp::ids::IdKey;
+use crate::mcp::line::cancelled;
 use crate::mcp::subscription::LISTEN;
 use crate::policy::Outcome;
 
@@ -66,12 +68,19 @@ pub(super) struct Known<'r> {
     /// Where the message goes, if it came by the transport of 2024-11-05.
     pub(super) endpoint: Option<&'r Endpoint>,
     pub(super) headers: &'r HeaderMap,
+    /// The answer to a question of the gate's own that came with the message.
+    pub(super) brought: Option<&'r Brought>,
 }
 
 impl Known<'_> {
     /// The upstream's name for the session.
     fn session_name(&self) -> Option<&str> {
         self.endpoint.map(Endpoint::session).or(self.session)
+    }
+
+    /// The revision that the headers name.
+    pub(super) fn version(&self) -> Option<&[u8]> {
+        self.headers.get(PROTOCOL_VERSION).map(HeaderValue::as_bytes)
     }
 
     /// The headers that go to the upstream.
@@ -135,7 +144,7 @@ impl Known<'_> {
             Err(unreadable) => return unreadable_in(self.ledger(UNREAD), &unreadable).into(),
         };
         let header = |name| self.headers.get(name).map(HeaderValue::as_bytes);
-        let version = header(PROTOCOL_VERSION);
+        let version = self.version();
         if let Err(mismatch) = agree(&message, header(MCP_METHOD), header(MCP_NAME), version) {
             let reason = mismatch.to_string();
             return self
@@ -156,6 +165,7 @@ impl Known<'_> {
             modern: message.is_modern(version),
             message: &message,
             bytes: body,
+            resumed: self.brought.map(|brought| &brought.resumed),
             place: self.upstream.place(),
             pins: self.gate.pinned(self.upstream.name()),
         };
@@ -174,6 +184,7 @@ impl Known<'_> {
 
     async fn decide(&self, exchange: &Exchange<'_>, body: &Bytes, started: Instant, ledger: Ledger) -> Turn {
         let message = exchange.message;
+        self.stop_held(message.method.as_deref(), body);
         let listens = answerable(message).filter(|_| message.method.as_deref() == Some(LISTEN));
         let Ok(ear) = self.place(listens.is_some()) else {
             ledger.invalid(Outcome::Invalid, TOO_MANY_STREAMS);
@@ -222,6 +233,31 @@ impl Known<'_> {
         };
         let answer = forward(&asked, way, charged, request, answerable(message)).await;
         answer.map(|body| body.heard_by(ear)).into()
+    }
+
+    /// The request that a client of this session can stop: that of the message, or the one that it wants stopped.
+    fn request(&self, id: IdKey) -> Option<Held> {
+        Some(Held {
+            server: self.upstream.name().to_owned(),
+            identity: self.grant.identity().to_owned(),
+            session: self.session_name()?.to_owned(),
+            id,
+        })
+    }
+
+    pub(super) fn held(&self, body: &[u8]) -> Option<Held> {
+        let message = envelope::read(body).ok()?;
+        self.request(IdKey::of(message.id?)?)
+    }
+
+    /// Stops a call that is held here, if that is what the message wants. The server is told all the same: it does not
+    /// know the call, and may know another one.
+    fn stop_held(&self, method: Option<&str>, body: &[u8]) {
+        if method == Some("notifications/cancelled")
+            && let Some(held) = cancelled(body).and_then(|id| self.request(id))
+        {
+            self.gate.held.stop(&held);
+        }
     }
 
     fn place(&self, needed: bool) -> Result<Option<Place>, NoPlace> {

@@ -261,7 +261,13 @@ impl Ledger {
 
     /// Records that the client left.
     pub fn aborted(mut self, refunded: bool) {
-        let record = upstream(None, self.since_sent(), "aborted", refunded);
+        self.left(refunded);
+    }
+
+    /// A client that left before its call was sent left nothing that could have run.
+    fn left(&mut self, refunded: bool) {
+        let ended = if self.sent.is_some() { "aborted" } else { "unsent" };
+        let record = upstream(None, self.since_sent(), ended, refunded);
         self.write(Outcome::Allowed, None, Some(record));
     }
 
@@ -345,7 +351,7 @@ impl Ledger {
 fn error_type(outcome: Outcome, upstream: Option<&UpstreamRecord>) -> Option<&'static str> {
     match (outcome, upstream) {
         (Outcome::UpstreamError, Some(record)) => Some(record.ended),
-        (Outcome::Allowed, Some(record)) => (record.ended == "aborted").then_some(record.ended),
+        (Outcome::Allowed, Some(record)) => (record.ended != "answered").then_some(record.ended),
         (Outcome::Allowed, None) => None,
         _ => Some(outcome.as_str()),
     }
@@ -368,8 +374,7 @@ impl Drop for Ledger {
         if let Some(denial) = self.waits.take() {
             self.write(denial.outcome, Some((&denial.rule, &denial.message)), None);
         } else if self.grant.is_some() && !self.method.is_empty() {
-            let record = upstream(None, self.since_sent(), "aborted", false);
-            self.write(Outcome::Allowed, None, Some(record));
+            self.left(false);
         }
     }
 }

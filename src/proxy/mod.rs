@@ -49,19 +49,21 @@ mod written;
 
 pub use accept::{Service, Shutdown, accept, accept_beside};
 pub use access::Access;
-pub use asking::{HELD, HELD_PER_GRANT};
+pub use asking::Holds;
 pub use callers::Callers;
 pub use changed::Changes;
 pub use fallback::Fallback;
 pub use leaving::Leaving;
-pub use legacy::Streams;
+pub use legacy::{Streams, resolve as resolve_endpoint};
 pub use memory::BodyMemory;
 pub use pinned::Pinned;
 pub use places::Places;
 pub use resource::Resources;
 pub use server::Server;
 pub use session::SessionKey;
-pub use stdio::{Caller, Host, ServerCommand, Signal, exit_code, signal_code, wrap_command, wrap_upstream};
+pub use stdio::{
+    Alone, Caller, Host, ServerCommand, Signal, exit_code, signal_code, wrap_command, wrap_upstream,
+};
 pub use upstream::Upstream;
 
 use std::collections::BTreeMap;
@@ -101,8 +103,10 @@ pub struct Gate {
     /// Open event streams that clients listen on: those of a GET, and subscriptions.
     pub listening: Arc<Places>,
     /// Calls that wait for people while their clients wait.
-    pub held: Arc<Places>,
+    pub held: Arc<Holds>,
     pub approvals: Approvals,
+    /// The page where people decide, without a trailing slash.
+    pub approval_page: Option<String>,
     /// How long each of them may be held.
     pub hold: Duration,
     /// What large request bodies may take together.

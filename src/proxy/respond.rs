@@ -354,6 +354,13 @@ fn json(status: StatusCode, body: Vec<u8>) -> Response<GateBody> {
     answer
 }
 
+/// An answer of the gate's own to a client's request.
+pub fn addressed(body: Vec<u8>) -> Response<GateBody> {
+    let mut answer = json(StatusCode::OK, body);
+    answer.extensions_mut().insert(Addressed);
+    answer
+}
+
 /// The message was taken; its answer comes on the event stream.
 pub fn accepted() -> Response<GateBody> {
     empty(StatusCode::ACCEPTED)

@@ -18,6 +18,20 @@ pub const CODE_INVALID_REQUEST: i64 = -32600;
 /// Without random bytes there is no id to charge under.
 pub const NO_RANDOMNESS: &str = "the operating system gave no random bytes: nothing was executed";
 
+/// What is told of a refusal beside its sentence.
+pub fn decision<'a>(denial: &'a Denial, id: &'a str, approval: Option<&'a Noted>) -> Decision<'a> {
+    Decision {
+        outcome: denial.outcome.as_str(),
+        rule: &denial.rule,
+        retry_after_ms: denial.retry_after_ms,
+        id,
+        approval: approval.map(|noted| Approval {
+            id: &noted.id,
+            expires: &noted.expires,
+        }),
+    }
+}
+
 /// The answer to a denied message; `None`: it gets none.
 pub fn denied(
     denial: &Denial,
@@ -28,16 +42,7 @@ pub fn denied(
     approval: Option<&Noted>,
 ) -> Option<Vec<u8>> {
     let id = id?;
-    let decision = Decision {
-        outcome: denial.outcome.as_str(),
-        rule: &denial.rule,
-        retry_after_ms: denial.retry_after_ms,
-        id: decision_id,
-        approval: approval.map(|noted| Approval {
-            id: &noted.id,
-            expires: &noted.expires,
-        }),
-    };
+    let decision = decision(denial, decision_id, approval);
     match form {
         Form::Silent => None,
         // the message is the server's own sentence

@@ -160,8 +160,8 @@ pub struct UpstreamRecord {
     pub status: Option<u16>,
     /// From sending to the head of the answer, in milliseconds.
     pub ms: f64,
-    /// `answered`, `unsent` (nothing reached the upstream), `broken`, `timeout`, `aborted` (the client left) or
-    /// `cut` (the call's lease could not be renewed).
+    /// `answered`, `unsent` (nothing reached the upstream), `broken`, `timeout`, `aborted` (the client left after it
+    /// was sent) or `cut` (the call's lease could not be renewed).
     pub ended: &'static str,
     /// True where the charges of the call were taken back.
     pub refunded: bool,

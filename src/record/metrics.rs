@@ -8,6 +8,7 @@ use prometheus::{
 use super::DecisionRecord;
 use super::approval::ApprovalMetrics;
 use super::audit_metrics::AuditMetrics;
+use super::children::{ChildMetrics, Children};
 use super::console::ConsoleMetrics;
 use super::limits::LimitMetrics;
 use super::operations::Operations;
@@ -38,6 +39,7 @@ pub struct Metrics {
     pins: PinMetrics,
     approvals: ApprovalMetrics,
     audit: AuditMetrics,
+    children: ChildMetrics,
     console: ConsoleMetrics,
     process: ProcessMetrics,
     reload: ReloadMetrics,
@@ -170,6 +172,7 @@ impl Metrics {
             pins: PinMetrics::new(r)?,
             approvals: ApprovalMetrics::new(r)?,
             audit: AuditMetrics::new(r)?,
+            children: ChildMetrics::new(r)?,
             console: ConsoleMetrics::new(r)?,
             process: ProcessMetrics::new(r)?,
             reload: ReloadMetrics::new(r)?,
@@ -270,6 +273,11 @@ impl Metrics {
         for result in ["refunded", "stands"] {
             self.refunds.with_label_values(&[server, result]).inc_by(0);
         }
+    }
+
+    /// Of a server that is a command: its processes.
+    pub fn children(&self, server: &str) -> Children {
+        self.children.of(server)
     }
 
     pub const fn approvals(&self) -> &ApprovalMetrics {

@@ -3,6 +3,7 @@
 mod approval;
 mod audit_metrics;
 mod channel;
+mod children;
 mod console;
 mod decision;
 mod file;
@@ -28,6 +29,7 @@ mod trace;
 
 pub use approval::{ApprovalMetrics, ApprovalOf, ApprovalRecord};
 pub use channel::Overflow;
+pub use children::Children;
 pub use console::ConsoleMetrics;
 pub use decision::{
     ChargeRecord, DecisionRecord, PolicyRecord, RecordedValues, ShadowRecord, UpstreamRecord, WindowRecord,

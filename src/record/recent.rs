@@ -86,6 +86,7 @@ mod tests {
 
     fn note(recent: &Recent, grant: Option<&str>, outcome: &'static str) {
         recent.note(&DecisionRecord {
+            approval: None,
             time: String::new(),
             id: String::new(),
             grant,

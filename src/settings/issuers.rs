@@ -193,6 +193,12 @@ impl Check<'_> {
                 "`headers` sets an Authorization of its own: remove one of them",
             );
         }
+        if written.oauth.is_some() {
+            self.problem(
+                key,
+                "`oauth` gets a token for the same header: remove one of them",
+            );
+        }
         forward
     }
 

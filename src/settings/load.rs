@@ -10,8 +10,8 @@ use http::Uri;
 use super::environment::environment;
 use super::file::{ServerFile, SettingsFile};
 use super::{
-    ApprovalSettings, Audit, CommandServer, Console, Counters, Files, Front, Issuer, Limits, LogForm, Server,
-    Tracing, Webhook,
+    ApprovalSettings, Audit, CommandServer, Console, Counters, Egress, Files, Front, Issuer, Limits, LogForm,
+    Server, Tracing, Webhook,
 };
 
 /// The prefix of every environment override: `TOOLGATE__SECTION__KEY`.
@@ -39,6 +39,8 @@ pub struct Settings {
     pub tracing: Option<Tracing>,
     /// None: text on a terminal, JSON elsewhere.
     pub log: Option<LogForm>,
+    /// The way to servers elsewhere.
+    pub egress: Egress,
     pub files: Files,
 }
 
@@ -144,6 +146,8 @@ pub(super) struct Check<'a> {
     pub(super) env: &'a BTreeMap<String, String>,
     /// The server of `toolgate wrap`.
     pub(super) wrapped: Option<&'a str>,
+    /// The way to servers elsewhere.
+    pub(super) egress: Egress,
     problems: Vec<String>,
 }
 
@@ -154,6 +158,7 @@ impl<'a> Check<'a> {
             base,
             env,
             wrapped: None,
+            egress: Egress::direct(),
             problems: Vec::new(),
         }
     }
@@ -175,6 +180,7 @@ impl Check<'_> {
     }
 
     fn settings(&mut self, written: &SettingsFile) -> Settings {
+        self.egress = self.read_egress();
         let (commands, urls): (Vec<_>, Vec<_>) = written
             .servers
             .iter()
@@ -210,6 +216,7 @@ impl Check<'_> {
             webhooks: self.webhooks(&written.approvals.webhooks),
             tracing: self.tracing(&written.tracing),
             log: self.log(written),
+            egress: self.egress.clone(),
             files: Files {
                 issuers: issuers.keys().cloned().collect(),
                 anonymous: self.anonymous(written),

@@ -5,6 +5,7 @@ mod audit;
 mod command;
 mod console;
 mod counters;
+mod egress;
 mod environment;
 mod file;
 mod front;
@@ -20,6 +21,7 @@ mod tracing;
 mod wrap;
 mod written;
 
+pub use egress::{Egress, EgressProxy};
 pub use environment::child_environment;
 pub use issuers::{Algorithm, Issuer, KeySource, is_loopback, trusted_url};
 pub use load::{Settings, SettingsError, for_one_server, load, load_with};
@@ -154,6 +156,8 @@ pub struct Server {
     /// Where a bearer token for it comes from.
     pub oauth: Option<OAuth>,
     pub tls: UpstreamTls,
+    /// The way there.
+    pub egress: Egress,
     /// Keep the client's `Host` instead of the upstream's.
     pub pass_host: bool,
     pub connect_timeout: Duration,
@@ -252,6 +256,8 @@ pub struct Tracing {
     /// OTLP over HTTP, in JSON.
     pub otlp: http::Uri,
     pub headers: Vec<(http::HeaderName, CredentialSource)>,
+    /// The way there.
+    pub egress: Egress,
     /// Which part of the traces that begin here is exported, 0 to 1.
     pub sample: f64,
 }
@@ -336,7 +342,7 @@ impl Front {
 }
 
 impl Server {
-    /// A server at this URL that gets `within` for each step.
+    /// A server at this URL that is asked directly, and gets `within` for each step.
     pub const fn at(
         url: http::Uri,
         headers: Vec<(http::HeaderName, CredentialSource)>,
@@ -350,6 +356,7 @@ impl Server {
                 ca: None,
                 identity: None,
             },
+            egress: Egress::direct(),
             pass_host: false,
             forward: false,
             resource: None,

@@ -77,6 +77,7 @@ fn views() -> Views {
             server: Arc::new(|_| Some(Box::pin(async { Answers::Unreachable }))),
             servers: Arc::new(|| vec!["crm".to_owned(), "stripe".to_owned()]),
             policies: Arc::new(|| true),
+            store_is_asked: Arc::new(|| true),
         },
         limits: Arc::new(move || {
             let rows = rows.clone();

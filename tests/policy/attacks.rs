@@ -19,17 +19,7 @@ fn files() -> Vec<PathBuf> {
 fn every_policy_against_an_attack_lets_the_work_pass_and_refuses_the_attack() {
     const OUTCOMES: [&str; 5] = ["allowed ", "denied ", "hidden ", "limited ", "by "];
     for path in files() {
-        let title = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        let text = fs::read_to_string(&path).unwrap();
-        let comments = text.lines().enumerate();
-        let comments = comments.filter_map(|(at, line)| Some((at + 1, line.strip_prefix("# ")?.to_owned())));
-        let situation = Situation {
-            calls: comments
-                .filter(|(_, line)| OUTCOMES.iter().any(|outcome| line.starts_with(outcome)))
-                .collect(),
-            policies: vec![(title.clone(), text)],
-            title,
-        };
+        let situation = Situation::in_comments(&path, &OUTCOMES);
         let (allowed, refused) = run(&path.display().to_string(), &situation);
         assert!(
             allowed > 0 && refused > 0,

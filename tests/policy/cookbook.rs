@@ -21,6 +21,23 @@ pub struct Situation {
     pub calls: Vec<(usize, String)>,
 }
 
+impl Situation {
+    /// A policy whose comments hold its calls, each a line that begins with one of these.
+    pub fn in_comments(path: &Path, outcomes: &[&str]) -> Self {
+        let title = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let text = fs::read_to_string(path).unwrap();
+        let comments = text.lines().enumerate();
+        let comments = comments.filter_map(|(at, line)| Some((at + 1, line.strip_prefix("# ")?.to_owned())));
+        Self {
+            calls: comments
+                .filter(|(_, line)| outcomes.iter().any(|outcome| line.starts_with(outcome)))
+                .collect(),
+            policies: vec![(title.clone(), text)],
+            title,
+        }
+    }
+}
+
 fn read(page: &str) -> String {
     let path = format!("docs/cookbook/{page}.md");
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()

@@ -163,6 +163,40 @@ async fn a_client_that_leaves_its_stream_stops_waiting() {
     assert!(gate.ask(&ask_for("refund", "{}")).await.ran());
 }
 
+#[tokio::test]
+async fn a_client_that_cancels_its_call_stops_it_and_nobody_elses() {
+    let (gate, upstream) = open(held()).await;
+    let opened = upstream::answer(
+        "200 OK",
+        &[("Content-Type", "application/json"), ("Mcp-Session-Id", "abc")],
+        br#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
+    );
+    upstream.next(vec![Step::Send(opened)]);
+    let session = gate.ask(&ask_for("free", "{}")).await;
+    let session = session.header("mcp-session-id").unwrap().to_owned();
+    let mut client = gate.client().await;
+    let call = ask_for("refund", "{}").header("Mcp-Session-Id", &session);
+    client.send(&call.bytes()).await;
+    wait_for(&gate, 1).await;
+    let cancel = |id: &str| {
+        post(format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#
+        ))
+    };
+    // another request, and another client
+    gate.ask(&cancel("2").header("Mcp-Session-Id", &session)).await;
+    gate.ask(&cancel("1")).await;
+    let listed = gate.sink.records();
+    assert!(
+        !listed.iter().any(|line| line["outcome"] == "needs_approval"),
+        "{listed:?}"
+    );
+    gate.ask(&cancel("1").header("Mcp-Session-Id", &session)).await;
+    needs_approval(&client.answer().await);
+    decide(&gate.approvals, &waits(&gate.approvals).await, true, "ann").await;
+    assert!(upstream.seen().iter().all(|seen| !seen.text().contains("refund")));
+}
+
 async fn reloaded(gate: &Gate, times: u64) {
     let line = r#"toolgate_policy_reloads_total{result="success"}"#;
     for _ in 0..1_500 {

@@ -34,6 +34,8 @@ pub struct Setup {
     pub pins: Option<String>,
     /// The upstream is asked over TLS.
     pub https: bool,
+    /// The upstream's name, in place of its address.
+    pub host: Option<&'static str>,
     /// Further files, by name.
     pub files: BTreeMap<String, String>,
     /// Further lines of `grants.yaml`.
@@ -52,6 +54,7 @@ impl Default for Setup {
             env: BTreeMap::new(),
             pins: None,
             https: false,
+            host: None,
             files: BTreeMap::new(),
             grants: String::new(),
             reloads: false,
@@ -231,8 +234,12 @@ fn write_files(setup: &Setup, upstream: SocketAddr) -> PathBuf {
         .map(|addr| format!("  t: {{ upstream: 'http://{addr}/mcp' }}\n"))
         .unwrap_or_default();
     let scheme = if setup.https { "https" } else { "http" };
+    let host = setup
+        .host
+        .map_or_else(|| upstream.ip().to_string(), ToOwned::to_owned);
+    let port = upstream.port();
     let yaml = format!(
-        "{}\nservers:\n  s: {{ upstream: '{scheme}://{upstream}/upstream/mcp'{} }}\n{second}policies: {{ p: p.json }}\ngrants: grants.yaml\n",
+        "{}\nservers:\n  s: {{ upstream: '{scheme}://{host}:{port}/upstream/mcp'{} }}\n{second}policies: {{ p: p.json }}\ngrants: grants.yaml\n",
         with_defaults(&setup.settings),
         setup.server,
     );

@@ -3,6 +3,8 @@
 use super::refuse;
 use crate::policy::types::{Ask, Denial, Outcome};
 
+const STATE: &str = "(request state)";
+
 /// The refusal of a call that a person must agree to, and nobody has.
 pub fn needs_approval(tool: &str, ask: &Ask) -> Denial {
     refuse(Outcome::NeedsApproval, tool, &ask.rule, &who(ask), None)
@@ -43,6 +45,13 @@ pub fn people_refused(tool: &str, ask: &Ask, reason: &str, until: &str) -> Denia
 pub fn people_unreachable(tool: &str, ask: &Ask, retry_after_ms: Option<u64>) -> Denial {
     let text = "its approval could not be looked for, because the store did not answer";
     refuse(Outcome::StoreError, tool, &ask.rule, text, retry_after_ms)
+}
+
+/// The refusal of a call that comes back with the state of another one.
+pub fn another_call(tool: &str) -> Denial {
+    let text =
+        "its `requestState` was given for another call, or under another policy: call again without it";
+    refuse(Outcome::Invalid, tool, STATE, text, None)
 }
 
 fn who(ask: &Ask) -> String {

@@ -85,6 +85,13 @@ pub async fn agreed<'m>(mut weighed: Weighed<'m>, exchange: &Exchange<'_>) -> Re
         return Err(denied(weighed, denial, None));
     }
     let asked = match request(&gate, exchange, tool, &ask) {
+        Some(request)
+            if exchange
+                .resumed
+                .is_some_and(|state| !state.is_of(&request.digest)) =>
+        {
+            return Err(denied(weighed, policy::another_call(tool), None));
+        }
         Some(request) => gate.approvals.ask(&request).await,
         // it went through the strict reading: this is a fault of ours
         None => Ok(Asked::Full),

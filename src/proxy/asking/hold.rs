@@ -5,22 +5,16 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
+use super::holds::{Held, Listed};
 use crate::approvals::{ApprovalId, State};
 use crate::proxy::Gate;
-use crate::proxy::places::{NoPlace, Place};
-
-/// Calls that may be held in all.
-pub const HELD: usize = 1_000;
-/// Calls of one grant that may be held.
-pub const HELD_PER_GRANT: usize = 20;
 
 /// One call that is held, from its first look on.
 pub struct Hold {
     gate: Arc<Gate>,
     until: Instant,
     changes: watch::Receiver<u64>,
-    // one of a bounded number
-    _place: Place,
+    listed: Listed,
 }
 
 /// Nobody decided in time.
@@ -28,27 +22,27 @@ pub struct Hold {
 pub struct Undecided;
 
 impl Hold {
-    /// A place to wait in, for a call of this grant.
+    /// A place to wait in, for a call of this grant; `held`: the request that a client can stop.
     ///
     /// # Errors
     /// [`Undecided`] where calls are not held, or too many are.
-    pub fn begin(gate: &Arc<Gate>, identity: &str) -> Result<Self, Undecided> {
+    pub fn begin(gate: &Arc<Gate>, identity: &str, held: Option<Held>) -> Result<Self, Undecided> {
         if gate.hold.is_zero() {
             return Err(Undecided);
         }
-        let place = Place::of(&gate.held, identity).map_err(|NoPlace| Undecided)?;
+        let listed = Listed::new(&gate.held, identity, held).map_err(|_| Undecided)?;
         Ok(Self {
             gate: Arc::clone(gate),
             until: Instant::now() + gate.hold,
             changes: gate.approvals.changes(),
-            _place: place,
+            listed,
         })
     }
 
     /// Waits until the request is no longer pending, and the call is to be looked at again.
     ///
     /// # Errors
-    /// [`Undecided`] where the time is over, or the gate is going.
+    /// [`Undecided`] where the time is over, the client has stopped the call, or the gate is going.
     pub async fn decided(&mut self, id: ApprovalId) -> Result<(), Undecided> {
         let gate = Arc::clone(&self.gate);
         let mut drains = gate.leaving.listen();
@@ -68,6 +62,7 @@ impl Hold {
                     // the time is over, or nobody is there to change anything
                     _ => return Err(Undecided),
                 },
+                () = self.listed.stopped() => return Err(Undecided),
                 () = std::future::poll_fn(|cx| drains.poll(cx)) => return Err(Undecided),
             }
         }

@@ -5,12 +5,16 @@
 
 mod agree;
 mod hold;
+mod holds;
+mod pointed;
 mod received;
 mod shown;
 mod use_up;
 
 pub use agree::{Agreed, NotAgreed, Waits};
 pub(super) use agree::{agreed, written};
-pub use hold::{HELD, HELD_PER_GRANT, Hold};
-pub(super) use received::{Received, held};
+pub use hold::Hold;
+pub use holds::{HELD_PER_GRANT, Held, Holds};
+pub use pointed::{Brought, brought};
+pub(super) use received::held;
 pub(super) use use_up::{Used, give_back, use_up};

@@ -6,6 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::Response;
 
+use super::pointed::Pointer;
 use super::shown::{self, Progress};
 use super::{Hold, Waits};
 use crate::mcp::envelope;
@@ -25,12 +26,33 @@ pub struct Received {
     pub head: Head,
     pub body: Bytes,
     pub started: Instant,
+    /// The client is pointed to the page where people decide.
+    pub pointer: Option<Pointer>,
 }
 
 /// Answers a request that waits for people after its first look. The client sees life meanwhile where it can.
-pub async fn held(received: Received, identity: Identity, first: Turn) -> Answer {
-    let gate = Arc::clone(&received.head.gate);
-    let hold = Hold::begin(&gate, identity.whose.grant.identity()).ok();
+pub async fn held(head: Head, identity: Identity, (body, started): (Bytes, Instant), first: Turn) -> Answer {
+    let gate = Arc::clone(&head.gate);
+    let pointer = Pointer::wanted(&head.known(&identity), &body);
+    let went_on = head.brought.as_ref().map(|brought| brought.accepted);
+    let waits = match (&pointer, went_on) {
+        // its user goes there first
+        (Some(_), None) | (_, Some(false)) => false,
+        (None, None) | (_, Some(true)) => true,
+    };
+    let received = Received {
+        head,
+        body,
+        started,
+        // who declined is not asked again
+        pointer: pointer.filter(|_| went_on != Some(false)),
+    };
+    let hold = if waits {
+        let own = identity.whose.grant.identity();
+        Hold::begin(&gate, own, received.head.known(&identity).held(&received.body)).ok()
+    } else {
+        None
+    };
     match (identity.endpoint, hold) {
         (endpoint, None) => {
             let answer = received.rounds(first, None).await;
@@ -94,6 +116,12 @@ impl Received {
     }
 
     fn undecided(&self, waits: Waits) -> Answer {
+        if let Some((pointer, id)) = self.pointer.as_ref().zip(self.id()) {
+            return match pointer.answer(&self.head.gate.approvals, waits, &id) {
+                Ok(answer) => answer,
+                Err(waits) => undecided(&self.body, &self.head.headers, *waits),
+            };
+        }
         undecided(&self.body, &self.head.headers, waits)
     }
 

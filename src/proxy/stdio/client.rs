@@ -281,6 +281,7 @@ impl Client {
             modern: message.envelope.is_modern(None),
             message: message.envelope,
             bytes: message.line,
+            resumed: None,
             place: &self.caller.place,
             pins: self.caller.gate.pinned(&self.caller.server),
         }
@@ -289,7 +290,7 @@ impl Client {
     /// Lets the call wait for people, in the place that it has if it waited before.
     async fn waits(&self, holding: &Holding, message: &Admitted<'_>, waits: Box<Waits>, hold: Option<Hold>) {
         let gate = &self.caller.gate;
-        let hold = hold.map_or_else(|| Hold::begin(gate, self.caller.grant.identity()), Ok);
+        let hold = hold.map_or_else(|| Hold::begin(gate, self.caller.grant.identity(), None), Ok);
         match hold {
             Ok(hold) => {
                 let id = message.envelope.id.and_then(IdKey::of);

@@ -3,6 +3,7 @@
 //! Adapters only: what is judged, charged and recorded is decided in `exchange`, `weigh`, `stage` and `ledger`,
 //! as over HTTP.
 
+mod alone;
 mod child;
 mod client;
 mod holding;
@@ -16,6 +17,7 @@ mod remote;
 mod session;
 mod stream;
 
+pub use alone::Alone;
 pub use child::wrap_command;
 pub use client::Caller;
 pub use host::{Asks, Host, Talk, Turn, Visit};

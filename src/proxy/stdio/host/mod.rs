@@ -32,6 +32,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use url::Url;
 
 use crate::proxy::upstream::UpstreamError;
+use crate::record::Children;
 use crate::settings::CommandServer;
 use backoff::Backoff;
 use child::{Child, Serves};
@@ -52,6 +53,7 @@ pub struct Host {
     line_cap: usize,
     /// Endpoints of 2024-11-05 are resolved against it.
     base: Url,
+    metrics: Children,
     state: Mutex<State>,
     /// It was found not to speak 2026-07-28.
     legacy: AtomicBool,
@@ -77,7 +79,7 @@ enum First {
 }
 
 impl Host {
-    pub fn new(name: &str, settings: CommandServer, line_cap: usize) -> Self {
+    pub fn new(name: &str, settings: CommandServer, line_cap: usize, metrics: Children) -> Self {
         Self {
             name: name.to_owned(),
             command: [std::slice::from_ref(&settings.program), &settings.arguments]
@@ -86,6 +88,7 @@ impl Host {
             settings,
             line_cap,
             base: visit::base(),
+            metrics,
             state: Mutex::default(),
             legacy: AtomicBool::new(false),
         }
@@ -161,6 +164,7 @@ impl Host {
         match Child::start(self, owner, serves) {
             Ok(child) => {
                 state.children.push(Arc::clone(&child));
+                self.metrics.run(state.children.len());
                 Ok(Ok(child))
             }
             Err(error) => {
@@ -169,6 +173,7 @@ impl Host {
                     .entry(owner.to_owned())
                     .or_default()
                     .ended(now, Duration::ZERO);
+                self.metrics.failed();
                 tracing::error!(server = self.name, program = self.settings.program, %error, "a server process cannot be started");
                 Err(UpstreamError::Connect(error.to_string()))
             }
@@ -180,8 +185,10 @@ impl Host {
         let now = Instant::now();
         let mut state = self.lock();
         state.children.retain(|other| !Arc::ptr_eq(other, child));
+        self.metrics.run(state.children.len());
         state.sessions.of_process_ended(child);
         if !asked {
+            self.metrics.failed();
             let backoff = state.starts.entry(child.owner.clone()).or_default();
             backoff.ended(now, ran);
             let failures = backoff.failures();
