@@ -99,7 +99,6 @@ mod tests {
             argument_keys: &[],
             policy: Vec::new(),
             outcome,
-            approval: None,
             rule: None,
             message: None,
             store_ms: None,
