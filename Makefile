@@ -60,6 +60,10 @@ sbom: ## Write what the binary is made of, as CycloneDX, to target/sbom.cdx.json
 containers: ## Lint the Dockerfile and resolve docker-compose.yml
 	scripts/check-containers.sh
 
+.PHONY: try-compose
+try-compose: ## Bring docker-compose.yml up (without Docker: by podman) and count what passes
+	scripts/try-compose.sh
+
 .PHONY: chart
 chart: ## Check the Helm chart: lint, every pair of options, Kubernetes' schemas, rules, golden files
 	scripts/install-kube-tools.sh
@@ -113,6 +117,10 @@ conformance-bless: test-deps ## Write what the suites say directly anew; read th
 .PHONY: soak
 soak: ## Keep 2 000 streams open for MINUTES=30 with calls all the while; writes docs/soak.md
 	MINUTES=$(or $(MINUTES),30) cargo test --test soak -- --ignored soak
+
+.PHONY: screenshots
+screenshots: test-deps ## Take the pictures of docs/images anew, of gates with real calls
+	cargo test --test console -- --ignored --exact images::screenshots
 
 .PHONY: bench
 bench: ## Measure toolgate beside its peers on this machine; writes docs/performance.md

@@ -158,6 +158,7 @@ fn write(recorder: &Recorder, number: u64) {
         outcome: "allowed",
         rule: None,
         message: None,
+        approval: None,
         store_ms: None,
         charges: vec![ChargeRecord {
             rule: "/tools/start_run/limits/start_run_rate",

@@ -1,4 +1,5 @@
-//! Nanoseconds per decision, and how little they depend on the size of the policy: `make bench-decide`.
+//! Nanoseconds per decision, how little they depend on the size of the policy, and what it costs to know a caller:
+//! `make bench-decide`.
 //!
 //! Each pair is measured in turns in one process; the figure is the ratio of the medians. Where names and tokens
 //! go round over the whole size, what the larger side adds is what memory costs.
@@ -8,8 +9,17 @@
     clippy::print_stdout,
     clippy::cast_precision_loss,
     clippy::disallowed_methods,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::indexing_slicing,
     reason = "a measuring program: what fails must stop it, and its table goes to stdout"
 )]
+
+#[path = "../tests/identity/signer.rs"]
+#[allow(dead_code, reason = "shared with the tests of identity, which use all of it")]
+mod signer;
+#[path = "decide/tokens.rs"]
+mod tokens;
 
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -69,17 +79,23 @@ fn decides(policies: &[Arc<Policy>], tool: &str) {
 
 /// Median nanoseconds of both, measured in turns.
 fn pair(mut one: impl FnMut(), mut other: impl FnMut()) -> (f64, f64) {
-    fn round(act: &mut impl FnMut()) -> f64 {
-        let start = Instant::now();
-        (0..CALLS).for_each(|_| act());
-        start.elapsed().as_nanos() as f64 / f64::from(CALLS)
-    }
     let (mut ones, mut others) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        ones.push(round(&mut one));
-        others.push(round(&mut other));
+        ones.push(each(CALLS, &mut one));
+        others.push(each(CALLS, &mut other));
     }
     (median(ones), median(others))
+}
+
+/// Nanoseconds for each of so many.
+fn each(times: u32, mut act: impl FnMut()) -> f64 {
+    let start = Instant::now();
+    (0..times).for_each(|_| act());
+    start.elapsed().as_nanos() as f64 / f64::from(times)
+}
+
+fn median_of(mut round: impl FnMut() -> f64) -> f64 {
+    median((0..ROUNDS).map(|_| round()).collect())
 }
 
 fn median(mut times: Vec<f64>) -> f64 {
@@ -116,6 +132,7 @@ fn main() {
     decisions();
     compiling();
     grants_found();
+    tokens::tokens();
 }
 
 fn decisions() {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside a Rust toolchain: Redis, curl, promtool, Node.js, Python and pinned MCP clients and servers.
+# Installs what the tests need beside a Rust toolchain: Redis, curl, openssl, promtool, Chromium, Node.js, Python and pinned MCP clients and servers.
 # Idempotent, and quick where nothing is missing. System packages come from the distribution (root or sudo without a
 # password; otherwise the script says what to install); all else goes to .tools/ and tests/clients/node/node_modules/.
 set -euo pipefail
@@ -56,9 +56,21 @@ install_curl() {
   command -v curl >/dev/null || apt_install "the documents' commands are run with curl" curl ca-certificates
 }
 
+# A slim image has neither. `type -P`: the shell's own `kill` is none that a test can start.
+install_small_tools() {
+  command -v openssl >/dev/null || apt_install "the tests make RSA keys with openssl" openssl
+  type -P kill >/dev/null || apt_install "the tests end processes with kill" procps
+}
+
 faketime_is_there() { compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null; }
 install_faketime() {
   faketime_is_there || apt_install "the fault runs set clocks" faketime
+}
+
+# The distribution's browser is driven by playwright-core; fonts, so that screenshots show letters.
+install_chromium() {
+  [ -x /usr/bin/chromium ] || apt_install "the console's page is tried in a browser" chromium fonts-dejavu-core
+  [ -x /usr/bin/chromium ] || fail "/usr/bin/chromium is needed: install Chromium there"
 }
 
 # promtool comes with Prometheus; the server itself is not started.
@@ -126,7 +138,9 @@ build_rust_client() {
 install_redis
 install_faketime
 install_curl
+install_small_tools
 install_promtool
+install_chromium
 install_node
 use_local_node
 install_python

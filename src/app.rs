@@ -1,9 +1,12 @@
 //! Wiring: settings → bind → run until shutdown → drain.
 
+mod approvals;
 mod audit;
 mod background;
+mod console;
 mod files;
 mod issuers;
+mod limits_of;
 mod otlp;
 mod pins;
 mod probes;
@@ -13,10 +16,14 @@ mod store;
 mod store_state;
 mod tls;
 mod watch;
+mod webhooks;
 pub mod wrap;
+
+use console::People;
 
 pub use audit::{KeptHead, audit_lines, journal, reopen_at_hangup};
 pub use files::{Loaded, load_files};
+pub use limits_of::{charges_of, is_chosen, window_of};
 pub use reload::Reload;
 pub use store::store;
 pub use tls::certificate_problems;
@@ -25,21 +32,24 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use arc_swap::ArcSwap;
 use data_encoding::HEXLOWER;
 use tokio::net::TcpListener;
 use tokio::sync::watch::{Receiver, channel};
+use tokio::task::JoinHandle;
 
 use crate::admin;
+use crate::approvals::Approvals;
 use crate::grants::Grants;
 use crate::proxy::{
-    self, BodyMemory, Callers, Changes, Fallback, Gate, Host, Leaving, Listening, Resources, SessionKey,
+    self, BodyMemory, Callers, Changes, Fallback, Gate, Host, Leaving, Places, Resources, SessionKey,
     Snapshot, Streams, Upstream,
 };
 use crate::record::{Lines, Metrics, Recorder};
-use crate::settings::{CommandServer, Settings};
+use crate::settings::{CommandServer, Front, Settings};
 use crate::tls::ServerTls;
 
 /// A gate that listens but does not serve yet.
@@ -53,6 +63,7 @@ pub struct App {
     reload: Option<Reload>,
     exporter: Option<otlp::Exporter>,
     around: Vec<reached::Around>,
+    people: People,
 }
 
 impl App {
@@ -71,25 +82,29 @@ impl App {
         let pinned = pins::pinned(loaded.pins, &metrics, &changes);
         let looks = pins::looks(&settings, &pinned, &servers);
         let callers = callers(&settings, &loaded.grants, proxy.local_addr()?)?;
-        let session_key = SessionKey::default();
-        if let Some(key) = settings.front.session_key.clone() {
-            session_key.set(key);
-        }
         let around = around(&settings, &servers)?;
         let replica = replica_name()?;
+        let people = People::bind(&settings, loaded.approvers, &metrics, &replica).await?;
         let (spans, exporter) = otlp::exporting(settings.tracing.as_ref(), metrics.spans(), &replica)?;
+        let (store, approvals) = store::with_approvals(&settings)?;
         let gate = Arc::new(Gate {
             commands,
             snapshot: ArcSwap::from_pointee(Snapshot {
                 servers,
                 grants: loaded.grants,
             }),
-            store: store::store(&settings.counters)?,
+            store,
             fallback: Fallback::new(store::expected_replicas(&settings.counters)),
-            recorder: Recorder::new(metrics, lines).tracing(spans),
-            session_key,
+            recorder: Recorder::new(metrics, lines)
+                .tracing(spans)
+                .remembering(people.recent()),
+            session_key: session_key(&settings.front),
             legacy: Streams::default(),
-            listening: Arc::new(Listening::new(&settings.limits)),
+            listening: Places::new(settings.limits.streams, settings.limits.streams_per_grant),
+            held: Arc::default(),
+            hold: settings.approvals.hold,
+            approval_page: people.page()?,
+            approvals,
             bodies: BodyMemory::new(settings.limits.body_memory_bytes),
             callers,
             leaving: Leaving::default(),
@@ -110,6 +125,7 @@ impl App {
             reload: None,
             exporter,
             around,
+            people,
         })
     }
 
@@ -120,12 +136,22 @@ impl App {
         self
     }
 
+    /// What waits for people here.
+    pub fn approvals(&self) -> &Approvals {
+        &self.gate.approvals
+    }
+
     pub fn proxy_addr(&self) -> std::io::Result<SocketAddr> {
         self.proxy.local_addr()
     }
 
     pub fn admin_addr(&self) -> std::io::Result<SocketAddr> {
         self.admin.local_addr()
+    }
+
+    /// `None` where there is no console.
+    pub fn console_addr(&self) -> std::io::Result<Option<SocketAddr>> {
+        self.people.address()
     }
 
     /// Serves until `shutdown` is true, drains, and flushes the record.
@@ -140,6 +166,7 @@ impl App {
             reload,
             exporter,
             around,
+            people,
         } = self;
         let (ended, ending) = channel(false);
         let exporting = exporter.map(|exporter| tokio::spawn(exporter.run(ending)));
@@ -151,6 +178,8 @@ impl App {
             tokio::spawn(background::read_revoked(Arc::clone(&gate))),
             tokio::spawn(background::record_resets(Arc::clone(&gate))),
             tokio::spawn(background::cut_ended(Arc::clone(&gate))),
+            tokio::spawn(approvals::follow(Arc::clone(&gate))),
+            tokio::spawn(approvals::expire(Arc::clone(&gate))),
             tokio::spawn(background::refresh_keys(Arc::clone(&gate))),
             tokio::spawn(store_state::watch_store(Arc::clone(&gate))),
             tokio::spawn(store_state::tell_store(Arc::clone(&gate))),
@@ -158,23 +187,19 @@ impl App {
         let last = heads.clone();
         helpers.extend(heads.map(|heads| tokio::spawn(heads.run())));
         helpers.extend(looks.into_iter().map(|looks| tokio::spawn(looks.run())));
-        for around in around {
-            let metrics = Arc::clone(&gate.recorder.metrics);
-            helpers.push(tokio::spawn(around.run(metrics)));
-        }
-        helpers.extend(reload.map(|reload| tokio::spawn(reload.run(Arc::clone(&gate)))));
+        let metrics = || Arc::clone(&gate.recorder.metrics);
+        helpers.extend(
+            around
+                .into_iter()
+                .map(|around| tokio::spawn(around.run(metrics()))),
+        );
+        let approvers = Arc::clone(&people.approvers);
+        helpers.extend(reload.map(|reload| tokio::spawn(reload.run(Arc::clone(&gate), approvers))));
+        helpers.extend(people.start(&gate, tls.as_ref()));
         let drain = gate.front.drain;
         let cut = proxy::accept(Arc::clone(&gate), proxy, tls, shutdown, drain).await;
-        if cut > 0 {
-            tracing::warn!(
-                connections = cut,
-                drain_ms = drain.as_millis(),
-                "connections were cut at the end of the drain"
-            );
-        }
-        for helper in helpers {
-            helper.abort();
-        }
+        warn_of_cut(cut, drain);
+        helpers.iter().for_each(JoinHandle::abort);
         background::end_processes(&gate).await;
         gate.recorder.flush().await;
         if let Some(mut heads) = last {
@@ -188,6 +213,17 @@ impl App {
     }
 }
 
+fn warn_of_cut(connections: usize, drain: Duration) {
+    if connections > 0 {
+        let drain_ms = drain.as_millis();
+        tracing::warn!(
+            connections,
+            drain_ms,
+            "connections were cut at the end of the drain"
+        );
+    }
+}
+
 fn commands(
     settings: &BTreeMap<String, CommandServer>,
     line_cap: usize,
@@ -195,10 +231,19 @@ fn commands(
 ) -> BTreeMap<String, Arc<Host>> {
     let commands = settings.iter().map(|(name, server)| {
         metrics.serves(name);
-        let host = Host::new(name, server.clone(), line_cap);
+        let host = Host::new(name, server.clone(), line_cap, metrics.children(name));
         (name.clone(), Arc::new(host))
     });
     commands.collect()
+}
+
+/// The key of the settings; else replicas agree on one later.
+fn session_key(front: &Front) -> SessionKey {
+    let key = SessionKey::default();
+    if let Some(known) = front.session_key.clone() {
+        key.set(known);
+    }
+    key
 }
 
 /// What is known of who calls; `proxy`: where the gate listens.
@@ -293,7 +338,9 @@ pub fn signals() -> anyhow::Result<Receiver<bool>> {
 /// The first line of `serve`: where the gate listens.
 pub fn announce(out: &mut dyn Write, app: &App) -> anyhow::Result<()> {
     let (proxy, admin) = (app.proxy_addr()?, app.admin_addr()?);
-    let line = format!(r#"{{"event":"listening","proxy":"{proxy}","admin":"{admin}"}}"#);
+    let console = app.console_addr()?;
+    let console = console.map_or_else(String::new, |address| format!(r#","console":"{address}""#));
+    let line = format!(r#"{{"event":"listening","proxy":"{proxy}","admin":"{admin}"{console}}}"#);
     writeln!(out, "{line}")?;
     out.flush()?;
     Ok(())

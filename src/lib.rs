@@ -5,9 +5,11 @@
 
 pub mod admin;
 pub mod app;
+pub mod approvals;
 pub mod audit;
 pub mod cli;
 pub mod client;
+pub mod console;
 pub mod convert;
 pub mod counters;
 pub mod demo;

@@ -20,6 +20,8 @@ const ROOMS: &[(&str, &str)] = &[
     ("mcp", ""),
     ("policy", "document mcp"),
     ("counters", "policy"),
+    // What waits for people, kept where the counters are.
+    ("approvals", "counters"),
     ("replay", "counters mcp policy"),
     // What a server's tools do, told from their definitions, and the first policy for them.
     ("scan", "document mcp policy"),
@@ -31,8 +33,16 @@ const ROOMS: &[(&str, &str)] = &[
     ("audit", ""),
     ("issuers", "policy settings"),
     ("record", "audit mcp policy"),
-    ("proxy", "counters grants issuers mcp policy record settings tls"),
+    (
+        "proxy",
+        "approvals counters grants issuers mcp policy record settings tls",
+    ),
     ("admin", "record"),
+    // Where people decide. It listens as the proxy does and shows what the admin port asks.
+    (
+        "console",
+        "admin approvals document grants policy proxy record settings",
+    ),
     // Asks a server what tools it has, over the upstream connections of the proxy.
     ("client", "document mcp proxy settings tls"),
     // Another product's policies, written anew: what it writes is loaded by `policy` before it is handed out.
@@ -41,11 +51,11 @@ const ROOMS: &[(&str, &str)] = &[
     ("demo", ""),
     (
         "app",
-        "admin audit client counters document grants issuers mcp policy proxy record settings tls",
+        "admin approvals audit client console counters document grants issuers mcp policy proxy record settings tls",
     ),
     (
         "cli",
-        "app audit client convert counters demo document grants mcp policy record replay scan settings",
+        "app audit client console convert counters demo document grants mcp policy record replay scan settings",
     ),
     ("main", "cli"),
     // The crate root declares the rooms and re-exports nothing: `crate::Thing` would hide an arrow.
@@ -96,7 +106,13 @@ const PURE_CRATES: &[&str] = &[
 const MAY_READ_ENV: &[&str] = &["settings", "main", "cli"];
 
 /// Who knows HTTP status codes: those that choose one, the one that reads the upstream's, and the example server.
-const MAY_NAME_STATUS: &[&str] = &["proxy/respond", "proxy/upstream", "admin", "demo"];
+const MAY_NAME_STATUS: &[&str] = &[
+    "proxy/respond",
+    "proxy/upstream",
+    "admin",
+    "console/respond",
+    "demo",
+];
 
 /// A file that is longer wants to be two.
 const MAX_LINES: usize = 400;

@@ -13,6 +13,8 @@ mod support;
 #[allow(dead_code, reason = "shared with the tests on the wire, which use all of it")]
 mod wire;
 
+#[path = "identity/apart.rs"]
+mod apart;
 #[path = "identity/documented.rs"]
 mod documented;
 #[path = "identity/ending.rs"]

@@ -370,7 +370,7 @@ proptest! {
         retry_after_ms in any::<Option<u64>>(),
         modern in any::<bool>(),
     ) {
-        let decision = Decision { outcome: "limited", rule: &rule, retry_after_ms, id: "d" };
+        let decision = Decision { outcome: "limited", rule: &rule, retry_after_ms, id: "d", approval: None };
         for reply in [
             tool_error(&id, &text, &decision, modern),
             error(Some(&id), -32600, &text, Some(&decision)),

@@ -11,6 +11,8 @@ mod wire;
 
 #[path = "network/credentials.rs"]
 mod credentials;
+#[path = "network/egress.rs"]
+mod egress;
 #[path = "network/inbound.rs"]
 mod inbound;
 #[path = "network/limits.rs"]

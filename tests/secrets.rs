@@ -31,11 +31,14 @@ use support::wait::{until, within};
 const MARK: &str = "zqmark";
 const TOKEN: &str = "zqmark-token";
 const ARGUMENT: &str = "zqmark-argument";
-const ENV: [(&str, &str); 4] = [
+const ENV: [(&str, &str); 6] = [
+    // nobody listens there, and only what is not on loopback is asked through it
+    ("HTTPS_PROXY", "http://zqmark-user:zqmark-password@127.0.0.1:1"),
     ("RUST_LOG", "trace"),
     ("UPSTREAM_KEY", "Bearer zqmark-upstream"),
     ("OAUTH_SECRET", "zqmark-secret"),
     ("SESSION_KEY", "zqmark-session-key-of-some-length"),
+    ("APPROVALS_KEY", "zqmark-approvals-key-of-some-length"),
 ];
 
 /// What happens in one gate.
@@ -60,6 +63,8 @@ enum Upstream {
     Down,
     /// Asked over TLS, which it does not speak.
     NoTls,
+    /// Asked through the egress proxy, which is down.
+    Elsewhere,
     /// Answers with this status, and headers and a text that hold the mark.
     Echoes(&'static str),
 }
@@ -111,6 +116,18 @@ fn scenarios() -> Vec<Scenario> {
     let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
     vec![
         base("a call that is allowed", vec![call()], "\"allowed\""),
+        Scenario {
+            policy: tools(json!({ "action": "require_approval" })),
+            settings: vec![(
+                "approvals",
+                json!({ "hold_ms": 0, "key": { "env": "APPROVALS_KEY" } }),
+            )],
+            ..base(
+                "a call that waits for a person",
+                vec![call()],
+                "\"needs_approval\"",
+            )
+        },
         base(
             "a bad token",
             vec![with_token("zqmark-stranger")],
@@ -222,6 +239,10 @@ fn scenarios() -> Vec<Scenario> {
             ..base("an upstream without TLS", vec![call()], "\"upstream_error\"")
         },
         Scenario {
+            upstream: Upstream::Elsewhere,
+            ..base("an egress proxy that is down", vec![call()], "opens no tunnel")
+        },
+        Scenario {
             upstream: Upstream::Echoes("302 Found"),
             ..base("an upstream that redirects", vec![call()], "redirects")
         },
@@ -303,7 +324,7 @@ fn search(what: &str, text: &str) {
 /// What the server answers with; `None`: nobody listens.
 fn answer_of(upstream: Upstream) -> Option<Vec<u8>> {
     match upstream {
-        Upstream::Down => None,
+        Upstream::Down | Upstream::Elsewhere => None,
         Upstream::Good | Upstream::NoTls => {
             let body = br#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"ran"}]}}"#;
             Some(Canned::answer(
@@ -333,6 +354,7 @@ async fn start(scenario: &Scenario) -> (Gate, Option<Canned>) {
         .map_or("http://127.0.0.1:1/mcp".to_owned(), |canned| canned.url.clone());
     let url = match scenario.upstream {
         Upstream::NoTls => url.replace("http://", "https://"),
+        Upstream::Elsewhere => "https://mcp.example/mcp".to_owned(),
         _ => url,
     };
     let mut server = scenario.server.clone();

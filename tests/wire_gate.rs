@@ -13,6 +13,14 @@ mod wire;
 
 #[path = "wire/answered.rs"]
 mod answered;
+#[path = "wire/approvals.rs"]
+mod approvals;
+#[path = "wire/approvals_held.rs"]
+mod approvals_held;
+#[path = "wire/approvals_pointed.rs"]
+mod approvals_pointed;
+#[path = "wire/approvals_shared.rs"]
+mod approvals_shared;
 #[path = "wire/at_once.rs"]
 mod at_once;
 #[path = "wire/bytes.rs"]

@@ -10,6 +10,8 @@
 
 mod support;
 
+#[path = "wrap/approvals.rs"]
+mod approvals;
 #[path = "wrap/at_once.rs"]
 mod at_once;
 #[path = "wrap/changes.rs"]

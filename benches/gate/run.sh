@@ -33,7 +33,7 @@ fi
 command -v cargo >/dev/null 2>&1 || fail "please install a Rust toolchain"
 
 mkdir -p "$kit"
-envoy=$(find "$kit/venv" -path '*/envoy/_bin/envoy' 2>/dev/null | head -n 1)
+envoy=$(find "$kit" -path '*/envoy/_bin/envoy' | head -n 1)
 case $([ -z "$envoy" ] || "$envoy" --version) in
 *"/$envoy_version/"*) ;;
 *)

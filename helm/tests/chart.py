@@ -48,10 +48,10 @@ OPTIONS = {
     "servers": [{}, {"mode": "sidecar"}, MANY, {"mode": "sidecar", **OWN_SIDECAR}, {"mode": "include", **MANY}],
     "store": [
         {},
-        {"replicas": 3, "redis": {"url": "redis://redis.data.svc:6379"}},
+        {"replicas": 3, "redis": {"url": "redis://redis.data.svc:6379"}, "audit": {"redisStream": {"name": "audit"}, "overflow": "drop"}},
         {"replicas": 3, "redis": {"existingSecret": "redis-url"}},
         {"replicas": 3, "redis": {"bundled": {"enabled": True}}},
-        {"autoscaling": {"enabled": True}, "redis": {"url": "rediss://redis.data.svc:6380"}},
+        {"autoscaling": {"enabled": True}, "redis": {"url": "rediss://redis.data.svc:6380"}, "audit": {"stdout": False, "redisStream": {"name": "audit"}}},
     ],
     "grants": [{}, {"grants": {"existingSecret": "grants"}}, {"grants": {"entries": [ENTRY]}}],
     "metrics": [
@@ -78,6 +78,7 @@ OPTIONS = {
             "tolerations": [{"operator": "Exists"}],
             "priorityClassName": "high",
             "settings": {"limits": {"connections": 500}, "public_url": "https://gate.example"},
+            "audit": {"file": {"enabled": True, "rotateBytes": 0}, "onError": "continue"},
             "extraVolumes": [{"name": "extra", "emptyDir": {}}],
             "extraVolumeMounts": [{"name": "extra", "mountPath": "/extra"}],
             "serviceAccount": {"annotations": {"a": "b"}},

@@ -42,6 +42,10 @@ REFUSED = [
     ({"redis": {"url": "redis://r", "bundled": {"enabled": True}}}, "set one of them"),
     ({"redis": {"url": "localhost"}}, "url"),
     ({"drainMs": 40000}, "terminationGracePeriodSeconds"),
+    ({"audit": {"stdout": False}}, "decisions go nowhere"),
+    ({"audit": {"redisStream": {"name": "audit"}}}, "kept in the Redis of the counters"),
+    ({"audit": {"file": {"enabled": True, "volume": {"persistentVolumeClaim": {"claimName": "c"}}}}}, "two gates would write to one claim"),
+    ({"audit": {"overflow": "lose"}}, "overflow"),
 ]
 
 

@@ -3,7 +3,7 @@
 mod ready;
 mod status;
 
-pub use ready::{Answers, Probes};
+pub use ready::{Answers, Health, Later, Probes};
 
 use std::convert::Infallible;
 use std::sync::Arc;

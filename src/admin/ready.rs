@@ -21,11 +21,43 @@ pub type ServerProbe = Arc<dyn Fn(&str) -> Option<Later<Answers>> + Send + Sync>
 pub struct Probes {
     /// How the store is, in one word.
     pub store: Arc<dyn Fn() -> Later<&'static str> + Send + Sync>,
+    /// Whether calls wait for every node of the store: none was found not to answer.
+    pub store_is_asked: Arc<dyn Fn() -> bool + Send + Sync>,
     pub server: ServerProbe,
     /// The names of the servers.
     pub servers: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// Whether policies and grants in force are those in the files.
     pub policies: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
+/// How what the gate depends on is, each in a word.
+#[derive(Clone, Debug)]
+pub struct Health {
+    pub store: &'static str,
+    pub policies: &'static str,
+    /// By name.
+    pub servers: Vec<(String, &'static str)>,
+}
+
+impl Probes {
+    /// Asks everything at the same time, so that the bounds do not add up.
+    pub async fn health(&self) -> Health {
+        let asked = (self.servers)().into_iter().filter_map(|name| {
+            let answers = tokio::spawn((self.server)(&name)?);
+            Some((name, answers))
+        });
+        let asked: Vec<_> = asked.collect();
+        let store = (self.store)().await;
+        let mut servers = Vec::with_capacity(asked.len());
+        for (name, answers) in asked {
+            servers.push((name, answers.await.map_or("unreachable", Answers::as_str)));
+        }
+        Health {
+            store,
+            policies: if (self.policies)() { "current" } else { "stale" },
+            servers,
+        }
+    }
 }
 
 /// How an upstream answers.
@@ -90,26 +122,20 @@ pub(super) async fn ready(admin: &Admin, query: Option<&str>) -> Response<Full<B
 }
 
 async fn verbose(admin: &Admin, body: &mut Value) {
-    let asked = (admin.probes.servers)().into_iter().filter_map(|name| {
-        let answers = tokio::spawn((admin.probes.server)(&name)?);
-        Some((name, answers))
-    });
-    // all at once: their bounds do not add up
-    let asked: Vec<_> = asked.collect();
-    let store = (admin.probes.store)().await;
+    let health = admin.probes.health().await;
     let mut servers = json!({});
-    for (name, answers) in asked {
-        let word = answers.await.map_or("unreachable", Answers::as_str);
+    for (name, word) in health.servers {
         set(&mut servers, &name, word.into());
     }
-    set(body, "store", store.into());
-    set(body, "servers", servers);
-    let policies = if (admin.probes.policies)() {
-        "current"
+    set(body, "store", health.store.into());
+    let breaker = if (admin.probes.store_is_asked)() {
+        "closed"
     } else {
-        "stale"
+        "open"
     };
-    set(body, "policies", policies.into());
+    set(body, "breaker", breaker.into());
+    set(body, "servers", servers);
+    set(body, "policies", health.policies.into());
 }
 
 fn set(object: &mut Value, key: &str, value: Value) {

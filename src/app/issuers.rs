@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::client::{Document, FetchError, fetch};
 use crate::issuers::{Fetched, Issuers, Keys, Pace};
-use crate::settings::{Issuer, KeySource, Settings, UpstreamTls, trusted_url};
+use crate::settings::{Egress, Issuer, KeySource, Settings, UpstreamTls, trusted_url};
 use crate::tls::ClientTls;
 
 /// The largest set of keys or discovery document, in bytes.
@@ -28,7 +28,7 @@ const TOKEN_AT_MOST: u64 = 16 << 10;
 /// Certificate authorities that cannot be read.
 pub(super) fn issuers(settings: &Settings) -> anyhow::Result<Issuers> {
     let all = settings.issuers.iter().map(|(name, issuer)| {
-        let place = Place::new(name, issuer)
+        let place = Place::new(name, issuer, &settings.egress)
             .with_context(|| format!("{}: `issuers.{name}.jwks_ca`", settings.files.settings.display()))?;
         let place = Arc::new(place);
         let fetch = Box::new(move || -> Fetched {
@@ -45,6 +45,7 @@ pub(super) fn issuers(settings: &Settings) -> anyhow::Result<Issuers> {
 struct Place {
     issuer: Issuer,
     tls: ClientTls,
+    egress: Egress,
 }
 
 /// The parts of a discovery document that are used (OpenID Connect Discovery 1.0 section 3, RFC 8414 section 2).
@@ -55,7 +56,7 @@ struct Discovered {
 }
 
 impl Place {
-    fn new(name: &str, issuer: &Issuer) -> anyhow::Result<Self> {
+    fn new(name: &str, issuer: &Issuer, egress: &Egress) -> anyhow::Result<Self> {
         let tls = ClientTls::new(&UpstreamTls {
             ca: issuer.keys_ca.clone(),
             identity: None,
@@ -64,6 +65,7 @@ impl Place {
         Ok(Self {
             issuer: issuer.clone(),
             tls,
+            egress: egress.clone(),
         })
     }
 
@@ -111,6 +113,7 @@ impl Place {
             authorization,
             at_most: AT_MOST,
             within,
+            egress: self.egress.clone(),
         };
         fetch(document, &self.tls).await
     }

@@ -63,7 +63,8 @@ impl Exporter {
         metrics: SpanMetrics,
         replica: &str,
     ) -> anyhow::Result<Self> {
-        let server = Server::at(tracing.otlp.clone(), tracing.headers.clone(), WITHIN);
+        let mut server = Server::at(tracing.otlp.clone(), tracing.headers.clone(), WITHIN);
+        server.egress.clone_from(&tracing.egress);
         let access = Access::of(&server);
         let collector = access.and_then(|access| Upstream::new("tracing", &server, access));
         let collector = collector.map_err(|error| anyhow!("`tracing.otlp`: {error}"))?;

@@ -26,12 +26,13 @@ type Known = Arc<Mutex<Option<(Instant, Answers)>>>;
 pub(super) fn probes(gate: &Arc<Gate>) -> Probes {
     let known: BTreeMap<String, Known> = names(gate).map(|name| (name, Known::default())).collect();
     let (store, servers, policies) = (Arc::clone(gate), Arc::clone(gate), Arc::clone(gate));
-    let asked = Arc::clone(gate);
+    let (asked, breaker) = (Arc::clone(gate), Arc::clone(gate));
     Probes {
         store: Arc::new(move || {
             let gate = Arc::clone(&store);
             Box::pin(async move { gate.store.ping().await.map_or("down", |()| "up") })
         }),
+        store_is_asked: Arc::new(move || breaker.store.health().not_asked == 0),
         server: Arc::new(move |name| {
             let upstream = Arc::clone(asked.snapshot.load().servers.get(name)?);
             let known = Arc::clone(known.get(name)?);

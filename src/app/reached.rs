@@ -10,7 +10,7 @@ use http::uri::Authority;
 use super::probes::ask;
 use crate::proxy::{Access, Upstream};
 use crate::record::Metrics;
-use crate::settings::Server;
+use crate::settings::{Egress, Server};
 
 /// How often an upstream that is not there yet is asked.
 const TRIES: usize = 30;
@@ -27,6 +27,7 @@ pub(super) struct Around {
     bare: Access,
     /// The address by which others reach this machine.
     own: Option<IpAddr>,
+    egress: Egress,
 }
 
 impl Around {
@@ -51,6 +52,7 @@ impl Around {
             access: access.clone(),
             bare: Access::of(&bare).map_err(anyhow::Error::msg)?,
             own,
+            egress: server.egress.clone(),
         })
     }
 
@@ -111,7 +113,8 @@ impl Around {
     }
 
     async fn status(&self, url: &Uri, access: &Access) -> Option<u16> {
-        let server = Server::at(url.clone(), Vec::new(), WITHIN);
+        let mut server = Server::at(url.clone(), Vec::new(), WITHIN);
+        server.egress.clone_from(&self.egress);
         let upstream = Upstream::new(&self.name, &server, access.clone()).ok()?;
         ask(&Arc::new(upstream)).await
     }

@@ -1,15 +1,17 @@
-//! Policies, grants and pins, read again while the gate runs: all of them or none.
+//! Policies, grants, approvers and pins, read again while the gate runs: all of them or none.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
+use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::files::{Loaded, load_files};
 use super::watch::{Content, changed};
+use crate::console::Approvers;
 use crate::grants::{Grant, Grants};
 use crate::proxy::{Gate, Snapshot};
 use crate::settings::{self, Files, Settings, Written};
@@ -59,17 +61,17 @@ impl Reload {
     }
 
     /// Never ends.
-    pub(super) async fn run(mut self, gate: Arc<Gate>) {
+    pub(super) async fn run(mut self, gate: Arc<Gate>, approvers: Arc<ArcSwap<Approvers>>) {
         loop {
             let asked = tokio::select! {
                 () = changed(&self.paths, self.seen) => false,
                 _ = self.hangups.recv() => true,
             };
-            self.again(&gate, asked).await;
+            self.again(&gate, &approvers, asked).await;
         }
     }
 
-    async fn again(&mut self, gate: &Gate, asked: bool) {
+    async fn again(&mut self, gate: &Gate, approvers: &ArcSwap<Approvers>, asked: bool) {
         let (config, paths) = (self.config.clone(), self.paths.clone());
         let reading = tokio::task::spawn_blocking(move || read(&config, paths)).await;
         let Ok(found) = reading else {
@@ -86,6 +88,7 @@ impl Reload {
         match found.read {
             Ok((_, loaded)) => {
                 put_in_force(gate, loaded.grants);
+                approvers.store(Arc::new(loaded.approvers));
                 gate.recorder.metrics.reload().succeeded(now());
                 loaded.warnings.iter().for_each(|text| tracing::warn!("{text}"));
                 tracing::info!(asked, "policies and grants were read again and are in force");
@@ -153,6 +156,7 @@ fn paths(files: &Files) -> Vec<PathBuf> {
         .policies
         .values()
         .chain(&files.grants)
+        .chain(&files.approvers)
         .chain(files.pins.values());
     std::iter::once(&files.settings).chain(named).cloned().collect()
 }

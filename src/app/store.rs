@@ -2,8 +2,9 @@
 
 use anyhow::Context;
 
+use crate::approvals::Approvals;
 use crate::counters::{self, AfterFailover, FileStore, RedisOptions, RedisTls, Store};
-use crate::settings::{Counters, Place, Redis, Secret};
+use crate::settings::{ApprovalSettings, Counters, Place, Redis, Secret, Settings};
 
 /// Multiplexed connections of one replica to each node of Redis.
 const STORE_CONNECTIONS: usize = 2;
@@ -25,6 +26,34 @@ pub fn store(counters: &Counters) -> anyhow::Result<Store> {
         Counters::File { path, deadline } => Ok(Store::File(FileStore::new(path.clone(), *deadline))),
         Counters::Redis(redis) => Store::redis(options(redis)).context("`counters`"),
     }
+}
+
+/// The store, and what waits for people in it.
+///
+/// # Errors
+/// As of both.
+pub(super) fn with_approvals(settings: &Settings) -> anyhow::Result<(Store, Approvals)> {
+    let store = store(&settings.counters)?;
+    let approvals = approvals(&store, &settings.approvals)?;
+    Ok((store, approvals))
+}
+
+/// Requests for approval, kept where the counters are. In a file there are none: they are this process' own.
+///
+/// # Errors
+/// Where the operating system gives no random bytes.
+fn approvals(store: &Store, settings: &ApprovalSettings) -> anyhow::Result<Approvals> {
+    let approvals = match (store, &settings.key) {
+        (Store::Redis(redis), Some(key)) => {
+            Approvals::in_redis(redis.clone(), key.expose(), settings.expires)
+        }
+        // no policy asks: a reload that brings one which does is refused
+        (Store::Redis(_), None) => Approvals::nowhere(),
+        (Store::Memory(_) | Store::File(_), _) => {
+            Approvals::in_memory(counters::steady_clock(), settings.expires)
+        }
+    };
+    approvals.context("`approvals`")
 }
 
 pub(super) fn options(redis: &Redis) -> RedisOptions {

@@ -11,15 +11,16 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::approvals;
 use super::pins::{self, load_pins};
-use super::store::{expected_replicas, store};
+use super::store::{expected_replicas, with_approvals};
 use super::store_state;
 use super::{load_files, replica_name, tls};
 use crate::counters::CallId;
 use crate::grants::{Grant, Grants};
 use crate::policy::{Pins, Policy};
 use crate::proxy::{
-    self, BodyMemory, Caller, Callers, Changes, Fallback, Gate, Leaving, Listening, SessionKey, Signal,
+    self, BodyMemory, Caller, Callers, Changes, Fallback, Gate, Leaving, Places, SessionKey, Signal,
     Snapshot, Streams, Upstream, exit_code, signal_code, wrap_command, wrap_upstream,
 };
 use crate::record::{FileOptions, FileSink, Lines, Metrics, OnError, Overflow, Recorder};
@@ -74,6 +75,8 @@ pub async fn run(wrap: Wrap) -> anyhow::Result<u8> {
     let mut helpers = vec![
         tokio::spawn(store_state::watch_store(Arc::clone(&gate))),
         tokio::spawn(store_state::tell_store(Arc::clone(&gate))),
+        tokio::spawn(approvals::follow(Arc::clone(&gate))),
+        tokio::spawn(approvals::expire(Arc::clone(&gate))),
     ];
     let looks = pins::looks(&asked, &gate.pins, &upstreams.collect()).into_iter();
     helpers.extend(looks.map(|looks| tokio::spawn(looks.run())));
@@ -94,11 +97,27 @@ pub async fn run(wrap: Wrap) -> anyhow::Result<u8> {
         }),
         server: wrap.server,
         session: CallId::random()?.to_string(),
+        place: place(&wrap.far, upstream.as_deref()),
     };
     let ended = serve(caller, wrap.far, upstream).await;
     helpers.iter().for_each(JoinHandle::abort);
     gate.recorder.flush().await;
     ended
+}
+
+/// Where the server is: its URL, or its command with NUL between the words.
+fn place(far: &Far, upstream: Option<&Upstream>) -> String {
+    match (far, upstream) {
+        (Far::Upstream, Some(upstream)) => upstream.base().to_string(),
+        (Far::Upstream, None) => String::new(),
+        (Far::Command(command), _) => {
+            let arguments = command.arguments.iter().map(|word| word.to_string_lossy());
+            let words: Vec<_> = std::iter::once(command.program.to_string_lossy())
+                .chain(arguments)
+                .collect();
+            words.join("\0")
+        }
+    }
 }
 
 async fn serve(caller: Caller, far: Far, upstream: Option<Arc<Upstream>>) -> anyhow::Result<u8> {
@@ -129,9 +148,11 @@ async fn serve(caller: Caller, far: Far, upstream: Option<Arc<Upstream>>) -> any
 fn policies(wrap: &Wrap) -> anyhow::Result<Vec<Arc<Policy>>> {
     let named = wrap.policies.iter().map(|path| (name_of(path), path.clone()));
     let files = Files {
+        can_ask: wrap.settings.files.can_ask,
         settings: PathBuf::from("--policy"),
         policies: named.collect::<BTreeMap<_, _>>(),
         grants: None,
+        approvers: None,
         pins: BTreeMap::new(),
         issuers: BTreeSet::new(),
         anonymous: BTreeMap::new(),
@@ -179,19 +200,24 @@ fn record_in(path: &Path) -> std::io::Result<Lines> {
 fn gate(settings: Settings, pins: BTreeMap<String, Pins>, lines: Lines) -> anyhow::Result<Arc<Gate>> {
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"))?);
     let changes = Arc::new(Changes::default());
+    let (store, approvals) = with_approvals(&settings)?;
     Ok(Arc::new(Gate {
         commands: BTreeMap::new(),
         snapshot: ArcSwap::from_pointee(Snapshot {
             servers: BTreeMap::new(),
             grants: Grants::default(),
         }),
-        store: store(&settings.counters)?,
+        store,
         fallback: Fallback::new(expected_replicas(&settings.counters)),
         pins: pins::pinned(pins, &metrics, &changes),
         recorder: Recorder::new(metrics, Some(lines)),
         session_key: SessionKey::default(),
         legacy: Streams::default(),
-        listening: Arc::new(Listening::new(&settings.limits)),
+        listening: Places::new(settings.limits.streams, settings.limits.streams_per_grant),
+        held: Arc::default(),
+        hold: settings.approvals.hold,
+        approval_page: None,
+        approvals,
         bodies: BodyMemory::new(settings.limits.body_memory_bytes),
         callers: Callers::default(),
         leaving: Leaving::default(),

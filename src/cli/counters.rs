@@ -9,10 +9,10 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow, bail};
 use jiff::Timestamp;
 
-use crate::app;
+use crate::app::{self, charges_of, is_chosen};
 use crate::counters::{CallId, ChargeState, Store, VALUES_SHOWN};
 use crate::grants::Grant;
-use crate::policy::{Charge, Limit, Scope, Subject, Window, window_in_words};
+use crate::policy::{Limit, Scope, Window};
 use crate::record::ResetRecord;
 use crate::settings::{self, Counters, Settings};
 
@@ -130,73 +130,18 @@ impl Shelf {
             let file = config.display();
             bail!("{file}: counters in memory are the gate's own: set `counters.store: redis` to share them");
         }
-        let loaded = app::load_files(files, settings.servers.keys().map(String::as_str))?;
+        let loaded = app::load_files(files, settings.server_names())?;
         let grant = loaded.grants.iter().find(|grant| grant.id == id).cloned();
         let grant =
             grant.ok_or_else(|| anyhow!("no grant `{id}`: give the id of an entry of grants.yaml"))?;
         let store = app::store(counters)?;
         Ok(Self { grant, store })
     }
-
-    /// One charge for each counter that the grant's policies can charge, without a value where callers choose it.
-    fn charges(&self) -> Vec<Charge> {
-        let mut charges: Vec<Charge> = Vec::new();
-        for policy in &self.grant.policies {
-            for (limit, value) in policy.limits() {
-                for subject in self.subjects(limit, value) {
-                    let known = |charge: &Charge| {
-                        charge.subject == subject
-                            && (
-                                &charge.limit.counter,
-                                charge.limit.window,
-                                charge.limit.shadow,
-                                charge.limit.scale,
-                            ) == (&limit.counter, limit.window, limit.shadow, limit.scale)
-                    };
-                    match charges.iter_mut().find(|charge| known(charge)) {
-                        Some(charge) if limit.max < charge.limit.max => charge.limit = Arc::clone(limit),
-                        Some(_) => {}
-                        None => charges.push(Charge {
-                            limit: Arc::clone(limit),
-                            weight: 1,
-                            subject,
-                        }),
-                    }
-                }
-            }
-        }
-        charges
-    }
-
-    fn subjects(&self, limit: &Limit, value: Option<&str>) -> Vec<Subject> {
-        let grant = self.grant.identity().to_owned();
-        let servers = || self.grant.servers.iter().cloned();
-        let (path, digest) = (value.unwrap_or_default().to_owned(), String::new());
-        match limit.scope {
-            Scope::Grant => vec![Subject::Grant { grant }],
-            Scope::Session => vec![Subject::Session {
-                grant,
-                server: String::new(),
-                session: Some(String::new()),
-            }],
-            Scope::Server => servers().map(|server| Subject::Server { server }).collect(),
-            Scope::Global => vec![Subject::Global],
-            Scope::Argument => vec![Subject::Argument { grant, path, digest }],
-            Scope::Arguments => vec![Subject::Arguments { grant, digest }],
-            // which value counts is the claim's, over all grants that carry it
-            Scope::Claim => Vec::new(),
-        }
-    }
-}
-
-/// Whether callers choose whose counter it is.
-const fn is_chosen(scope: Scope) -> bool {
-    matches!(scope, Scope::Session | Scope::Argument | Scope::Arguments)
 }
 
 async fn list(shelf: &Shelf) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
-    for charge in shelf.charges() {
+    for charge in charges_of(&shelf.grant) {
         let limit = &charge.limit;
         if !is_chosen(limit.scope) {
             let state = shelf.store.usage(&charge).await.context("the store")?;
@@ -211,15 +156,11 @@ async fn list(shelf: &Shelf) -> anyhow::Result<Vec<Row>> {
 }
 
 fn row(limit: &Limit, value: Option<String>, state: ChargeState) -> Row {
-    let window = match limit.window {
-        Window::Lease { .. } => "in flight".to_owned(),
-        window => window_in_words(window),
-    };
     Row {
         counter: limit.counter.clone(),
         scope: limit.scope.as_str(),
         value,
-        window,
+        window: app::window_of(limit),
         used: limit.max.saturating_sub(state.left),
         max: limit.max,
         next_free_ms: state.frees_ms,
@@ -260,7 +201,7 @@ async fn reset(shelf: &Shelf, counter: Option<&str>, reason: &str) -> anyhow::Re
     if reason.trim().is_empty() {
         bail!("`--reason` is empty: say why, for the audit log");
     }
-    let mut charges = shelf.charges();
+    let mut charges = charges_of(&shelf.grant);
     charges.retain(|charge| {
         let own = matches!(charge.limit.scope, Scope::Grant) || is_chosen(charge.limit.scope);
         let named = counter.is_none_or(|name| charge.limit.counter == name);

@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::app::{self, App, Loaded};
+use crate::console::Approvers;
 use crate::demo::{self, Driver};
 use crate::grants::{Grant, Grants, TokenHash, new_token};
 use crate::policy;
@@ -109,6 +110,7 @@ fn files(driving: &str, yours: &str) -> anyhow::Result<Loaded> {
     };
     Ok(Loaded {
         pins: BTreeMap::new(),
+        approvers: Approvers::default(),
         grants: Grants::new([grant("driver", driving), grant("you", yours)]),
         policies: BTreeMap::from([("demo".to_owned(), policy)]),
         warnings: Vec::new(),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Subcommand;
 
+use super::entries::{Listing, hand_out, one_or_many, text};
 use crate::app;
 use crate::document::shown;
 use crate::grants::{GrantsFile, TokenHash, new_token};
@@ -60,6 +61,15 @@ pub enum Command {
     },
 }
 
+const LISTING: Listing = Listing {
+    key: "grants",
+    what: "a grant",
+    ids: |path, text| {
+        let file = GrantsFile::parse(path, text)?;
+        Ok(file.ids().map(str::to_owned).collect())
+    },
+};
+
 /// Runs one of them.
 pub fn run(command: &Command, out: &mut dyn Write) -> anyhow::Result<u8> {
     match command {
@@ -75,20 +85,7 @@ pub fn run(command: &Command, out: &mut dyn Write) -> anyhow::Result<u8> {
             let token =
                 new_token().map_err(|error| anyhow::anyhow!("no random bytes for a token: {error}"))?;
             let entry = entry(id, &token, server, policy, expires.as_deref())?;
-            if let Some(path) = append {
-                append_to(path, id, &entry)?;
-            }
-            // In one write: `| head -n 1` closes the pipe after the first line.
-            out.write_all(format!("{token}\n{entry}\n").as_bytes())?;
-            let done = match append {
-                Some(path) => format!("added to {}", path.display()),
-                None => "put the second line below `grants:` in grants.yaml".to_owned(),
-            };
-            let mut stderr = std::io::stderr();
-            writeln!(
-                stderr,
-                "the first line is the token, shown this once: keep it; {done}"
-            )?;
+            hand_out(&LISTING, (id, &token, &entry), append.as_deref(), out)?;
         }
     }
     Ok(0)
@@ -163,74 +160,6 @@ pub(super) fn entry(
     }
     line.push_str(" }");
     Ok(line)
-}
-
-fn one_or_many(names: &[String]) -> anyhow::Result<String> {
-    match names {
-        [one] => text(one),
-        many => Ok(format!(
-            "[{}]",
-            many.iter()
-                .map(|name| text(name))
-                .collect::<Result<Vec<_>, _>>()?
-                .join(", ")
-        )),
-    }
-}
-
-/// A plain word where YAML reads it as one, else quoted.
-fn text(name: &str) -> anyhow::Result<String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    let is_word = name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(plain);
-    let reserved = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
-    if is_word && !reserved.contains(&name.to_ascii_lowercase().as_str()) {
-        return Ok(name.to_owned());
-    }
-    Ok(serde_json::to_string(name)?)
-}
-
-/// Adds the line at the end and keeps everything else. The new file is read before it takes the old one's
-/// place, so that a file in another form is never damaged.
-fn append_to(path: &Path, id: &str, entry: &str) -> anyhow::Result<()> {
-    let shown = path.display();
-    let old = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => "grants:\n".to_owned(),
-        Err(error) => return Err(error).with_context(|| format!("{shown}: cannot read the grants")),
-    };
-    let before = GrantsFile::parse(path, &old)?;
-    if before.ids().any(|known| known == id) {
-        bail!("{shown}: there is a grant `{id}` already: choose another --id, or remove that one first");
-    }
-    let stem = if old.trim().is_empty() {
-        "grants:\n"
-    } else {
-        old.as_str()
-    };
-    let new = format!("{}\n{entry}\n", stem.trim_end());
-    let remedy =
-        || format!("{shown}: the entry cannot be added at the end of this file; put it in by hand:\n{entry}");
-    let after = GrantsFile::parse(path, &new).with_context(remedy)?;
-    if after.ids().count() != before.ids().count() + 1 {
-        bail!(remedy());
-    }
-    replace(path, &new).with_context(|| format!("{shown}: cannot write the grants"))
-}
-
-fn replace(path: &Path, text: &str) -> std::io::Result<()> {
-    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-    let mode = std::fs::metadata(path).map_or(0o600, |data| data.permissions().mode() & 0o777);
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let beside = path.with_file_name(format!(".{name}.new"));
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(mode)
-        .open(&beside)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&beside, path)
 }
 
 #[cfg(test)]

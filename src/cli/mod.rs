@@ -1,6 +1,7 @@
 //! The command line. One file per subcommand; exit codes are part of the contract.
 
 mod against;
+mod approvals;
 mod audit;
 pub mod check;
 mod check_config;
@@ -9,6 +10,7 @@ mod convert;
 mod counters;
 mod demo;
 mod diff;
+mod entries;
 mod explain;
 mod grant;
 mod init;
@@ -108,6 +110,11 @@ enum Command {
     /// Reads histories of admissions, or with --decisions what `serve` wrote.
     #[command(after_help = check_history::EXAMPLES)]
     CheckHistory(check_history::Args),
+    /// See what waits for a person, and approve or deny it.
+    ///
+    /// Asks a gate's console. Exit code: 0 done, 1 refused, 2 the console was not reached.
+    #[command(subcommand)]
+    Approvals(approvals::Command),
     /// Look at a grant's counters, or set them back.
     #[command(subcommand)]
     Counters(counters::Command),
@@ -174,6 +181,7 @@ fn run(command: Command, out: &mut dyn Write) -> anyhow::Result<u8> {
         Command::Explain(options) => explain::run(&options, out),
         Command::Replay(args) => replay::run(&args, out),
         Command::CheckHistory(args) => check_history::run(&args, out),
+        Command::Approvals(command) => approvals::run(&command, out),
         Command::Counters(command) => counters::run(&command, out),
         Command::Pin(args) => pin::run(&args, out),
         Command::Scan(args) => scan::run(&args, out),

@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, Uri};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use crate::proxy::{Access, Upstream};
-use crate::settings::Server;
+use crate::settings::{Egress, Server};
 use crate::tls::ClientTls;
 
 /// Why there is no document. The text names no header's value and no answer's body.
@@ -38,6 +38,8 @@ pub struct Document<'d> {
     /// The largest document that is read, in bytes.
     pub at_most: usize,
     pub within: Duration,
+    /// The way there.
+    pub egress: Egress,
 }
 
 /// Asks for a document.
@@ -52,7 +54,8 @@ pub async fn fetch(document: Document<'_>, tls: &ClientTls) -> Result<Bytes, Fet
 
 async fn ask(document: Document<'_>, tls: &ClientTls) -> Result<Bytes, FetchError> {
     let connect = |error: &dyn std::fmt::Display| FetchError::Connect(error.to_string());
-    let server = Server::at(document.url.clone(), Vec::new(), document.within);
+    let mut server = Server::at(document.url.clone(), Vec::new(), document.within);
+    server.egress = document.egress;
     let upstream = Upstream::new("document", &server, Access::over(Some(tls.clone())));
     let upstream = Arc::new(upstream.map_err(FetchError::Connect)?);
     let mut headers = HeaderMap::new();

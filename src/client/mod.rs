@@ -5,6 +5,7 @@
 //! every answer is bounded, and one deadline holds for all.
 
 mod announced;
+mod console;
 mod error;
 mod events;
 mod fetch;
@@ -13,6 +14,7 @@ mod speak;
 mod spoken;
 mod wire;
 
+pub use console::{ConsoleClient, ConsoleError, ListedApproval, Said};
 pub use error::ClientError;
 pub use fetch::{Document, FetchError, fetch};
 

@@ -121,6 +121,13 @@ pub fn list_key(prefix: &str, name: &str) -> String {
     format!("{prefix}:{LAYOUT}:list:{name}")
 }
 
+/// What is kept of requests for approval, all in one slot of their own: `of` says what, `name` of which one.
+pub fn approval_key(prefix: &str, of: &str, name: &str) -> String {
+    let tag = HEXLOWER.encode(&hash(&["approvals"]));
+    let name = BASE64URL_NOPAD.encode(&hash(&["approvals", of, name]));
+    format!("{prefix}:{LAYOUT}:{{{tag}}}:{of}:{name}")
+}
+
 fn fields(limit: &Limit, value: &[&str]) -> Vec<String> {
     let (mode, window) = match limit.window {
         Window::Sliding { ms } => ("sliding", ms.to_string()),

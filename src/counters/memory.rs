@@ -28,19 +28,24 @@ struct Inner {
     secrets: std::collections::HashMap<String, [u8; 32]>,
 }
 
+/// The time of day of this call in ms, and from there on the machine's monotonic clock.
+pub fn steady_clock() -> impl Fn() -> u64 + Send + Sync + 'static {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the clock of what is kept in memory: read once, then monotonic"
+    )]
+    let anchor = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let started = Instant::now();
+    move || {
+        let now = anchor.saturating_add(started.elapsed());
+        u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
 impl MemoryStore {
-    /// A store on the machine's monotonic clock, anchored at the time of day of this call.
+    /// A store on the machine's [`steady_clock`].
     pub fn new() -> Self {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "this is the store's clock: read once, then monotonic"
-        )]
-        let anchor = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let started = Instant::now();
-        Self::with_clock(move || {
-            let now = anchor.saturating_add(started.elapsed());
-            u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
-        })
+        Self::with_clock(steady_clock())
     }
 
     /// A store on a clock of the caller's, in ms.

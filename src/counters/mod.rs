@@ -29,11 +29,11 @@ use data_encoding::HEXLOWER;
 
 pub use command::Fit;
 pub use file::FileStore;
-pub use memory::MemoryStore;
+pub use memory::{MemoryStore, steady_clock};
 pub use receipt::Receipt;
 pub use redis::{
-    AfterFailover, Journal, Place, RedisOptions, RedisStore, RedisTls, StoreHealth, StoreSetupError,
-    StoreWarning, StreamLine,
+    AfterFailover, Journal, OtherScript, Place, RedisOptions, RedisStore, RedisTls, StoreHealth,
+    StoreSetupError, StoreWarning, StreamLine,
 };
 pub use simulation::Simulation;
 pub use store::Store;

@@ -5,6 +5,7 @@
 //! nothing, so that a command that was frozen on the way cannot charge a call that was given up.
 
 mod after;
+mod aside;
 mod ask;
 mod breaker;
 mod clock;
@@ -23,6 +24,7 @@ mod route;
 mod simulated;
 mod slot;
 
+pub use aside::OtherScript;
 pub use journal::{Journal, StreamLine};
 
 use std::collections::BTreeSet;

@@ -6,12 +6,14 @@
 //! number), the text is refused with a remedy. Anchors, aliases and tags are refused too: nothing in
 //! a document can stand for more than its own text.
 
+mod escaped;
 mod json;
 mod place;
 mod problem;
 mod tree;
 mod yaml;
 
+pub use escaped::{escaped, escaped_json};
 pub use place::Place;
 pub use problem::{Level, Problem, excerpt, is_invisible, quoted, render, shown};
 pub use tree::{Entry, Key, Node, Value};

@@ -123,6 +123,11 @@ impl Grants {
         self.by_token.get(&TokenHash::of(token))
     }
 
+    /// The grant that has a token with this hash.
+    pub fn of_hash(&self, hash: &TokenHash) -> Option<&Arc<Grant>> {
+        self.by_token.get(hash)
+    }
+
     /// The grant that a credential stands for at `server`. It may have ended: ask [`Grant::reaches`].
     ///
     /// # Errors

@@ -15,17 +15,21 @@ pub const MISMATCH_CODE: i64 = -32020;
 /// The first revision without sessions, with `resultType` and caching hints in results.
 const MODERN: &str = "2026-07-28";
 
-/// Whether a protocol version is 2026-07-28 or later. What is not a date (`YYYY-MM-DD`) is not.
-pub fn is_modern(version: &str) -> bool {
-    let date = version.len() == MODERN.len()
+/// Whether this can be the name of a revision: a date (`YYYY-MM-DD`).
+pub fn is_revision(version: &str) -> bool {
+    version.len() == MODERN.len()
         && version
             .bytes()
             .zip(MODERN.bytes())
             .all(|(byte, pattern)| match pattern {
                 b'-' => byte == b'-',
                 _ => byte.is_ascii_digit(),
-            });
-    date && version >= MODERN
+            })
+}
+
+/// Whether a protocol version is 2026-07-28 or later.
+pub fn is_modern(version: &str) -> bool {
+    is_revision(version) && version >= MODERN
 }
 
 /// A header that is there and differs from the body; to be answered with 400 and

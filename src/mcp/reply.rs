@@ -15,6 +15,16 @@ pub struct Decision<'a> {
     pub retry_after_ms: Option<u64>,
     /// The id of the decision in log and audit.
     pub id: &'a str,
+    /// The request for approval that it waits for.
+    pub approval: Option<Approval<'a>>,
+}
+
+/// A request for approval, as the agent is told of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Approval<'a> {
+    pub id: &'a str,
+    /// RFC 3339: until when it stands.
+    pub expires: &'a str,
 }
 
 /// The answer to a `tools/call` that was not executed: a tool error that the model reads.
@@ -29,6 +39,41 @@ pub fn tool_error(id: &str, text: &str, decision: &Decision<'_>, modern: bool) -
     push(&mut out, "\"content\":[{\"type\":\"text\",\"text\":");
     quote(&mut out, text);
     push(&mut out, "}],\"isError\":true,\"_meta\":{\"toolgate/decision\":");
+    push_decision(&mut out, decision);
+    push(&mut out, "}}}");
+    out
+}
+
+/// What the client is to do before its call goes on (2026-07-28).
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// Names it among the client's answers.
+    pub name: &'a str,
+    pub text: &'a str,
+    /// Where the user is to go.
+    pub url: &'a str,
+    /// What the client brings back.
+    pub state: &'a str,
+}
+
+/// The answer to a `tools/call` whose user is to go to a URL before it is sent again.
+pub fn input_required(id: &str, question: &Question<'_>, decision: &Decision<'_>) -> Vec<u8> {
+    let mut out = start(Some(id));
+    push(
+        &mut out,
+        ",\"result\":{\"resultType\":\"input_required\",\"inputRequests\":{",
+    );
+    quote(&mut out, question.name);
+    push(
+        &mut out,
+        ":{\"method\":\"elicitation/create\",\"params\":{\"mode\":\"url\",\"message\":",
+    );
+    quote(&mut out, question.text);
+    push(&mut out, ",\"url\":");
+    quote(&mut out, question.url);
+    push(&mut out, "}}},\"requestState\":");
+    quote(&mut out, question.state);
+    push(&mut out, ",\"_meta\":{\"toolgate/decision\":");
     push_decision(&mut out, decision);
     push(&mut out, "}}}");
     out
@@ -103,6 +148,12 @@ fn push_decision(out: &mut Vec<u8>, decision: &Decision<'_>) {
     if let Some(ms) = decision.retry_after_ms {
         push(out, ",\"retryAfterMs\":");
         push(out, &ms.to_string());
+    }
+    if let Some(approval) = &decision.approval {
+        push(out, ",\"approvalId\":");
+        quote(out, approval.id);
+        push(out, ",\"expiresAt\":");
+        quote(out, approval.expires);
     }
     push(out, ",\"executed\":false,\"id\":");
     quote(out, decision.id);

@@ -167,6 +167,13 @@ impl Policy {
         self.tools.get(tool).map(|entry| entry.key.as_str())
     }
 
+    /// Whether some call of it may need people.
+    pub fn may_ask(&self) -> bool {
+        let asks =
+            |entry: &Entry| matches!(entry.action, Action::Ask { .. }) || !entry.blocks.approve_if.is_empty();
+        !self.all_blocks.approve_if.is_empty() || self.tools.values().any(asks)
+    }
+
     /// Whether the policy blocks nothing.
     pub fn is_shadow(&self) -> bool {
         self.mode == Mode::Shadow

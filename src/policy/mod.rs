@@ -7,6 +7,7 @@
 mod against;
 mod arguments;
 mod block;
+mod canonical;
 mod charging;
 mod claims;
 mod compile;
@@ -31,6 +32,7 @@ mod methods;
 mod names;
 mod number;
 mod path;
+mod pattern;
 mod pins;
 mod recorded;
 mod refusal;
@@ -45,6 +47,7 @@ mod watch;
 mod window;
 mod written;
 
+pub use canonical::canonical;
 pub use claims::Claims;
 pub use compiled::Policy;
 pub use decide::{Call, Decision, Plan, may_hide, plan_method, plan_tool, visible};
@@ -58,9 +61,13 @@ pub use held::Held;
 pub use known::{OnRecord, Told, Uncounted, Unknown, plan_on_record};
 pub use load::{Loaded, load, load_against};
 pub use methods::is_protocol_method;
+pub use pattern::NamePattern;
 pub use pins::{Change, Definition, Listing, NotPins, Pins, listing};
 pub use recorded::{RECORDED_AT_MOST, Recorded};
-pub use refusal::{limited, needs_approval, not_accepted, not_recorded, store_unavailable, without_id};
+pub use refusal::{
+    another_call, limited, needs_approval, not_accepted, not_recorded, people_refused, people_unreachable,
+    store_unavailable, too_many_wait, waits_for_people, without_id,
+};
 pub use schema::{schema, schema_text};
 pub use spelling::unnameable;
 pub use together::check_together;

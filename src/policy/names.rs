@@ -68,6 +68,13 @@ impl<T> Names<T> {
         }
     }
 
+    /// Every value, in no order.
+    pub(super) fn values(&self) -> impl Iterator<Item = &T> {
+        let globs = self.levels.iter().flat_map(|level| level.by_prefix.values());
+        let of_globs = globs.flatten().map(|(_, value)| value);
+        self.exact.values().chain(of_globs)
+    }
+
     /// The one value that applies to `name`.
     pub(super) fn get(&self, name: &str) -> Option<&T> {
         self.exact

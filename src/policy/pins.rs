@@ -10,6 +10,7 @@ use data_encoding::HEXLOWER;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
+use super::canonical::canonical_of;
 use super::fold::is_lookalike;
 use super::json::Json;
 
@@ -74,14 +75,13 @@ impl Definition {
             return None;
         };
         let mut digests = [None; PARTS.len()];
-        for (key, mut value) in entries {
+        for (key, value) in entries {
             if is_lookalike(&key, "name") || PARTS.iter().any(|part| is_lookalike(&key, part)) {
                 return None;
             }
-            let places = digests.iter_mut().zip(PARTS);
-            for (digest, _) in places.filter(|(_, part)| *part == key) {
-                sort(&mut value);
-                *digest = Some(Sha256::digest(value.text(usize::MAX)?.as_bytes()).into());
+            let mut places = digests.iter_mut().zip(PARTS);
+            if let Some((digest, _)) = places.find(|(_, part)| *part == key) {
+                *digest = Some(Sha256::digest(canonical_of(value)?.as_bytes()).into());
             }
         }
         Some(Self(digests))
@@ -102,24 +102,21 @@ impl Definition {
         definition(tool, parts)
     }
 
+    /// Names the definition: what two have in common that are the same.
+    pub fn name(&self) -> String {
+        let parts = self
+            .0
+            .iter()
+            .map(|part| part.map_or_else(|| "-".to_owned(), |part| HEXLOWER.encode(&part)));
+        parts.collect::<Vec<_>>().join(" ")
+    }
+
     fn differences(&self, other: &Self) -> Vec<&'static str> {
         let pairs = PARTS.into_iter().zip(self.0.iter().zip(&other.0));
         pairs
             .filter(|(_, (own, theirs))| own != theirs)
             .map(|(part, _)| part)
             .collect()
-    }
-}
-
-/// Puts the keys of every object in order.
-fn sort(value: &mut Json<'_>) {
-    match value {
-        Json::List(items) => items.iter_mut().for_each(sort),
-        Json::Object(entries) => {
-            entries.sort_by(|(left, _), (right, _)| left.cmp(right));
-            entries.iter_mut().for_each(|(_, value)| sort(value));
-        }
-        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Text(_) => {}
     }
 }
 

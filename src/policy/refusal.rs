@@ -1,10 +1,16 @@
 //! What a refused call is told: outcome, rule, and one public sentence. No arguments, no secrets.
 
+mod people;
+
+pub use people::{
+    another_call, needs_approval, people_refused, people_unreachable, too_many_wait, waits_for_people,
+};
+
 use std::fmt::Write as _;
 
 use super::arguments::Misfit;
 use super::block::Fault;
-use super::types::{Ask, Charge, Denial, Limit, Outcome, Subject, Window};
+use super::types::{Charge, Denial, Limit, Outcome, Subject, Window};
 use super::window::shown_window;
 
 pub(super) const NO_POLICY: &str = "(no policy)";
@@ -164,19 +170,6 @@ pub(super) fn block_denied(tool: &str, rule: &str, on_deny: Option<&str>, fault:
         (None, _) => why,
     };
     refuse(Outcome::Denied, tool, rule, &text, None)
-}
-
-/// The refusal of a call that a person must agree to, and nobody has.
-pub fn needs_approval(tool: &str, ask: &Ask) -> Denial {
-    let who = match ask.approvers {
-        1 => "a person must approve this call".to_owned(),
-        several => format!("{several} people must approve this call"),
-    };
-    let text = match &ask.reason {
-        Some(reason) => format!("{who}: {reason}"),
-        None => who,
-    };
-    refuse(Outcome::NeedsApproval, tool, &ask.rule, &text, None)
 }
 
 pub(super) fn method_denied(method: &str, policy: &str) -> Denial {

@@ -6,18 +6,22 @@ mod paced;
 mod peers;
 mod proxied;
 mod serve;
+mod service;
 
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use prometheus::IntGauge;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
 use super::Gate;
 use crate::tls::ServerTls;
-use peers::Peers;
+use peers::{Peers, Place};
 use serve::{Door, Watched};
+pub use service::Service;
 
 /// Ends [`accept`] when it becomes true.
 pub type Shutdown = watch::Receiver<bool>;
@@ -44,22 +48,9 @@ pub async fn accept(
     // closed once every connection has ended
     let (serving, mut served) = mpsc::channel(1);
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let (stream, peer, place) = tokio::select! {
+            accepted = next(&listener, &peers) => accepted,
             () = &mut leaving => break,
-        };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // out of file descriptors, most likely: give others time to close
-                tracing::error!(%error, "a connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-        };
-        let Some(place) = Peers::place(&peers) else {
-            tracing::debug!(peer = %peer.ip(), "too many connections: one was closed");
-            continue;
         };
         let watched = Watched {
             stop: stopping.clone(),
@@ -67,7 +58,7 @@ pub async fn accept(
             place,
             _serving: serving.clone(),
         };
-        tokio::spawn(Arc::clone(&door).serve(stream, peer.ip(), watched));
+        tokio::spawn(Arc::clone(&door).serve(stream, peer, watched));
     }
     drop(listener);
     drop(serving);
@@ -82,6 +73,51 @@ pub async fn accept(
         tracing::error!("some connections could not be cut");
     }
     left
+}
+
+/// Serves what is bound beside the proxy until the task is dropped, which cuts its connections. `open`: how many there
+/// are.
+pub async fn accept_beside<V: Service>(
+    service: V,
+    listener: TcpListener,
+    tls: Option<Arc<ServerTls>>,
+    open: IntGauge,
+) {
+    let peers = Arc::new(Peers::new(service.limits(), open));
+    let door = Arc::new(Door::new(service, tls, Arc::clone(&peers)));
+    let (_stop, stopping) = watch::channel(false);
+    let (_cut, cutting) = watch::channel(false);
+    let (serving, _served) = mpsc::channel(1);
+    loop {
+        let (stream, peer, place) = next(&listener, &peers).await;
+        let watched = Watched {
+            stop: stopping.clone(),
+            cut: cutting.clone(),
+            place,
+            _serving: serving.clone(),
+        };
+        tokio::spawn(Arc::clone(&door).serve(stream, peer, watched));
+    }
+}
+
+/// The next connection for which there is a place.
+async fn next(listener: &TcpListener, peers: &Arc<Peers>) -> (TcpStream, IpAddr, Place) {
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // out of file descriptors, most likely: give others time to close
+                tracing::error!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let Some(place) = Peers::place(peers) else {
+            tracing::debug!(peer = %peer.ip(), "too many connections: one was closed");
+            continue;
+        };
+        return (stream, peer.ip(), place);
+    }
 }
 
 /// Ends when no more connections are to be taken.

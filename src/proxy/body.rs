@@ -10,14 +10,15 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use prometheus::IntGauge;
+use tokio::sync::mpsc::Receiver;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, Sleep};
 
 use super::held::Held;
 use super::legacy::BadEndpoint;
-use super::listening::Ear;
 use super::memory::Share;
 use super::open::Watching;
+use super::places::Place;
 use super::scouted::Scouted;
 use super::stdio::Talk;
 use super::stream::FilteredStream;
@@ -102,7 +103,7 @@ pub struct GateBody {
     content: Content,
     // held until the body is dropped
     _in_flight: Option<InFlight>,
-    _ear: Option<Ear>,
+    _ear: Option<Place>,
 }
 
 enum Content {
@@ -114,6 +115,8 @@ enum Content {
     Scouted(Box<Scouted>),
     /// An upstream's event stream, event by event through the list filter.
     Filtered(Box<FilteredStream>),
+    /// What a task of the gate's own tells.
+    Told(Receiver<Result<Bytes, StreamError>>),
 }
 
 impl GateBody {
@@ -134,6 +137,10 @@ impl GateBody {
         Self::of(Content::Filtered(Box::new(stream)))
     }
 
+    pub(super) const fn told(tells: Receiver<Result<Bytes, StreamError>>) -> Self {
+        Self::of(Content::Told(tells))
+    }
+
     const fn of(content: Content) -> Self {
         Self {
             content,
@@ -149,7 +156,7 @@ impl GateBody {
     }
 
     /// Keeps a stream's place until the body has ended.
-    pub(super) fn heard_by(mut self, ear: Option<Ear>) -> Self {
+    pub(super) fn heard_by(mut self, ear: Option<Place>) -> Self {
         self._ear = ear;
         self
     }
@@ -190,6 +197,9 @@ impl Body for GateBody {
             Content::Passed(body) => Pin::new(&mut **body).poll_frame(cx),
             Content::Scouted(body) => Pin::new(&mut **body).poll_frame(cx),
             Content::Filtered(stream) => Pin::new(&mut **stream).poll_frame(cx),
+            Content::Told(tells) => tells
+                .poll_recv(cx)
+                .map(|piece| piece.map(|piece| piece.map(Frame::data))),
         }
     }
 
@@ -199,6 +209,7 @@ impl Body for GateBody {
             Content::Passed(body) => body.is_end_stream(),
             Content::Scouted(body) => body.is_end_stream(),
             Content::Filtered(stream) => stream.is_end_stream(),
+            Content::Told(_) => false,
         }
     }
 
@@ -209,7 +220,7 @@ impl Body for GateBody {
             }
             Content::Passed(body) => body.size_hint(),
             Content::Scouted(body) => body.size_hint(),
-            Content::Filtered(_) => SizeHint::default(),
+            Content::Filtered(_) | Content::Told(_) => SizeHint::default(),
         }
     }
 }

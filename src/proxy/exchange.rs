@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::pinned::Pinned;
+use crate::approvals::Resumed;
 use crate::grants::Grant;
 use crate::mcp::envelope::{Envelope, Kind, ToolCall, Unreadable};
-use crate::policy::{self, Call, Caller, Charge, Denial, Outcome, Plan, Recorded};
+use crate::policy::{self, Ask, Call, Caller, Charge, Denial, Outcome, Plan, Recorded};
 
 /// One message of a grant on its way to a server.
 pub struct Exchange<'m> {
@@ -14,6 +15,12 @@ pub struct Exchange<'m> {
     /// The upstream's session id, verified.
     pub session: Option<&'m str>,
     pub message: &'m Envelope<'m>,
+    /// What the message was read from.
+    pub bytes: &'m [u8],
+    /// The request for approval that the client was pointed to before.
+    pub resumed: Option<&'m Resumed>,
+    /// Where the server is: its URL, or its command.
+    pub place: &'m str,
     /// Revision 2026-07-28 or later.
     pub modern: bool,
     /// What the server's tools may be, where that is pinned.
@@ -49,6 +56,8 @@ pub enum Judged<'m> {
     Call {
         tool: &'m str,
         charges: Vec<Charge>,
+        /// People must agree first.
+        ask: Option<Ask>,
     },
     Refuse {
         denial: Denial,
@@ -123,21 +132,25 @@ fn judge_call<'m>(exchange: &Exchange<'m>, call: &ToolCall<'m>) -> Judgement<'m>
         Some(pins) if pins.refuses(tool) => Plan::Refuse(policy::not_accepted(tool)),
         _ => decision.plan,
     };
+    // conditions look at the id; what is counted is whose call it is
+    let identity = exchange.grant.identity();
+    let counted = |charges: Vec<Charge>| {
+        charges
+            .into_iter()
+            .map(|charge| charge.counted_for(identity))
+            .collect()
+    };
     let judged = match plan {
-        Plan::Admit(charges) => {
-            // conditions look at the id; what is counted is whose call it is
-            let identity = exchange.grant.identity();
-            let charges = charges.into_iter().map(|charge| charge.counted_for(identity));
-            Judged::Call {
-                tool,
-                charges: charges.collect(),
-            }
-        }
-        Plan::Ask { ask, .. } => {
-            let denial = policy::needs_approval(tool, &ask);
-            let form = form_of(&denial, call.task);
-            Judged::Refuse { denial, form }
-        }
+        Plan::Admit(charges) => Judged::Call {
+            tool,
+            charges: counted(charges),
+            ask: None,
+        },
+        Plan::Ask { charges, ask } => Judged::Call {
+            tool,
+            charges: counted(charges),
+            ask: Some(ask),
+        },
         Plan::Refuse(denial) => {
             let form = form_of(&denial, call.task);
             Judged::Refuse { denial, form }

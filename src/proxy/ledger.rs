@@ -36,8 +36,14 @@ pub struct Ledger {
     shadow: Vec<Denial>,
     recorded: Vec<Recorded>,
     degraded: bool,
+    /// The request for approval that it is about.
+    approval: Option<String>,
+    /// What is recorded of a call that waits for people, if its client leaves.
+    waits: Option<Denial>,
     sent: Option<Instant>,
     trace_id: Option<String>,
+    /// What the upstream is told of it.
+    traceparent: Option<String>,
     /// None once it was taken: it then ends with the answer.
     operation: Option<Operation>,
     written: bool,
@@ -66,8 +72,11 @@ impl Ledger {
             shadow: Vec::new(),
             recorded: Vec::new(),
             degraded: false,
+            approval: None,
+            waits: None,
             sent: None,
             trace_id: None,
+            traceparent: None,
             operation: Some(Operation::begin(&gate.recorder.metrics, server)),
             written: false,
             _pending: gate.recorder.begin(),
@@ -107,8 +116,14 @@ impl Ledger {
     pub fn trace(&mut self, trace: Option<Trace>) {
         if let Some(trace) = trace {
             self.trace_id = Some(trace.trace_id());
+            self.traceparent = trace.to_upstream();
             self.of_operation(|operation| operation.trace(trace));
         }
+    }
+
+    /// What the upstream is told of the trace.
+    pub fn traceparent(&self) -> Option<String> {
+        self.traceparent.clone()
     }
 
     /// What is measured, to be held until the answer has ended.
@@ -160,6 +175,32 @@ impl Ledger {
     /// Values that the policies want on record.
     pub fn recorded(&mut self, recorded: Vec<Recorded>) {
         self.recorded = recorded;
+    }
+
+    /// The call is about this request for approval.
+    pub fn approval(&mut self, id: String) {
+        self.approval = Some(id);
+    }
+
+    /// The call waits for people; this is what it is refused with until they agree.
+    pub fn waits(&mut self, denial: Denial) {
+        self.waits = Some(denial);
+    }
+
+    /// The message is judged again from the start.
+    pub fn again(&mut self) {
+        self.charges.clear();
+        self.states.clear();
+        self.times.clear();
+        self.shadow.clear();
+        self.recorded.clear();
+        (self.store_ms, self.limited_ms) = (None, None);
+        (self.degraded, self.approval, self.waits) = (false, None, None);
+    }
+
+    /// Another record says what became of the message.
+    pub fn superseded(mut self) {
+        self.written = true;
     }
 
     /// The call went on although the store did not answer.
@@ -220,7 +261,13 @@ impl Ledger {
 
     /// Records that the client left.
     pub fn aborted(mut self, refunded: bool) {
-        let record = upstream(None, self.since_sent(), "aborted", refunded);
+        self.left(refunded);
+    }
+
+    /// A client that left before its call was sent left nothing that could have run.
+    fn left(&mut self, refunded: bool) {
+        let ended = if self.sent.is_some() { "aborted" } else { "unsent" };
+        let record = upstream(None, self.since_sent(), ended, refunded);
         self.write(Outcome::Allowed, None, Some(record));
     }
 
@@ -255,6 +302,7 @@ impl Ledger {
             outcome: outcome.as_str(),
             rule: why.map(|(rule, _)| rule),
             message: why.map(|(_, message)| shown_message(message)),
+            approval: self.approval.as_deref(),
             store_ms: self.limited_ms.or(self.store_ms.filter(|_| !self.was_charged())),
             charges: self.charge_records(),
             upstream,
@@ -303,7 +351,7 @@ impl Ledger {
 fn error_type(outcome: Outcome, upstream: Option<&UpstreamRecord>) -> Option<&'static str> {
     match (outcome, upstream) {
         (Outcome::UpstreamError, Some(record)) => Some(record.ended),
-        (Outcome::Allowed, Some(record)) => (record.ended == "aborted").then_some(record.ended),
+        (Outcome::Allowed, Some(record)) => (record.ended != "answered").then_some(record.ended),
         (Outcome::Allowed, None) => None,
         _ => Some(outcome.as_str()),
     }
@@ -320,9 +368,13 @@ fn upstream(status: Option<u16>, took: Duration, ended: &'static str, refunded: 
 
 impl Drop for Ledger {
     fn drop(&mut self) {
-        if !self.written && self.grant.is_some() && !self.method.is_empty() {
-            let record = upstream(None, self.since_sent(), "aborted", false);
-            self.write(Outcome::Allowed, None, Some(record));
+        if self.written {
+            return;
+        }
+        if let Some(denial) = self.waits.take() {
+            self.write(denial.outcome, Some((&denial.rule, &denial.message)), None);
+        } else if self.grant.is_some() && !self.method.is_empty() {
+            self.left(false);
         }
     }
 }

@@ -11,13 +11,17 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use data_encoding::BASE64URL_NOPAD;
+use http::Response;
 use http::uri::PathAndQuery;
+use http_body_util::{BodyExt, Collected};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use url::Url;
 
 use super::Gate;
+use super::body::GateBody;
 use super::held::Held;
+use super::respond::{Addressed, Refusal, accepted, refuse};
 use crate::mcp::ids::IdKey;
 use crate::mcp::skim::Skim;
 
@@ -213,6 +217,19 @@ impl Streams {
         self.lock().by_token.contains_key(&endpoint.token)
     }
 
+    /// Waits until the endpoint's stream is not open here any more.
+    pub async fn closed(&self, endpoint: &Endpoint) {
+        let refusals = {
+            let open = self.lock();
+            open.by_token
+                .get(&endpoint.token)
+                .map(|stream| stream.refusals.clone())
+        };
+        if let Some(refusals) = refusals {
+            refusals.closed().await;
+        }
+    }
+
     /// Puts an answer of the gate's own on the stream.
     ///
     /// # Errors
@@ -252,6 +269,23 @@ impl Streams {
         let id = IdKey::of(id)?;
         let place = stream.running.iter().rposition(|(known, _)| *known == id)?;
         stream.running.swap_remove(place).1
+    }
+}
+
+/// An answer on its way: to a message of this transport one of the gate's own goes out on its stream.
+pub async fn told(
+    gate: &Gate,
+    endpoint: Option<&Endpoint>,
+    answer: Response<GateBody>,
+) -> Response<GateBody> {
+    let Some(endpoint) = endpoint.filter(|_| answer.extensions().get::<Addressed>().is_some()) else {
+        return answer;
+    };
+    // our own answers are whole, and never fail
+    let message = answer.into_body().collect().await.map(Collected::to_bytes);
+    match gate.legacy.tell(endpoint, &message.unwrap_or_default()) {
+        Ok(()) => accepted(),
+        Err(NoStream) => refuse(&Refusal::NoStream),
     }
 }
 

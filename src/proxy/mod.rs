@@ -6,6 +6,7 @@
 mod accept;
 mod access;
 mod answer;
+mod asking;
 mod body;
 mod callers;
 mod changed;
@@ -14,17 +15,19 @@ mod fallback;
 mod forward;
 mod front;
 mod handle;
+mod head;
 mod headers;
 mod held;
+mod known;
 mod leaving;
 mod ledger;
 mod legacy;
-mod listening;
 mod memory;
 mod open;
 mod owed;
 mod peer;
 mod pinned;
+mod places;
 mod ratelimit;
 mod refused;
 mod resource;
@@ -44,16 +47,17 @@ mod weigh;
 mod who;
 mod written;
 
-pub use accept::{Shutdown, accept};
+pub use accept::{Service, Shutdown, accept, accept_beside};
 pub use access::Access;
+pub use asking::Holds;
 pub use callers::Callers;
 pub use changed::Changes;
 pub use fallback::Fallback;
 pub use leaving::Leaving;
 pub use legacy::{Streams, resolve as resolve_endpoint};
-pub use listening::Listening;
 pub use memory::BodyMemory;
 pub use pinned::Pinned;
+pub use places::Places;
 pub use resource::Resources;
 pub use server::Server;
 pub use session::SessionKey;
@@ -64,9 +68,11 @@ pub use upstream::Upstream;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use crate::approvals::Approvals;
 use crate::counters::Store;
 use crate::grants::Grants;
 use crate::record::Recorder;
@@ -94,8 +100,15 @@ pub struct Gate {
     pub changes: Arc<Changes>,
     /// By server, those with `pin: true`.
     pub pins: BTreeMap<String, Arc<Pinned>>,
-    /// Open event streams that clients listen on.
-    pub listening: Arc<Listening>,
+    /// Open event streams that clients listen on: those of a GET, and subscriptions.
+    pub listening: Arc<Places>,
+    /// Calls that wait for people while their clients wait.
+    pub held: Arc<Holds>,
+    pub approvals: Approvals,
+    /// The page where people decide, without a trailing slash.
+    pub approval_page: Option<String>,
+    /// How long each of them may be held.
+    pub hold: Duration,
     /// What large request bodies may take together.
     pub bodies: BodyMemory,
     pub front: Front,

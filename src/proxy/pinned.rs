@@ -74,6 +74,12 @@ impl Pinned {
         !known.accepted.tools.contains_key(tool) || known.differs(tool)
     }
 
+    /// Names the definition of the tool that is accepted.
+    pub(super) fn accepted(&self, tool: &str) -> Option<String> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.accepted.tools.get(tool).map(Definition::name)
+    }
+
     pub(super) fn look(&self) -> Look<'_> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         Look {

@@ -11,6 +11,7 @@ use super::told::{
     self, CODE_DENIED, CODE_INVALID_REQUEST, CODE_LIMITED, CODE_TOO_LARGE, CODE_UNAVAILABLE, CODE_UPSTREAM,
 };
 use super::upstream::UpstreamError;
+use super::weigh::Noted;
 use crate::mcp::reply;
 use crate::policy::{Denial, Outcome};
 
@@ -71,6 +72,7 @@ pub enum Refusal<'a> {
         id: Option<&'a str>,
         modern: bool,
         decision_id: &'a str,
+        approval: Option<&'a Noted>,
     },
     Upstream {
         error: &'a UpstreamError,
@@ -217,7 +219,11 @@ fn answer(refusal: &Refusal<'_>) -> Response<GateBody> {
             id,
             modern,
             decision_id,
-        } => denied(denial, *form, *id, *modern, decision_id),
+            approval,
+        } => {
+            let body = told::denied(denial, *form, *id, *modern, decision_id, *approval);
+            denied(denial, body)
+        }
         Refusal::Upstream { error, id } => upstream_failed(error, *id),
         Refusal::BadAnswer { reason, id } => {
             let text = told::bad_answer(reason);
@@ -239,14 +245,8 @@ fn answer(refusal: &Refusal<'_>) -> Response<GateBody> {
     }
 }
 
-fn denied(
-    denial: &Denial,
-    form: Form,
-    id: Option<&str>,
-    modern: bool,
-    decision_id: &str,
-) -> Response<GateBody> {
-    let Some(body) = told::denied(denial, form, id, modern, decision_id) else {
+fn denied(denial: &Denial, body: Option<Vec<u8>>) -> Response<GateBody> {
+    let Some(body) = body else {
         return empty(StatusCode::ACCEPTED);
     };
     let mut answer = json(StatusCode::OK, body);
@@ -351,6 +351,13 @@ fn json(status: StatusCode, body: Vec<u8>) -> Response<GateBody> {
     answer
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+}
+
+/// An answer of the gate's own to a client's request.
+pub fn addressed(body: Vec<u8>) -> Response<GateBody> {
+    let mut answer = json(StatusCode::OK, body);
+    answer.extensions_mut().insert(Addressed);
     answer
 }
 

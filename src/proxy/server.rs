@@ -35,6 +35,14 @@ impl Server {
         }
     }
 
+    /// Where it is: its URL, or its command.
+    pub fn place(&self) -> &str {
+        match self {
+            Self::Url(upstream) => upstream.base().as_str(),
+            Self::Command(host) => host.command(),
+        }
+    }
+
     /// Until the head of an answer, or the whole of one that is held.
     pub fn response_timeout(&self) -> Duration {
         match self {

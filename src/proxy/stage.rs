@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::Gate;
+use super::asking::{self, Used};
 use super::fallback::Without;
 use super::held::Held;
 use super::ledger::Ledger;
@@ -18,7 +19,7 @@ use crate::policy::{self, Charge, Denial};
 use crate::record::Operation;
 
 /// How long an agent is asked to wait for a store that did not answer.
-const STORE_RETRY_MS: u64 = 1_000;
+pub const STORE_RETRY_MS: u64 = 1_000;
 
 /// A message and what it was charged.
 struct Standing {
@@ -29,6 +30,8 @@ struct Standing {
     held: Option<Held>,
     /// Charged to the fallback's counters, because the store did not answer.
     degraded: bool,
+    /// What people agreed to, where that was needed.
+    used: Option<Used>,
 }
 
 /// Admitted: what was charged stands until it is sent or refunded. Empty once it was sent.
@@ -171,7 +174,7 @@ const fn retry_after(error: &StoreError) -> u64 {
     }
 }
 
-fn store_failed(tool: &str, charges: &[Charge], retry_ms: u64) -> Denial {
+pub fn store_failed(tool: &str, charges: &[Charge], retry_ms: u64) -> Denial {
     let in_force = charges.iter().find(|charge| !charge.limit.shadow);
     let rule = in_force.map_or("(store)", |charge| charge.limit.rule.as_str());
     policy::store_unavailable(tool, rule, Some(retry_ms))
@@ -185,6 +188,7 @@ impl Charged {
             receipt: None,
             held: None,
             degraded: false,
+            used: None,
         }))
     }
 
@@ -196,6 +200,7 @@ impl Charged {
             receipt: Some(receipt),
             held,
             degraded: false,
+            used: None,
         }))
     }
 
@@ -206,7 +211,27 @@ impl Charged {
             receipt,
             held: None,
             degraded: true,
+            used: None,
         }))
+    }
+
+    /// It runs under this approval, which is given back with the charge.
+    #[must_use]
+    pub fn under(mut self, used: Used) -> Self {
+        if let Some(standing) = &mut self.0 {
+            standing.used = Some(used);
+        }
+        self
+    }
+
+    pub fn ledger(&self) -> Option<&Ledger> {
+        self.0.as_ref().map(|standing| &standing.ledger)
+    }
+
+    /// Takes the charge back and goes on with the record.
+    pub async fn take_back(mut self) -> Option<Ledger> {
+        let (ledger, _) = self.0.take()?.take_back().await;
+        Some(ledger)
     }
 
     /// From here on the charge stands, unless [`Sent::failed`] learns that nothing left.
@@ -288,35 +313,50 @@ impl Sent {
 }
 
 impl Standing {
-    /// Refunds in a task of its own, then records.
+    /// Takes back what was charged, in a task of its own, then records.
     fn refund(self, record: impl FnOnce(Ledger, bool) + Send + 'static) {
+        let runtime = tokio::runtime::Handle::try_current();
+        let (true, Ok(runtime)) = (self.receipt.is_some() || self.used.is_some(), runtime) else {
+            // nothing to take back; or the process is going down and, in doubt, the charge stays
+            self.held.into_iter().for_each(Held::refunded);
+            record(self.ledger, false);
+            return;
+        };
+        let refund = async move {
+            let (ledger, refunded) = self.take_back().await;
+            record(ledger, refunded);
+        };
+        runtime.spawn(refund.in_current_span());
+    }
+
+    /// Takes back what was charged. Whether it was is said beside the record.
+    async fn take_back(self) -> (Ledger, bool) {
         let Self {
             ledger,
             receipt,
             held,
             degraded,
+            used,
         } = self;
         held.into_iter().for_each(Held::refunded);
-        let (Some(receipt), Ok(runtime)) = (receipt, tokio::runtime::Handle::try_current()) else {
-            // nothing to take back; or the process is going down and, in doubt, the charge stays
-            record(ledger, false);
-            return;
+        let gate = Arc::clone(ledger.gate());
+        if let Some(used) = used {
+            asking::give_back(&gate, &used, &ledger.id.to_string()).await;
+        }
+        let Some(receipt) = receipt else {
+            return (ledger, false);
         };
-        let refund = async move {
-            let gate = Arc::clone(ledger.gate());
-            let timer = gate.recorder.metrics.store("refund");
-            let result = if degraded {
-                gate.fallback.refund(&receipt).await
-            } else {
-                gate.store.refund(&receipt).await
-            };
-            timer.end(result.as_ref().err().map(StoreError::code));
-            let refunded = matches!(result, Ok(true));
-            gate.recorder
-                .metrics
-                .refund(ledger.server(), if refunded { "refunded" } else { "stands" });
-            record(ledger, refunded);
+        let timer = gate.recorder.metrics.store("refund");
+        let result = if degraded {
+            gate.fallback.refund(&receipt).await
+        } else {
+            gate.store.refund(&receipt).await
         };
-        runtime.spawn(refund.in_current_span());
+        timer.end(result.as_ref().err().map(StoreError::code));
+        let refunded = matches!(result, Ok(true));
+        gate.recorder
+            .metrics
+            .refund(ledger.server(), if refunded { "refunded" } else { "stands" });
+        (ledger, refunded)
     }
 }

@@ -2,7 +2,8 @@
 
 use super::exchange::Form;
 use super::upstream::UpstreamError;
-use crate::mcp::reply::{self, Decision};
+use super::weigh::Noted;
+use crate::mcp::reply::{self, Approval, Decision};
 use crate::policy::{Denial, Outcome};
 
 // JSON-RPC codes of our own lie outside the reserved range -32768 … -32000.
@@ -17,6 +18,20 @@ pub const CODE_INVALID_REQUEST: i64 = -32600;
 /// Without random bytes there is no id to charge under.
 pub const NO_RANDOMNESS: &str = "the operating system gave no random bytes: nothing was executed";
 
+/// What is told of a refusal beside its sentence.
+pub fn decision<'a>(denial: &'a Denial, id: &'a str, approval: Option<&'a Noted>) -> Decision<'a> {
+    Decision {
+        outcome: denial.outcome.as_str(),
+        rule: &denial.rule,
+        retry_after_ms: denial.retry_after_ms,
+        id,
+        approval: approval.map(|noted| Approval {
+            id: &noted.id,
+            expires: &noted.expires,
+        }),
+    }
+}
+
 /// The answer to a denied message; `None`: it gets none.
 pub fn denied(
     denial: &Denial,
@@ -24,14 +39,10 @@ pub fn denied(
     id: Option<&str>,
     modern: bool,
     decision_id: &str,
+    approval: Option<&Noted>,
 ) -> Option<Vec<u8>> {
     let id = id?;
-    let decision = Decision {
-        outcome: denial.outcome.as_str(),
-        rule: &denial.rule,
-        retry_after_ms: denial.retry_after_ms,
-        id: decision_id,
-    };
+    let decision = decision(denial, decision_id, approval);
     match form {
         Form::Silent => None,
         // the message is the server's own sentence

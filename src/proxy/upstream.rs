@@ -4,6 +4,7 @@
 //! refund needs to know. No retries, no redirects.
 
 mod error;
+mod tunnel;
 
 pub use error::UpstreamError;
 
@@ -29,7 +30,7 @@ use super::access::Access;
 use super::body::UpstreamBody;
 use super::held::Held;
 use super::written::{Behind, Watched};
-use crate::settings::Server;
+use crate::settings::{EgressProxy, Server};
 
 /// Node servers close idle connections after 5 s: ours are let go before that.
 const IDLE_AT_MOST: Duration = Duration::from_secs(4);
@@ -68,6 +69,8 @@ pub struct Upstream {
     access: Access,
     /// What its certificate must say; `None`: asked in the clear.
     server_name: Option<ServerName<'static>>,
+    /// It is reached through this proxy.
+    egress: Option<EgressProxy>,
     /// Pass on the client's token where it was issued for this server.
     pub forward: bool,
     connect_timeout: Duration,
@@ -120,6 +123,7 @@ impl Upstream {
             pass_host: settings.pass_host,
             access,
             server_name,
+            egress: settings.egress.towards(&settings.upstream),
             forward: settings.forward,
             connect_timeout: settings.connect_timeout,
             response_timeout: settings.response_timeout,
@@ -198,6 +202,19 @@ impl Upstream {
     }
 
     async fn dial(&self) -> Result<Sender, UpstreamError> {
+        let stream = match &self.egress {
+            None => self.dial_directly().await?,
+            Some(proxy) => tunnel::through(proxy, &self.authority, self.port).await?,
+        };
+        let (Some(name), Some(tls)) = (&self.server_name, self.access.tls()) else {
+            return handshake(stream).await;
+        };
+        let connector = TlsConnector::from(tls.config());
+        let stream = connector.connect(name.clone(), stream).await;
+        handshake(stream.map_err(connect_error)?).await
+    }
+
+    async fn dial_directly(&self) -> Result<TcpStream, UpstreamError> {
         let host = self
             .authority
             .host()
@@ -207,12 +224,7 @@ impl Upstream {
             .await
             .map_err(connect_error)?;
         stream.set_nodelay(true).map_err(connect_error)?;
-        let (Some(name), Some(tls)) = (&self.server_name, self.access.tls()) else {
-            return handshake(stream).await;
-        };
-        let connector = TlsConnector::from(tls.config());
-        let stream = connector.connect(name.clone(), stream).await;
-        handshake(stream.map_err(connect_error)?).await
+        Ok(stream)
     }
 
     fn pop_idle(&self) -> Option<Sender> {

@@ -35,6 +35,9 @@ pub struct DecisionRecord<'a> {
     pub outcome: &'static str,
     pub rule: Option<&'a str>,
     pub message: Option<&'a str>,
+    /// The request for approval that the call waits for, was refused by, or used up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<&'a str>,
     /// Store time in milliseconds since 1970 at which limits were asked, where nothing was charged; else left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store_ms: Option<u64>,
@@ -157,8 +160,8 @@ pub struct UpstreamRecord {
     pub status: Option<u16>,
     /// From sending to the head of the answer, in milliseconds.
     pub ms: f64,
-    /// `answered`, `unsent` (nothing reached the upstream), `broken`, `timeout`, `aborted` (the client left) or
-    /// `cut` (the call's lease could not be renewed).
+    /// `answered`, `unsent` (nothing reached the upstream), `broken`, `timeout`, `aborted` (the client left after it
+    /// was sent) or `cut` (the call's lease could not be renewed).
     pub ended: &'static str,
     /// True where the charges of the call were taken back.
     pub refunded: bool,

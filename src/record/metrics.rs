@@ -6,7 +6,10 @@ use prometheus::{
 };
 
 use super::DecisionRecord;
+use super::approval::ApprovalMetrics;
 use super::audit_metrics::AuditMetrics;
+use super::children::{ChildMetrics, Children};
+use super::console::ConsoleMetrics;
 use super::limits::LimitMetrics;
 use super::operations::Operations;
 use super::pins::PinMetrics;
@@ -34,7 +37,10 @@ pub struct Metrics {
     limits: LimitMetrics,
     pub(super) operations: Operations,
     pins: PinMetrics,
+    approvals: ApprovalMetrics,
     audit: AuditMetrics,
+    children: ChildMetrics,
+    console: ConsoleMetrics,
     process: ProcessMetrics,
     reload: ReloadMetrics,
     spans: SpanMetrics,
@@ -95,6 +101,12 @@ fn open_connections(registry: &Registry) -> prometheus::Result<IntGauge> {
     Ok(gauge)
 }
 
+fn judge_seconds(registry: &Registry) -> prometheus::Result<Histogram> {
+    let help = "Time from a read body to forwarding, the store included.";
+    let all = histogram(registry, ("toolgate_judge_seconds", help), &JUDGE_BUCKETS, &[])?;
+    Ok(all.with_label_values::<&str>(&[]))
+}
+
 fn reached_around(registry: &Registry) -> prometheus::Result<IntGaugeVec> {
     let help = "1: the upstream answers whoever reaches it, `by` leaving out the credential or by this machine's own address.";
     gauge(
@@ -120,10 +132,6 @@ impl Metrics {
         let upstream = (
             "toolgate_upstream_seconds",
             "Time from sending to the head of the answer.",
-        );
-        let judge = (
-            "toolgate_judge_seconds",
-            "Time from a read body to forwarding, the store included.",
         );
         Ok(Self {
             decisions: counter(
@@ -162,14 +170,17 @@ impl Metrics {
             limits: LimitMetrics::new(r)?,
             operations: Operations::new(r)?,
             pins: PinMetrics::new(r)?,
+            approvals: ApprovalMetrics::new(r)?,
             audit: AuditMetrics::new(r)?,
+            children: ChildMetrics::new(r)?,
+            console: ConsoleMetrics::new(r)?,
             process: ProcessMetrics::new(r)?,
             reload: ReloadMetrics::new(r)?,
             spans: SpanMetrics::new(r)?,
             store: StoreMetrics::new(r)?,
             store_state: StoreState::new(r)?,
             upstream_seconds: histogram(r, upstream, &UPSTREAM_BUCKETS, &["server"])?,
-            judge_seconds: histogram(r, judge, &JUDGE_BUCKETS, &[])?.with_label_values::<&str>(&[]),
+            judge_seconds: judge_seconds(r)?,
             tools: ToolNames::default(),
             registry,
         })
@@ -264,8 +275,21 @@ impl Metrics {
         }
     }
 
+    /// Of a server that is a command: its processes.
+    pub fn children(&self, server: &str) -> Children {
+        self.children.of(server)
+    }
+
+    pub const fn approvals(&self) -> &ApprovalMetrics {
+        &self.approvals
+    }
+
     pub const fn pins(&self) -> &PinMetrics {
         &self.pins
+    }
+
+    pub const fn console(&self) -> &ConsoleMetrics {
+        &self.console
     }
 
     pub const fn reload(&self) -> &ReloadMetrics {

@@ -1,7 +1,10 @@
 //! What happened, for people and machines: one JSON line per decision, and metrics.
 
+mod approval;
 mod audit_metrics;
 mod channel;
+mod children;
+mod console;
 mod decision;
 mod file;
 mod fold;
@@ -12,6 +15,7 @@ mod operations;
 mod pending;
 mod pins;
 mod process;
+mod recent;
 mod reload;
 mod reset;
 mod sample;
@@ -23,7 +27,10 @@ mod store_state;
 mod tools;
 mod trace;
 
+pub use approval::{ApprovalMetrics, ApprovalOf, ApprovalRecord};
 pub use channel::Overflow;
+pub use children::Children;
+pub use console::ConsoleMetrics;
 pub use decision::{
     ChargeRecord, DecisionRecord, PolicyRecord, RecordedValues, ShadowRecord, UpstreamRecord, WindowRecord,
     shown_message, shown_name,
@@ -34,6 +41,7 @@ pub use metrics::Metrics;
 pub use operations::Operation;
 pub use pending::Pending;
 pub use pins::PinMetrics;
+pub use recent::{Recent, Seen};
 pub use reload::ReloadMetrics;
 pub use reset::ResetRecord;
 pub use series::Series;
@@ -59,6 +67,7 @@ pub struct Recorder {
     pub metrics: Arc<Metrics>,
     lines: Option<Lines>,
     spans: Option<Spans>,
+    recent: Option<Arc<Recent>>,
     sample: Arc<Sample>,
     pending: Count,
 }
@@ -73,6 +82,7 @@ impl Recorder {
             metrics,
             lines,
             spans: None,
+            recent: None,
             sample: Arc::default(),
             pending: Count::default(),
         }
@@ -82,6 +92,13 @@ impl Recorder {
     #[must_use]
     pub fn tracing(mut self, spans: Option<Spans>) -> Self {
         self.spans = spans;
+        self
+    }
+
+    /// Decisions are kept there for a while too.
+    #[must_use]
+    pub fn remembering(mut self, recent: Option<Arc<Recent>>) -> Self {
+        self.recent = recent;
         self
     }
 
@@ -95,6 +112,9 @@ impl Recorder {
     /// stands for many: neither strangers nor an agent in a loop can fill the disk.
     pub fn decision(&self, record: &DecisionRecord<'_>) {
         self.metrics.decision(record);
+        if let Some(recent) = &self.recent {
+            recent.note(record);
+        }
         if let Some(lines) = &self.lines
             && (record.grant.is_some() || self.sample.take())
         {
@@ -109,6 +129,12 @@ impl Recorder {
         if let Some(lines) = &self.lines {
             lines.event(event);
         }
+    }
+
+    /// Records what became of a request for approval.
+    pub fn approval(&self, record: &ApprovalRecord<'_>) {
+        self.metrics.approvals().came(record.server(), record.state());
+        self.event(record);
     }
 
     /// Waits until every line is written.

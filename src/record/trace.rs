@@ -110,7 +110,7 @@ impl Trace {
     }
 
     /// Adds attributes, where spans are exported.
-    pub(super) fn note<'v>(&mut self, attributes: impl IntoIterator<Item = (&'static str, &'v str)>) {
+    pub fn note<'v>(&mut self, attributes: impl IntoIterator<Item = (&'static str, &'v str)>) {
         if let Some(begun) = &mut self.spans {
             let owned = attributes.into_iter().map(|(key, value)| (key, value.to_owned()));
             begun.attributes.extend(owned);

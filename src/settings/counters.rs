@@ -194,7 +194,7 @@ impl Check<'_> {
 }
 
 /// `60s`, `5m`, `1h`, `1d`: at most a week.
-fn duration(text: &str) -> Option<Duration> {
+pub(super) fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let seconds = match unit {
         "s" => 1,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer};
 
+use super::console::WebhookFile;
 use super::oauth::OAuthFile;
 use super::pins_file;
 use super::secret::SecretSource;
@@ -15,6 +16,12 @@ use super::tls::{ListenTlsFile, UpstreamTlsFile};
 pub(super) struct SettingsFile {
     pub(super) listen: Option<String>,
     pub(super) admin: Option<String>,
+    pub(super) console: Option<String>,
+    #[serde(default, deserialize_with = "list")]
+    pub(super) console_hosts: Vec<String>,
+    pub(super) console_url: Option<String>,
+    #[serde(default)]
+    pub(super) approvals: ApprovalsFile,
     pub(super) public_url: Option<String>,
     #[serde(default, deserialize_with = "list")]
     pub(super) allowed_origins: Vec<String>,
@@ -57,6 +64,17 @@ impl SettingsFile {
             .map(|(name, _)| (name.clone(), pins_file(path, name)))
             .collect()
     }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ApprovalsFile {
+    pub(super) approvers: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) webhooks: Vec<WebhookFile>,
+    pub(super) hold_ms: Option<u64>,
+    pub(super) expires: Option<String>,
+    pub(super) key: Option<SecretSource>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -193,6 +193,12 @@ impl Check<'_> {
                 "`headers` sets an Authorization of its own: remove one of them",
             );
         }
+        if written.oauth.is_some() {
+            self.problem(
+                key,
+                "`oauth` gets a token for the same header: remove one of them",
+            );
+        }
         forward
     }
 
@@ -245,7 +251,7 @@ impl Check<'_> {
 }
 
 /// Whether what is fetched from there can be trusted: over https, or from this machine.
-fn is_trusted(uri: &Uri) -> bool {
+pub(super) fn is_trusted(uri: &Uri) -> bool {
     let Some(authority) = uri
         .authority()
         .filter(|authority| !authority.as_str().contains('@'))

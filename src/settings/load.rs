@@ -9,7 +9,10 @@ use http::Uri;
 
 use super::environment::environment;
 use super::file::{ServerFile, SettingsFile};
-use super::{Audit, CommandServer, Counters, Files, Front, Issuer, Limits, LogForm, Server, Tracing};
+use super::{
+    ApprovalSettings, Audit, CommandServer, Console, Counters, Egress, Files, Front, Issuer, Limits, LogForm,
+    Server, Tracing, Webhook,
+};
 
 /// The prefix of every environment override: `TOOLGATE__SECTION__KEY`.
 const ENV_PREFIX: &str = "TOOLGATE";
@@ -27,10 +30,17 @@ pub struct Settings {
     /// Those that are programs; no name is in both.
     pub commands: BTreeMap<String, CommandServer>,
     pub issuers: BTreeMap<String, Issuer>,
+    pub approvals: ApprovalSettings,
+    /// None: there is no console.
+    pub console: Option<Console>,
+    /// Who is told of calls that wait for a person.
+    pub webhooks: Vec<Webhook>,
     /// None: spans are not exported.
     pub tracing: Option<Tracing>,
     /// None: text on a terminal, JSON elsewhere.
     pub log: Option<LogForm>,
+    /// The way to servers elsewhere.
+    pub egress: Egress,
     pub files: Files,
 }
 
@@ -136,6 +146,8 @@ pub(super) struct Check<'a> {
     pub(super) env: &'a BTreeMap<String, String>,
     /// The server of `toolgate wrap`.
     pub(super) wrapped: Option<&'a str>,
+    /// The way to servers elsewhere.
+    pub(super) egress: Egress,
     problems: Vec<String>,
 }
 
@@ -146,6 +158,7 @@ impl<'a> Check<'a> {
             base,
             env,
             wrapped: None,
+            egress: Egress::direct(),
             problems: Vec::new(),
         }
     }
@@ -167,6 +180,7 @@ impl Check<'_> {
     }
 
     fn settings(&mut self, written: &SettingsFile) -> Settings {
+        self.egress = self.read_egress();
         let (commands, urls): (Vec<_>, Vec<_>) = written
             .servers
             .iter()
@@ -195,20 +209,26 @@ impl Check<'_> {
         let counters = self.counters(&written.counters);
         Settings {
             audit: self.audit(&written.audit, &counters),
-            counters,
             limits: self.limits(written),
             servers,
             commands,
+            console: self.console(written),
+            webhooks: self.webhooks(&written.approvals.webhooks),
             tracing: self.tracing(&written.tracing),
             log: self.log(written),
+            egress: self.egress.clone(),
             files: Files {
                 issuers: issuers.keys().cloned().collect(),
                 anonymous: self.anonymous(written),
                 settings: self.path.to_owned(),
                 policies,
                 grants: written.grants.as_ref().map(|path| self.base.join(path)),
+                approvers: self.approvers(written),
                 pins: written.pins(self.path),
+                can_ask: Self::can_ask(written, &counters),
             },
+            approvals: self.approvals(&written.approvals),
+            counters,
             front,
             issuers,
         }

@@ -1,8 +1,11 @@
 //! `toolgate.yaml` and its environment overrides. The only reader of the environment.
 
+mod approvals;
 mod audit;
 mod command;
+mod console;
 mod counters;
+mod egress;
 mod environment;
 mod file;
 mod front;
@@ -18,6 +21,7 @@ mod tracing;
 mod wrap;
 mod written;
 
+pub use egress::{Egress, EgressProxy};
 pub use environment::child_environment;
 pub use issuers::{Algorithm, Issuer, KeySource, is_loopback, trusted_url};
 pub use load::{Settings, SettingsError, for_one_server, load, load_with};
@@ -152,6 +156,8 @@ pub struct Server {
     /// Where a bearer token for it comes from.
     pub oauth: Option<OAuth>,
     pub tls: UpstreamTls,
+    /// The way there.
+    pub egress: Egress,
     /// Keep the client's `Host` instead of the upstream's.
     pub pass_host: bool,
     pub connect_timeout: Duration,
@@ -206,12 +212,52 @@ impl fmt::Debug for CommandServer {
     }
 }
 
+/// The listener where people decide.
+#[derive(Debug, Clone)]
+pub struct Console {
+    pub listen: SocketAddr,
+    /// Further values of `Host` that it answers to, in lower case.
+    pub hosts: Vec<String>,
+    /// What people type to reach it.
+    pub url: Option<http::Uri>,
+}
+
+/// Somebody to tell of calls that wait for a person.
+#[derive(Debug, Clone)]
+pub struct Webhook {
+    /// `https`, or loopback. Some services' URLs are secrets.
+    pub url: Secret<http::Uri>,
+    /// What messages are signed with.
+    pub secret: Option<Secret<String>>,
+    pub format: WebhookFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebhookFormat {
+    Json,
+    /// A body that Slack and what is compatible with it show.
+    Slack,
+}
+
+/// What calls that need people need.
+#[derive(Debug, Clone)]
+pub struct ApprovalSettings {
+    /// How long a call waits for people while its client waits; zero: not at all.
+    pub hold: Duration,
+    /// How long a request stands.
+    pub expires: Duration,
+    /// Seals requests; the store never holds it.
+    pub key: Option<Secret<Vec<u8>>>,
+}
+
 /// Where spans are exported to.
 #[derive(Debug, Clone)]
 pub struct Tracing {
     /// OTLP over HTTP, in JSON.
     pub otlp: http::Uri,
     pub headers: Vec<(http::HeaderName, CredentialSource)>,
+    /// The way there.
+    pub egress: Egress,
     /// Which part of the traces that begin here is exported, 0 to 1.
     pub sample: f64,
 }
@@ -243,9 +289,12 @@ pub mod defaults {
 
     pub const LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080));
     pub const ADMIN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9090));
+    pub const CONSOLE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9091));
     pub const STORE_DEADLINE_MS: u64 = 100;
     pub const QUARANTINE_MAX: std::time::Duration = std::time::Duration::from_secs(60);
     pub const FILE_DEADLINE_MS: u64 = 1_000;
+    pub const HOLD_MS: u64 = 25_000;
+    pub const APPROVAL_EXPIRES: std::time::Duration = std::time::Duration::from_secs(600);
     pub const DRAIN_MS: u64 = 10_000;
     pub const AUDIT_ROTATE_BYTES: u64 = 100 << 20;
     pub const AUDIT_KEEP: u32 = 10;
@@ -293,7 +342,7 @@ impl Front {
 }
 
 impl Server {
-    /// A server at this URL that gets `within` for each step.
+    /// A server at this URL that is asked directly, and gets `within` for each step.
     pub const fn at(
         url: http::Uri,
         headers: Vec<(http::HeaderName, CredentialSource)>,
@@ -307,6 +356,7 @@ impl Server {
                 ca: None,
                 identity: None,
             },
+            egress: Egress::direct(),
             pass_host: false,
             forward: false,
             resource: None,
@@ -324,12 +374,16 @@ pub struct Files {
     pub settings: PathBuf,
     pub policies: BTreeMap<String, PathBuf>,
     pub grants: Option<PathBuf>,
+    /// Who may decide what waits for a person.
+    pub approvers: Option<PathBuf>,
     /// By server, the accepted definitions of its tools; of those with `pin: true`.
     pub pins: BTreeMap<String, PathBuf>,
     /// Names of the issuers that grants may refer to.
     pub issuers: BTreeSet<String>,
     /// By server, the id of the grant that calls without a token act as.
     pub anonymous: BTreeMap<String, String>,
+    /// Requests for approval can be kept.
+    pub can_ask: bool,
 }
 
 /// Where a server's pins are, beside the settings.

@@ -7,7 +7,7 @@ use http::Uri;
 use serde::Deserialize;
 
 use super::load::Check;
-use super::{Secret, SecretSource, UpstreamTls};
+use super::{Egress, Secret, SecretSource, UpstreamTls};
 
 /// Where the tokens for an upstream come from (RFC 6749 section 4.4).
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ pub struct OAuth {
     /// For one request, from the name's look-up to the last byte.
     pub timeout: Duration,
     pub tls: UpstreamTls,
+    /// The way to the token endpoint.
+    pub egress: Egress,
 }
 
 /// A secret as it was at start, and the file to read it from again.
@@ -104,6 +106,7 @@ impl Check<'_> {
                 ca: written.ca.as_ref().map(|ca| self.base.join(ca)),
                 identity: None,
             },
+            egress: self.egress.clone(),
         })
     }
 

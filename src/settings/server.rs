@@ -1,5 +1,6 @@
 //! One entry of the section `servers`.
 
+use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue};
 
 use super::file::ServerFile;
@@ -62,11 +63,7 @@ impl Check<'_> {
             .collect();
         let oauth = written.oauth.as_ref();
         let oauth = oauth.and_then(|oauth| self.oauth(&key("oauth"), oauth));
-        if oauth.is_some()
-            && headers
-                .iter()
-                .any(|(name, _)| *name == http::header::AUTHORIZATION)
-        {
+        if oauth.is_some() && headers.iter().any(|(name, _)| name == AUTHORIZATION) {
             let hint = "the tokens go into `Authorization`, which `headers` sets too: remove one of them";
             self.problem(&key("oauth"), hint);
         }
@@ -81,6 +78,7 @@ impl Check<'_> {
             headers,
             oauth,
             tls,
+            egress: self.egress.clone(),
             forward,
             resource,
             scopes: written.scopes.clone(),

@@ -30,6 +30,7 @@ impl Check<'_> {
         Some(Tracing {
             otlp: with_path(url),
             headers,
+            egress: self.egress.clone(),
             sample,
         })
     }

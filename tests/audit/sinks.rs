@@ -118,6 +118,7 @@ fn record<'r>(id: &str, keys: &'r [String]) -> DecisionRecord<'r> {
         outcome: "allowed",
         rule: None,
         message: None,
+        approval: None,
         store_ms: None,
         charges: Vec::new(),
         upstream: None,

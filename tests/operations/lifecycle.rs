@@ -97,8 +97,7 @@ async fn a_call_that_does_not_end_is_cut_at_the_end_of_the_drain() {
 async fn readiness_depends_on_nothing_and_tells_of_everything() {
     let (mut fixture, redis) = (Fixture::start(Era::Session), RedisServer::start());
     let gate = setup(&fixture).redis(&redis.url(), 200).start();
-    let up =
-        json!({ "status": "ready", "store": "up", "servers": { "fixture": "up" }, "policies": "current" });
+    let up = json!({ "status": "ready", "store": "up", "breaker": "closed", "servers": { "fixture": "up" }, "policies": "current" });
     until("all is up", || async {
         (readyz(&gate, "?verbose").await == (200, up.clone())).then_some(())
     })
@@ -110,7 +109,8 @@ async fn readiness_depends_on_nothing_and_tells_of_everything() {
     fixture.kill();
     redis.signal("STOP");
     gate.folder.write("policies/p.json", "{");
-    let down = json!({ "status": "ready", "store": "down", "servers": { "fixture": "unreachable" }, "policies": "stale" });
+    // looks at the store go on, and find no answer
+    let down = json!({ "status": "ready", "store": "down", "breaker": "open", "servers": { "fixture": "unreachable" }, "policies": "stale" });
     until("all is down", || async {
         (readyz(&gate, "?verbose").await == (200, down.clone())).then_some(())
     })
@@ -122,4 +122,8 @@ async fn readiness_depends_on_nothing_and_tells_of_everything() {
     let (status, said) = readyz(&gate, "?server=fixture").await;
     assert_eq!((status, &said["server"]["fixture"]), (503, &json!("unreachable")));
     redis.signal("CONT");
+    until("the store is asked again", || async {
+        (readyz(&gate, "?verbose").await.1["breaker"] == "closed").then_some(())
+    })
+    .await;
 }

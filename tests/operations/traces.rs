@@ -127,6 +127,8 @@ async fn spans_have_the_right_parents_and_the_body_passes_unchanged() {
         assert_eq!(attributes["mcp.method.name"], "tools/call");
         assert_eq!(attributes["gen_ai.tool.name"], "echo");
         assert_eq!(attributes["gen_ai.operation.name"], "execute_tool");
+        assert_eq!(attributes["jsonrpc.request.id"], "1");
+        assert_eq!(attributes["mcp.protocol.version"], CURRENT);
         assert_eq!(
             (&attributes["toolgate.grant"], &attributes["toolgate.outcome"]),
             (&json!("ci"), &json!("allowed"))

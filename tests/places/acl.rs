@@ -1,6 +1,9 @@
 //! A user of Redis that may do what the documents say, and nothing else.
 
-use toolgate::counters::{Place, RedisOptions, Verdict};
+use std::time::Duration;
+
+use toolgate::approvals::{Approvals, Asked, Consumed, Decided, Request};
+use toolgate::counters::{Place, RedisOptions, Store, Verdict};
 
 use crate::charges::{admit, call, global, grant};
 use crate::redis_cluster::RedisCluster;
@@ -43,6 +46,36 @@ fn options(place: Place) -> RedisOptions {
     }
 }
 
+async fn an_approval_goes_its_way(store: &Store) {
+    let Store::Redis(redis) = store else {
+        panic!("not in Redis");
+    };
+    let expires = Duration::from_secs(600);
+    let approvals = Approvals::in_redis(redis.clone(), b"a key of all replicas", expires).unwrap();
+    let request = Request {
+        grant: "ci".into(),
+        identity: "ci".into(),
+        server: "s".into(),
+        tool: "refund".into(),
+        arguments: Some("{}".into()),
+        digest: approvals.digest(&[b"a call"]).unwrap(),
+        needed: 1,
+    };
+    let Asked::Stands { approval, .. } = approvals.ask(&request).await.unwrap() else {
+        panic!("nobody was asked");
+    };
+    assert_eq!(approvals.pending().await, Ok(1));
+    let decided = approvals.decide(&approval.id, &approval.digest, true, "ann", "");
+    assert!(matches!(decided.await, Ok(Decided::Done(_))));
+    let consumed = approvals.consume(approval.id, &approval.digest).await;
+    let Ok(Consumed::Yes(ticket)) = consumed else {
+        panic!("{consumed:?}");
+    };
+    assert_eq!(approvals.give_back(&ticket).await, Ok(true));
+    assert_eq!(approvals.list(None).await.unwrap().len(), 1);
+    assert_eq!(approvals.expire().await, Ok(Vec::new()));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_documented_user_may_do_everything_that_is_needed() {
     let server = RedisServer::start();
@@ -60,6 +93,7 @@ async fn the_documented_user_may_do_everything_that_is_needed() {
     assert_eq!(store.revoked().await.unwrap().len(), 1);
     assert!(store.unrevoke("somebody").await.unwrap());
     assert_eq!(store.shared_secret("cookie", [1; 32]).await.unwrap(), [1; 32]);
+    an_approval_goes_its_way(&store).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -73,6 +107,7 @@ async fn the_documented_user_serves_in_a_cluster_too() {
         let charges = [crate::charges::grant_named(number, 9)];
         assert_eq!(admit(&store, &charges).await, Ok(vec![8]));
     }
+    an_approval_goes_its_way(&store).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -224,6 +224,7 @@ fn line(number: usize, step: &Step, now: u64, decided: &Decided, recorded: &[Rec
         outcome: decided.outcome,
         rule: denial.map(|denial| denial.rule.as_str()),
         message: denial.map(|denial| denial.message.as_str()),
+        approval: None,
         store_ms: decided.store_ms,
         charges: decided
             .charges

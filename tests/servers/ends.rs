@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::support::gate::Folder;
+use super::support::gate::{Folder, Gate};
 use super::support::mcp::Session;
+use super::support::wait::until;
 use super::{OTHER, TOKEN, count, gate, is_running, log, processes, raw, setup, until_gone, until_logged};
 
 fn kill(pid: u32) {
@@ -127,6 +128,33 @@ async fn processes_are_bounded_and_an_idle_one_of_the_same_grant_makes_room() {
         assert_eq!(session.post(&ping).await.status, 200);
     }
     assert_eq!(processes(&folder).len(), 3);
+}
+
+/// Waits for these figures: processes that run, and those that ended by themselves.
+async fn until_counted(gate: &Gate, running: u32, failures: u32) {
+    let lines = [
+        format!("toolgate_children{{server=\"s\"}} {running}\n"),
+        format!("toolgate_child_failures_total{{server=\"s\"}} {failures}\n"),
+    ];
+    until(&format!("{lines:?}"), || async {
+        let text = gate.admin("/metrics").await.1;
+        lines.iter().all(|line| text.contains(line)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn processes_are_counted_and_those_that_end_by_themselves_apart() {
+    let folder = Folder::new("raw");
+    let gate = gate(&raw(&folder, false), &json!({}));
+    until_counted(&gate, 0, 0).await;
+    let caller = gate.caller("s", TOKEN);
+    let (first, _second) = (caller.open_session().await, caller.open_session().await);
+    until_counted(&gate, 2, 0).await;
+    kill(processes(&folder)[1]);
+    until_counted(&gate, 1, 1).await;
+    assert_eq!(first.delete().await.status, 204);
+    until_counted(&gate, 0, 1).await;
 }
 
 #[tokio::test]

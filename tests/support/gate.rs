@@ -204,6 +204,7 @@ impl Setup {
         Gate {
             proxy: address("proxy"),
             admin: address("admin"),
+            console: ready["console"].as_str().map(str::to_owned),
             child,
             folder,
         }
@@ -223,6 +224,8 @@ pub struct Gate {
     pub proxy: String,
     /// `127.0.0.1:PORT` of the admin listener.
     pub admin: String,
+    /// `127.0.0.1:PORT` of the console, where there is one.
+    pub console: Option<String>,
 }
 
 impl Gate {

@@ -4,6 +4,7 @@
 //! not installed fails the test with the command that installs it.
 #![allow(dead_code, reason = "each test file uses its own part of these helpers")]
 
+pub mod browser;
 pub mod canned;
 pub mod child;
 pub mod clients;

@@ -118,7 +118,7 @@ async fn a_client_that_leaves_after_the_charge_and_before_sending_is_refunded_an
     let record = gate.records(2).await.swap_remove(1);
     assert_eq!(
         (&record["upstream"]["ended"], &record["upstream"]["refunded"]),
-        (&json!("aborted"), &json!(true)),
+        (&json!("unsent"), &json!(true)),
         "{record}"
     );
     assert_eq!(record["charges"][0]["counter"], "runs");
@@ -126,6 +126,26 @@ async fn a_client_that_leaves_after_the_charge_and_before_sending_is_refunded_an
     assert!(!is_used_up(&gate).await);
     assert!(is_used_up(&gate).await);
     assert_eq!(gate.ended().await.len(), 4);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_before_the_charge_left_nothing_that_counts_as_a_call() {
+    // it takes connections, and never says a word of TLS
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let setup = Setup::runs(1, "grant").https();
+    let gate = setup.before(silent.local_addr().unwrap()).await;
+    let mut client = gate.client().await;
+    client.send(&call("run").bytes()).await;
+    let _stalled = silent.accept().await.unwrap();
+    drop(client);
+    let record = gate.records(1).await.swap_remove(0);
+    assert_eq!(
+        (&record["upstream"]["ended"], &record["charges"]),
+        (&json!("unsent"), &json!([])),
+        "{record}"
+    );
+    let told = r#"mcp_server_operation_duration_seconds_count{error_type="unsent",gen_ai_tool_name="run",mcp_method_name="tools/call",server="s"}"#;
+    assert_eq!(gate.metric(told).await, 1);
 }
 
 #[tokio::test]

@@ -267,6 +267,13 @@ impl Client {
         std::mem::take(&mut self.buffer)
     }
 
+    /// Whether the connection ends without an answer, although a request is sent on it: one that is only idle ends too.
+    pub async fn is_turned_away(&mut self, request: &Req) -> bool {
+        // it may be closed already
+        let _ = within(self.stream.write_all(&request.bytes())).await;
+        self.rest().await.is_empty()
+    }
+
     /// Everything up to the end of the connection.
     pub async fn rest(&mut self) -> Vec<u8> {
         while self.more().await {}

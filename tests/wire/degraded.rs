@@ -122,7 +122,7 @@ async fn a_local_charge_of_a_call_whose_client_left_before_it_was_sent_is_taken_
             &record["upstream"]["refunded"],
             &record["degraded"]
         ),
-        (&json!("aborted"), &json!(true), &json!(true))
+        (&json!("unsent"), &json!(true), &json!(true))
     );
     let seen = upstream.count();
     assert!(gate.ask(&call("run")).await.ran());

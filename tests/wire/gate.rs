@@ -9,7 +9,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use toolgate::app::{App, load_files};
+use toolgate::app::{App, Reload, load_files};
+use toolgate::approvals::Approvals;
 use toolgate::grants::TokenHash;
 use toolgate::record::Lines;
 use toolgate::settings;
@@ -33,10 +34,14 @@ pub struct Setup {
     pub pins: Option<String>,
     /// The upstream is asked over TLS.
     pub https: bool,
+    /// The upstream's name, in place of its address.
+    pub host: Option<&'static str>,
     /// Further files, by name.
     pub files: BTreeMap<String, String>,
     /// Further lines of `grants.yaml`.
     pub grants: String,
+    /// Files are read again where they change.
+    pub reloads: bool,
 }
 
 impl Default for Setup {
@@ -49,8 +54,10 @@ impl Default for Setup {
             env: BTreeMap::new(),
             pins: None,
             https: false,
+            host: None,
             files: BTreeMap::new(),
             grants: String::new(),
+            reloads: false,
         }
     }
 }
@@ -102,6 +109,12 @@ impl Setup {
         self
     }
 
+    #[allow(dead_code, reason = "only some tests change files")]
+    pub fn reloads(mut self) -> Self {
+        self.reloads = true;
+        self
+    }
+
     pub fn redis(self, addr: SocketAddr, deadline_ms: u32) -> Self {
         self.settings(&format!(
             "counters: {{ store: redis, url: 'redis://{addr}/', deadline_ms: {deadline_ms} }}"
@@ -124,6 +137,8 @@ pub struct Gate {
     pub proxy: SocketAddr,
     pub admin: SocketAddr,
     pub sink: Sink,
+    /// What waits for people there.
+    pub approvals: Approvals,
     stop: watch::Sender<bool>,
     run: Option<JoinHandle<()>>,
     pub folder: PathBuf,
@@ -142,9 +157,13 @@ impl Gate {
         let settings = settings::load_with(&folder.join("toolgate.yaml"), &setup.env).unwrap();
         let loaded = load_files(&settings.files, settings.servers.keys().map(String::as_str)).unwrap();
         let sink = Sink::default();
-        let app = App::bind(settings, loaded, Some(Lines::to(sink.clone()).unwrap()))
+        let mut app = App::bind(settings, loaded, Some(Lines::to(sink.clone()).unwrap()))
             .await
             .unwrap();
+        if setup.reloads {
+            app = app.reloading(Reload::start(&folder.join("toolgate.yaml")).unwrap().0);
+        }
+        let approvals = app.approvals().clone();
         let (proxy, admin) = (app.proxy_addr().unwrap(), app.admin_addr().unwrap());
         let (stop, stopped) = watch::channel(false);
         let run = Some(tokio::spawn(app.run(stopped)));
@@ -152,6 +171,7 @@ impl Gate {
             proxy,
             admin,
             sink,
+            approvals,
             stop,
             run,
             folder,
@@ -214,8 +234,12 @@ fn write_files(setup: &Setup, upstream: SocketAddr) -> PathBuf {
         .map(|addr| format!("  t: {{ upstream: 'http://{addr}/mcp' }}\n"))
         .unwrap_or_default();
     let scheme = if setup.https { "https" } else { "http" };
+    let host = setup
+        .host
+        .map_or_else(|| upstream.ip().to_string(), ToOwned::to_owned);
+    let port = upstream.port();
     let yaml = format!(
-        "{}\nservers:\n  s: {{ upstream: '{scheme}://{upstream}/upstream/mcp'{} }}\n{second}policies: {{ p: p.json }}\ngrants: grants.yaml\n",
+        "{}\nservers:\n  s: {{ upstream: '{scheme}://{host}:{port}/upstream/mcp'{} }}\n{second}policies: {{ p: p.json }}\ngrants: grants.yaml\n",
         with_defaults(&setup.settings),
         setup.server,
     );

@@ -62,6 +62,9 @@ resources:
   {{- toYaml .Values.resources | nindent 2 }}
 volumeMounts:
   - { name: toolgate, mountPath: /etc/toolgate, readOnly: true }
+  {{- if .Values.audit.file.enabled }}
+  - { name: toolgate-audit, mountPath: {{ dir .Values.audit.file.path | quote }} }
+  {{- end }}
   {{- with .Values.extraVolumeMounts }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
@@ -94,6 +97,10 @@ volumeMounts:
           name: {{ . | quote }}
           items: [ { key: grants.yaml, path: grants.yaml } ]
       {{- end }}
+{{- if .Values.audit.file.enabled }}
+- name: toolgate-audit
+  {{- toYaml (.Values.audit.file.volume | default (dict "emptyDir" (dict "sizeLimit" "2Gi"))) | nindent 2 }}
+{{- end }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}
 {{- end }}

@@ -114,6 +114,24 @@ app.kubernetes.io/component: gate
 {{- toYaml $out }}
 {{- end }}
 
+{{- /* Where decisions are recorded, as `toolgate.yaml` takes it. */ -}}
+{{- define "toolgate.audit" -}}
+{{- with .Values.audit }}
+stdout: {{ .stdout }}
+overflow: {{ .overflow }}
+on_error: {{ .onError }}
+{{- if .file.enabled }}
+file: {{ .file.path | quote }}
+rotate_bytes: {{ int64 .file.rotateBytes }}
+keep: {{ int .file.keep }}
+{{- end }}
+{{- if .redisStream.name }}
+redis_stream: {{ .redisStream.name | quote }}
+redis_lines: {{ int64 .redisStream.lines }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- /* toolgate.yaml. */ -}}
 {{- define "toolgate.settings" -}}
 {{- $settings := dict "listen" "0.0.0.0:8080" "drain_ms" (int .Values.drainMs) }}
@@ -131,6 +149,7 @@ app.kubernetes.io/component: gate
 {{- if include "toolgate.grantsSecret" . }}
 {{- $_ := set $settings "grants" "grants.yaml" }}
 {{- end }}
+{{- $_ := set $settings "audit" (include "toolgate.audit" . | fromYaml) }}
 {{- toYaml (mergeOverwrite $settings (deepCopy .Values.settings)) }}
 {{- end }}
 
@@ -156,6 +175,15 @@ app.kubernetes.io/component: gate
 {{- end }}
 {{- if gt (len (compact (list .Values.redis.url .Values.redis.existingSecret (ternary "bundled" "" .Values.redis.bundled.enabled)))) 1 }}
 {{- fail "redis.url, redis.existingSecret and redis.bundled.enabled: set one of them" }}
+{{- end }}
+{{- if not (or .Values.audit.stdout .Values.audit.file.enabled .Values.audit.redisStream.name) }}
+{{- fail "audit: decisions go nowhere: set audit.stdout, audit.file.enabled or audit.redisStream.name" }}
+{{- end }}
+{{- if and .Values.audit.redisStream.name (not (include "toolgate.hasRedis" .)) }}
+{{- fail "audit.redisStream is kept in the Redis of the counters: set redis.url, redis.existingSecret or redis.bundled.enabled" }}
+{{- end }}
+{{- if and .Values.audit.file.enabled (hasKey .Values.audit.file.volume "persistentVolumeClaim") }}
+{{- fail "audit.file.volume: two gates would write to one claim, at each rollout if not always: use `ephemeral: { volumeClaimTemplate: … }`" }}
 {{- end }}
 {{- $pre := ternary .Values.preStopSeconds .Values.sidecar.preStopSeconds (ne .Values.mode "sidecar") }}
 {{- if le (mul (int .Values.terminationGracePeriodSeconds) 1000) (add (mul (int $pre) 1000) (int .Values.drainMs)) }}

@@ -7,6 +7,7 @@ const LIMITED: Decision<'_> = Decision {
     rule: "/tools/start_run/limits/start_run_rate",
     retry_after_ms: Some(42_000),
     id: "d-1",
+    approval: None,
 };
 
 fn parsed(bytes: &[u8]) -> Value {

@@ -12,7 +12,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::conduct::{Conduct, Running};
-use crate::proxy::body::{GateBody, StreamError};
 
 /// A stream that fails once its peer has taken nothing for a while.
 pub(super) struct Paced<S> {
@@ -101,15 +100,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
 
 /// An answer's body that tells when a piece of it was handed out and when the next one is asked for: over HTTP/2 a
 /// client can leave one answer untaken without a full network.
-pub(super) struct Told<K> {
-    body: GateBody,
+pub(super) struct Told<B, K> {
+    body: B,
     running: Running,
     _kept: K,
 }
 
-impl<K> Told<K> {
+impl<B, K> Told<B, K> {
     /// `kept` is dropped with the body.
-    pub(super) const fn new(body: GateBody, running: Running, kept: K) -> Self {
+    pub(super) const fn new(body: B, running: Running, kept: K) -> Self {
         Self {
             body,
             running,
@@ -118,14 +117,14 @@ impl<K> Told<K> {
     }
 }
 
-impl<K: Unpin> Body for Told<K> {
+impl<B: Body<Data = Bytes> + Unpin, K: Unpin> Body for Told<B, K> {
     type Data = Bytes;
-    type Error = StreamError;
+    type Error = B::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         self.running.taken();
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         if matches!(frame, Some(Ok(_))) {

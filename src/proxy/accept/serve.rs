@@ -25,11 +25,9 @@ use super::forwarded::client_of;
 use super::paced::{Paced, Told};
 use super::peers::{Peers, Place, Seat};
 use super::proxied;
+use super::service::Service;
 use crate::grants::ClientCertificate;
-use crate::proxy::handle::handle;
 use crate::proxy::peer::Peer;
-use crate::proxy::respond::{Refusal, refuse};
-use crate::proxy::{Gate, body::GateBody};
 use crate::settings::Limits;
 use crate::tls::ServerTls;
 
@@ -40,8 +38,8 @@ const H2_STREAM_WINDOW: u32 = 64 << 10;
 const H2_SEND_BUFFER: usize = 16 << 10;
 
 /// What all connections share.
-pub(super) struct Door {
-    gate: Arc<Gate>,
+pub(super) struct Door<V> {
+    service: V,
     tls: Option<Arc<ServerTls>>,
     peers: Arc<Peers>,
     http: Builder<TokioExecutor>,
@@ -56,13 +54,13 @@ pub(super) struct Watched {
     pub(super) _serving: mpsc::Sender<Infallible>,
 }
 
-type Answer = Response<Told<Option<Seat>>>;
+type Answer<B> = Response<Told<B, Option<Seat>>>;
 
-impl Door {
-    pub(super) fn new(gate: Arc<Gate>, tls: Option<Arc<ServerTls>>, peers: Arc<Peers>) -> Self {
-        let http = builder(&gate.limits);
+impl<V: Service> Door<V> {
+    pub(super) fn new(service: V, tls: Option<Arc<ServerTls>>, peers: Arc<Peers>) -> Self {
+        let http = builder(service.limits());
         Self {
-            gate,
+            service,
             tls,
             peers,
             http,
@@ -72,7 +70,7 @@ impl Door {
     /// Serves a connection until it ends, or is ended.
     pub(super) async fn serve(self: Arc<Self>, mut stream: TcpStream, peer: IpAddr, mut watched: Watched) {
         prepare(&stream);
-        let proxies = &self.gate.front.trusted_proxies;
+        let proxies = self.service.proxies();
         let mut address = peer;
         if proxies.trusts(peer) {
             let announced = self
@@ -89,8 +87,8 @@ impl Door {
         if matches!(seat, Some(None)) {
             return tracing::debug!(peer = %address, "too many connections of one address: one was closed");
         }
-        let conduct = Conduct::new(&self.gate.limits);
-        let stream = Paced::new(stream, self.gate.limits.write_timeout, Arc::clone(&conduct));
+        let conduct = Conduct::new(self.service.limits());
+        let stream = Paced::new(stream, self.service.limits().write_timeout, Arc::clone(&conduct));
         let certificate = None;
         let Some(tls) = &self.tls else {
             return self
@@ -121,7 +119,7 @@ impl Door {
         first: impl Future<Output = io::Result<T>>,
     ) -> io::Result<T> {
         tokio::select! {
-            done = timeout(self.gate.limits.header_timeout, first) => done?,
+            done = timeout(self.service.limits().header_timeout, first) => done?,
             _ = stop.wait_for(|stop| *stop) => Err(io::ErrorKind::Interrupted.into()),
         }
     }
@@ -174,26 +172,26 @@ impl Door {
         mut request: Request<Incoming>,
         peer: Peer,
         conduct: Arc<Conduct>,
-    ) -> Result<Answer, Infallible> {
+    ) -> Result<Answer<V::Body>, Infallible> {
         let is_h2 = request.version() == Version::HTTP_2;
         let mut running = conduct.begin(is_h2);
-        let proxies = &self.gate.front.trusted_proxies;
+        let proxies = self.service.proxies();
         let client = client_of(proxies, peer.address, request.headers());
         let seat = client.map(|client| Peers::seat(&self.peers, client));
         let (mut answer, seat) = match seat {
-            Some(None) => (refuse(&Refusal::TooManyFromPeer), None),
+            Some(None) => (self.service.too_many(), None),
             seat => {
                 request.extensions_mut().insert(peer);
-                (handle(&self.gate, request).await, seat.flatten())
+                (self.service.answer(request).await, seat.flatten())
             }
         };
-        if !is_h2 && self.gate.leaving.has_begun() {
+        if !is_h2 && self.service.is_leaving() {
             // HTTP/2 has a frame for it
             let headers = answer.headers_mut();
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         running.answered();
-        Ok(answer.map(|body: GateBody| Told::new(body, running, seat)))
+        Ok(answer.map(|body| Told::new(body, running, seat)))
     }
 }
 

@@ -60,6 +60,7 @@ impl TokenSource {
     pub(super) fn new(settings: &OAuth) -> Result<Arc<Self>, String> {
         let mut server = Server::at(settings.token_url.clone(), Vec::new(), settings.timeout);
         server.tls.clone_from(&settings.tls);
+        server.egress.clone_from(&settings.egress);
         let access = Access::of(&server)?;
         let endpoint = Upstream::new("oauth", &server, access)?;
         Ok(Arc::new(Self {

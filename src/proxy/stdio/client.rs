@@ -7,22 +7,25 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
+use super::holding::{Back, Holding};
 use super::lines::{Line, Lines, Out};
 use super::listens::Listens;
 use crate::counters::CallId;
 use crate::grants::Grant;
 use crate::mcp::envelope::{self, Envelope, Kind, Unreadable};
-use crate::mcp::line::has_bare_cr;
+use crate::mcp::ids::IdKey;
+use crate::mcp::line::{cancelled, has_bare_cr};
 use crate::mcp::reply;
 use crate::mcp::skim::Skimmed;
 use crate::policy::Outcome;
 use crate::proxy::Gate;
+use crate::proxy::asking::{Hold, NotAgreed, Waits};
 use crate::proxy::exchange::Exchange;
 use crate::proxy::ledger::Ledger;
 use crate::proxy::stage::Charged;
 use crate::proxy::told::{self, CODE_INVALID_REQUEST, CODE_TOO_LARGE, CODE_UNAVAILABLE};
 use crate::proxy::upstream::UpstreamError;
-use crate::proxy::weigh::{Denied, Stopped, UNREAD, answerable, method_of, weigh};
+use crate::proxy::weigh::{Denied, NotCharged, Stopped, UNREAD, answerable, lost, method_of, weigh};
 
 const BARE_CR: &str =
     "the line holds a bare carriage return, which ends a message for some servers: write it as a space";
@@ -34,6 +37,14 @@ pub struct Caller {
     pub server: String,
     /// Names this run, for limits of scope `session`.
     pub session: String,
+    /// Where the server is: its URL, or its command.
+    pub place: String,
+}
+
+/// What is to be handled next.
+enum Next {
+    Line(Line),
+    Back(Box<Back>),
 }
 
 /// The server that admitted messages go to.
@@ -108,19 +119,23 @@ impl Client {
     }
 
     /// Handles its lines one after the other, until it closes its end. A server that does not take a line
-    /// holds up the next.
+    /// holds up the next; a call that waits for people does not.
     pub(super) async fn serve<F: Far>(&self, far: &F, input: impl AsyncRead + Unpin) {
         let mut lines = Lines::new(input, self.caller.gate.limits.body_bytes);
+        let (holding, mut comes_back) = Holding::new();
         loop {
-            let line = match lines.next().await {
-                Ok(Some(line)) => line,
-                Ok(None) => break,
-                Err(error) => {
-                    tracing::warn!(%error, "the client's messages cannot be read");
-                    break;
-                }
+            let next = tokio::select! {
+                line = lines.next() => match line {
+                    Ok(Some(line)) => Next::Line(line),
+                    Ok(None) => break,
+                    Err(error) => {
+                        tracing::warn!(%error, "the client's messages cannot be read");
+                        break;
+                    }
+                },
+                Some(back) = comes_back.recv() => Next::Back(Box::new(back)),
             };
-            let handling = self.line(far, &line);
+            let handling = self.next(far, &holding, next);
             tokio::pin!(handling);
             tokio::select! {
                 () = &mut handling => continue,
@@ -132,12 +147,35 @@ impl Client {
         self.gone.send_replace(true);
     }
 
-    async fn line<F: Far>(&self, far: &F, line: &Line) {
+    async fn next<F: Far>(&self, far: &F, holding: &Holding, next: Next) {
         // a flood must not outrun a slow disk
         self.caller.gate.recorder.room().await;
-        match line {
-            Line::Whole(line) => self.message(far, line).await,
-            Line::TooLong(skimmed) => self.too_long(skimmed).await,
+        match next {
+            Next::Line(Line::Whole(line)) => self.message(far, holding, &line).await,
+            Next::Line(Line::TooLong(skimmed)) => self.too_long(&skimmed).await,
+            Next::Back(back) => self.back(far, holding, *back).await,
+        }
+    }
+
+    /// A call that waited for people: judged again from the start where they decided.
+    async fn back<F: Far>(&self, far: &F, holding: &Holding, back: Back) {
+        // it was read before
+        let Ok(envelope) = envelope::read(&back.line) else {
+            return;
+        };
+        if !holding.is_wanted(&back) {
+            return;
+        }
+        let message = Admitted {
+            envelope: &envelope,
+            line: &back.line,
+        };
+        if back.decided {
+            let mut ledger = back.waits.ledger;
+            ledger.again();
+            self.go(far, holding, &message, ledger, Some(back.hold)).await;
+        } else {
+            self.denied(&envelope, back.waits.into_denied()).await;
         }
     }
 
@@ -149,8 +187,8 @@ impl Client {
         ledger
     }
 
-    /// One message: read → judge → be ready → charge → send.
-    async fn message<F: Far>(&self, far: &F, line: &Bytes) {
+    /// One message, read strictly.
+    async fn message<F: Far>(&self, far: &F, holding: &Holding, line: &Bytes) {
         let envelope = envelope::read(line);
         let id = match &envelope {
             Ok(envelope) => answerable(envelope),
@@ -173,41 +211,92 @@ impl Client {
         if envelope.is_modern(None) {
             self.modern.store(true, Ordering::Relaxed);
         }
-        let exchange = Exchange {
-            grant: &self.caller.grant,
-            server: &self.caller.server,
-            session: Some(&self.caller.session),
-            modern: envelope.is_modern(None),
-            message: &envelope,
-            pins: self.caller.gate.pinned(&self.caller.server),
-        };
-        let weighed = match weigh(&exchange, self.ledger(call, method_of(&exchange))) {
-            Ok(weighed) => weighed,
-            Err(Stopped::Unreadable(ledger, unreadable)) => {
-                return self.unreadable(*ledger, &unreadable).await;
-            }
-            Err(Stopped::Denied(denied)) => return self.denied(&exchange, *denied).await,
-        };
-        let way = match far.ready(&envelope).await {
-            Ok(way) => way,
-            Err(error) => {
-                weighed
-                    .into_ledger()
-                    .failed(&error.to_string(), None, "unsent", false);
-                return self.no_answer(&error, id).await;
-            }
-        };
+        if envelope.method.as_deref() == Some("notifications/cancelled")
+            && cancelled(line).is_some_and(|id| holding.cancel(&id))
+        {
+            // the server has not heard of the call
+            return;
+        }
         let message = Admitted {
             envelope: &envelope,
             line,
         };
-        match weighed.charge().await {
-            Ok(charged) => {
-                // before it is sent: the answer may come at once
-                self.listens.asked(&envelope, line);
-                far.send(way, &message, charged, self).await;
+        let ledger = self.ledger(call, method_of(&envelope));
+        self.go(far, holding, &message, ledger, None).await;
+    }
+
+    /// Judge → be ready → charge → send.
+    async fn go<F: Far>(
+        &self,
+        far: &F,
+        holding: &Holding,
+        message: &Admitted<'_>,
+        mut ledger: Ledger,
+        hold: Option<Hold>,
+    ) {
+        let envelope = message.envelope;
+        let exchange = self.exchange(message);
+        loop {
+            let weighed = match weigh(&exchange, ledger) {
+                Ok(weighed) => weighed,
+                Err(Stopped::Unreadable(ledger, unreadable)) => {
+                    return self.unreadable(*ledger, &unreadable).await;
+                }
+                Err(Stopped::Denied(denied)) => return self.denied(envelope, *denied).await,
+            };
+            let weighed = match weighed.agreed(&exchange).await {
+                Ok(weighed) => weighed,
+                Err(NotAgreed::Denied(denied)) => return self.denied(envelope, *denied).await,
+                Err(NotAgreed::Waits(waits)) => return self.waits(holding, message, waits, hold).await,
+            };
+            let way = match far.ready(envelope).await {
+                Ok(way) => way,
+                Err(error) => {
+                    let ledger = weighed.into_ledger();
+                    ledger.failed(&error.to_string(), None, "unsent", false);
+                    return self.no_answer(&error, answerable(envelope)).await;
+                }
+            };
+            match weighed.charge().await {
+                Ok(charged) => {
+                    // before it is sent: the answer may come at once
+                    self.listens.asked(envelope, message.line);
+                    return far.send(way, message, charged, self).await;
+                }
+                Err(NotCharged::Denied(denied)) => return self.denied(envelope, *denied).await,
+                Err(NotCharged::Again(again)) => {
+                    ledger = *again;
+                    ledger.again();
+                }
+                Err(NotCharged::Lost) => return self.denied(envelope, lost(&exchange)).await,
             }
-            Err(denied) => self.denied(&exchange, *denied).await,
+        }
+    }
+
+    fn exchange<'m>(&'m self, message: &Admitted<'m>) -> Exchange<'m> {
+        Exchange {
+            grant: &self.caller.grant,
+            server: &self.caller.server,
+            session: Some(&self.caller.session),
+            modern: message.envelope.is_modern(None),
+            message: message.envelope,
+            bytes: message.line,
+            resumed: None,
+            place: &self.caller.place,
+            pins: self.caller.gate.pinned(&self.caller.server),
+        }
+    }
+
+    /// Lets the call wait for people, in the place that it has if it waited before.
+    async fn waits(&self, holding: &Holding, message: &Admitted<'_>, waits: Box<Waits>, hold: Option<Hold>) {
+        let gate = &self.caller.gate;
+        let hold = hold.map_or_else(|| Hold::begin(gate, self.caller.grant.identity(), None), Ok);
+        match hold {
+            Ok(hold) => {
+                let id = message.envelope.id.and_then(IdKey::of);
+                holding.wait(id, message.line.clone(), waits, hold);
+            }
+            Err(_) => self.denied(message.envelope, waits.into_denied()).await,
         }
     }
 
@@ -239,16 +328,14 @@ impl Client {
         self.tell(&reply::error(id, CODE_TOO_LARGE, &text, None)).await;
     }
 
-    async fn denied(&self, exchange: &Exchange<'_>, denied: Denied) {
+    async fn denied(&self, envelope: &Envelope<'_>, denied: Denied) {
         let told = told::denied(
             &denied.denial,
             denied.form,
-            exchange
-                .message
-                .id
-                .filter(|_| exchange.message.kind == Kind::Request),
-            exchange.modern,
+            envelope.id.filter(|_| envelope.kind == Kind::Request),
+            envelope.is_modern(None),
             &denied.decision_id(),
+            denied.approval.as_ref(),
         );
         if let Some(ledger) = denied.ledger {
             ledger.refused(&denied.denial);

@@ -6,6 +6,7 @@
 mod alone;
 mod child;
 mod client;
+mod holding;
 mod host;
 mod lines;
 mod listens;

@@ -23,6 +23,7 @@ fn record<'r>(grant: &'r str, tool: &'r str, outcome: &'static str, rule: &'r st
         outcome,
         rule: Some(rule),
         message: None,
+        approval: None,
         store_ms: None,
         charges: Vec::new(),
         upstream: None,

@@ -140,7 +140,12 @@ fn a_token_is_passed_on_only_where_an_issuer_says_for_whom_it_is() {
         (
             "authorization: forward, headers: { Authorization: { env: T } }",
             issuer,
-            "`headers` sets an Authorization",
+            "`servers.s.authorization`: `headers` sets an Authorization of its own: remove one of them",
+        ),
+        (
+            "authorization: forward, oauth: { token_url: 'https://i.example/t', client_id: c, client_secret: { env: T } }",
+            issuer,
+            "`servers.s.authorization`: `oauth` gets a token for the same header: remove one of them",
         ),
         (
             "resource: 'https://s.example/#x'",

@@ -32,6 +32,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use url::Url;
 
 use crate::proxy::upstream::UpstreamError;
+use crate::record::Children;
 use crate::settings::CommandServer;
 use backoff::Backoff;
 use child::{Child, Serves};
@@ -46,10 +47,13 @@ const SPARED: Duration = Duration::from_secs(60);
 pub struct Host {
     pub name: String,
     settings: CommandServer,
+    /// Program and arguments, with NUL between them.
+    command: String,
     /// Longest line of a process, in bytes.
     line_cap: usize,
     /// Endpoints of 2024-11-05 are resolved against it.
     base: Url,
+    metrics: Children,
     state: Mutex<State>,
     /// It was found not to speak 2026-07-28.
     legacy: AtomicBool,
@@ -75,12 +79,16 @@ enum First {
 }
 
 impl Host {
-    pub fn new(name: &str, settings: CommandServer, line_cap: usize) -> Self {
+    pub fn new(name: &str, settings: CommandServer, line_cap: usize, metrics: Children) -> Self {
         Self {
             name: name.to_owned(),
+            command: [std::slice::from_ref(&settings.program), &settings.arguments]
+                .concat()
+                .join("\0"),
             settings,
             line_cap,
             base: visit::base(),
+            metrics,
             state: Mutex::default(),
             legacy: AtomicBool::new(false),
         }
@@ -93,6 +101,11 @@ impl Host {
     /// What a stream of 2024-11-05 announces is resolved against this URL.
     pub const fn base(&self) -> &Url {
         &self.base
+    }
+
+    /// Program and arguments, with NUL between them.
+    pub fn command(&self) -> &str {
+        &self.command
     }
 
     /// Until something of an answer is there.
@@ -151,6 +164,7 @@ impl Host {
         match Child::start(self, owner, serves) {
             Ok(child) => {
                 state.children.push(Arc::clone(&child));
+                self.metrics.run(state.children.len());
                 Ok(Ok(child))
             }
             Err(error) => {
@@ -159,6 +173,7 @@ impl Host {
                     .entry(owner.to_owned())
                     .or_default()
                     .ended(now, Duration::ZERO);
+                self.metrics.failed();
                 tracing::error!(server = self.name, program = self.settings.program, %error, "a server process cannot be started");
                 Err(UpstreamError::Connect(error.to_string()))
             }
@@ -170,8 +185,10 @@ impl Host {
         let now = Instant::now();
         let mut state = self.lock();
         state.children.retain(|other| !Arc::ptr_eq(other, child));
+        self.metrics.run(state.children.len());
         state.sessions.of_process_ended(child);
         if !asked {
+            self.metrics.failed();
             let backoff = state.starts.entry(child.owner.clone()).or_default();
             backoff.ended(now, ran);
             let failures = backoff.failures();
