@@ -86,7 +86,6 @@ mod tests {
 
     fn note(recent: &Recent, grant: Option<&str>, outcome: &'static str) {
         recent.note(&DecisionRecord {
-            approval: None,
             time: String::new(),
             id: String::new(),
             grant,
@@ -99,7 +98,6 @@ mod tests {
             argument_keys: &[],
             policy: Vec::new(),
             outcome,
-            approval: None,
             rule: None,
             message: None,
             store_ms: None,
