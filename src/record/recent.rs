@@ -100,6 +100,7 @@ mod tests {
             outcome,
             rule: None,
             message: None,
+            approval: None,
             store_ms: None,
             charges: Vec::new(),
             upstream: None,
