@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::place::{AGENT, ELSEWHERE, ENDED, EYE, LEAD, Place, code};
 use crate::support::http::Wire;
-use crate::support::wait::until;
+use crate::support::wait::{PATIENCE, until, within};
 
 #[tokio::test]
 async fn without_an_approvers_token_nothing_is_told_or_done() {
@@ -172,7 +172,10 @@ async fn a_token_that_is_taken_away_ends_its_stream() {
     assert_eq!(wire.head().await.status, 200);
     assert!(wire.piece().await.is_some());
     place.approvers.store(Arc::default());
-    while wire.piece().await.is_some() {}
+    within("the end of the stream", PATIENCE, async {
+        while wire.piece().await.is_some() {}
+    })
+    .await;
     let answer = place.get("/approvals", EYE).await;
     assert_eq!(answer.status, 401);
     until("the stream's connection is closed", || async {
