@@ -84,14 +84,14 @@ mutants: test-deps ## Break the Lua scripts on purpose; the suite must turn red 
 	cargo test --test counters_mutations -- --nocapture
 
 .PHONY: faults
-faults: test-deps ## Run every scene of faults for FAULTS_SECONDS=60; adds rows to docs/guarantees.md
-	cargo test --release --test faults -- --ignored --exact long --nocapture
+faults: test-deps ## Run every scene of faults (or FAULTS_SCENE) for FAULTS_SECONDS=60; adds rows to docs/guarantees.md
+	cargo test --profile long --test faults -- --ignored --exact long --nocapture
 
 .PHONY: simulate
 SEEDS ?= 100000
 FIRST ?= 0
-simulate: ## Run the store client against a simulated store and wire for SEEDS=100000 from FIRST=0 on
-	echo "$(SEEDS) $(FIRST)" | cargo test --release --lib -- --ignored --exact counters::redis::simulated::many_seeds --nocapture
+simulate: ## Run the store client against a simulated store and wire for SEEDS=100000 from FIRST=0 on; SEEDS=1 tells each step
+	echo "$(SEEDS) $(FIRST)" | cargo test --profile long --lib -- --ignored --exact counters::redis::simulated::many_seeds --nocapture
 
 .PHONY: reloads
 reloads: test-deps ## Reload policies 1 000 times under load: no mix of two versions, no memory left behind
@@ -129,6 +129,10 @@ bench: ## Measure toolgate beside its peers on this machine; writes docs/perform
 .PHONY: bench-decide
 bench-decide: ## Measure decisions by size of the policy; prints the tables of docs/performance-decisions.md
 	cargo bench --bench decide
+
+.PHONY: bench-store
+bench-store: ## Measure what limits cost the store; writes docs/performance-store.md
+	cargo bench --profile long --bench counters -- store
 
 .PHONY: hostile
 hostile: ## Measure working clients beside hostile ones; writes docs/hostile.md

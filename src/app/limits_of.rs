@@ -22,30 +22,32 @@ const WITHIN: Duration = Duration::from_secs(3);
 pub fn charges_of(grant: &Grant) -> Vec<Charge> {
     let mut charges: Vec<Charge> = Vec::new();
     for policy in &grant.policies {
-        for (limit, value) in policy.limits() {
-            for subject in subjects(grant, limit, value) {
-                let known = |charge: &Charge| {
-                    charge.subject == subject
-                        && (
-                            &charge.limit.counter,
-                            charge.limit.window,
-                            charge.limit.shadow,
-                            charge.limit.scale,
-                        ) == (&limit.counter, limit.window, limit.shadow, limit.scale)
-                };
-                match charges.iter_mut().find(|charge| known(charge)) {
-                    Some(charge) if limit.max < charge.limit.max => charge.limit = Arc::clone(limit),
-                    Some(_) => {}
-                    None => charges.push(Charge {
-                        limit: Arc::clone(limit),
-                        weight: 1,
-                        subject,
-                    }),
-                }
-            }
+        let own = policy.limits().flat_map(|(limit, value)| {
+            let subjects = subjects(grant, limit, value).into_iter();
+            subjects.map(move |subject| (limit, subject))
+        });
+        let claims = grant.claims.as_deref().into_iter();
+        let shared = claims.flat_map(|claims| policy.limits_by_claim(claims));
+        for (limit, subject) in own.chain(shared) {
+            add(&mut charges, limit, subject);
         }
     }
     charges
+}
+
+/// One more counter; of the same one the smallest `max` counts.
+fn add(charges: &mut Vec<Charge>, limit: &Arc<Limit>, subject: Subject) {
+    let name = |limit: &Limit| (limit.counter.clone(), limit.window, limit.shadow, limit.scale);
+    let known = |charge: &&mut Charge| charge.subject == subject && name(&charge.limit) == name(limit);
+    match charges.iter_mut().find(known) {
+        Some(charge) if limit.max < charge.limit.max => charge.limit = Arc::clone(limit),
+        Some(_) => {}
+        None => charges.push(Charge {
+            limit: Arc::clone(limit),
+            weight: 1,
+            subject,
+        }),
+    }
 }
 
 fn subjects(grant: &Grant, limit: &Limit, value: Option<&str>) -> Vec<Subject> {
@@ -63,7 +65,7 @@ fn subjects(grant: &Grant, limit: &Limit, value: Option<&str>) -> Vec<Subject> {
         Scope::Global => vec![Subject::Global],
         Scope::Argument => vec![Subject::Argument { grant, path, digest }],
         Scope::Arguments => vec![Subject::Arguments { grant, digest }],
-        // which value counts is the claim's, over all grants that carry it
+        // it follows from the claims
         Scope::Claim => Vec::new(),
     }
 }

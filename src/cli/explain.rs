@@ -86,7 +86,7 @@ pub struct Options {
     #[arg(long)]
     show_values: bool,
     /// Exit with 1 unless the outcome is this one.
-    #[arg(long, value_name = "OUTCOME", value_parser = ["allowed", "denied", "hidden", "limited", "invalid"])]
+    #[arg(long, value_name = "OUTCOME", value_parser = ["allowed", "denied", "hidden", "limited", "needs_approval", "invalid"])]
     expect: Option<String>,
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,

@@ -151,8 +151,10 @@ impl RedisStore {
             late: false,
         };
         let outcome = self.send_until_judged(group, id, peek, until, &mut sending).await;
-        let may_stand = matches!(outcome, Err(StoreError::InDoubt)) || sending.first_sent > 0;
-        if outcome.is_err() && may_stand && !peek {
+        let in_doubt = matches!(outcome, Err(StoreError::InDoubt)) || sending.first_sent > 0;
+        // what was sent first may come yet, also where what was sent again was denied
+        let charged = matches!(&outcome, Ok(reply) if reply.outcome != Outcome::Limited);
+        if in_doubt && !charged && !peek {
             self.undo_later(group.keys(), id, until);
         }
         outcome

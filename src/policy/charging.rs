@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::claims::Claims;
 use super::compiled::{Rated, Weight};
 use super::digest::{digest_of_all, digest_of_value};
 use super::facts::Facts;
@@ -137,6 +138,16 @@ fn merge(known: &mut Charge, charge: Charge) {
             ..**limit
         });
     }
+}
+
+/// Whose counter a limit by this claim is for a grant with these claims; `None`: such a call is denied.
+pub(super) fn claim_subject(path: &Path, claims: &Claims) -> Option<Subject> {
+    let Root::Claim(name) = &path.root else {
+        return None;
+    };
+    let digest = digest_of_value(claims.get(name).ok().flatten()?)?;
+    let name = name.clone();
+    Some(Subject::Claim { name, digest })
 }
 
 fn subject(

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::arguments::Arguments;
+use super::charging::claim_subject;
+use super::claims::Claims;
 use super::condition::Condition;
 use super::names::Names;
 use super::path::Path;
-use super::types::{Limit, Window};
+use super::types::{Limit, Scope, Subject, Window};
 use super::window::unit_ms;
 
 /// A month of 31 days.
@@ -183,6 +185,14 @@ impl Policy {
     pub fn limits(&self) -> impl Iterator<Item = (&Arc<Limit>, Option<&str>)> {
         let usages = self.usages.iter();
         usages.map(|usage| (&usage.limit, usage.value.as_ref().map(|path| path.text.as_str())))
+    }
+
+    /// Every limit that counts by a claim, each with the counter of a grant with these claims.
+    pub fn limits_by_claim(&self, claims: &Claims) -> impl Iterator<Item = (&Arc<Limit>, Subject)> {
+        self.usages.iter().filter_map(|usage| {
+            let by_claim = usage.value.as_ref().filter(|_| usage.limit.scope == Scope::Claim);
+            Some((&usage.limit, claim_subject(by_claim?, claims)?))
+        })
     }
 
     /// The longest window of its limits, in ms; calls in flight have none.

@@ -12,8 +12,7 @@ use super::facts::Facts;
 use super::fold::is_lookalike;
 use super::json::Json;
 use super::path::{Path, Root, Step};
-use super::refusal;
-use super::types::{Caller, Charge, Denial, Limit};
+use super::types::{Ask, Caller, Charge, Denial, Limit};
 use super::watch::{Said, Tried, Watch};
 
 /// A longer index is not taken from a record: it would make a list of as many elements.
@@ -58,6 +57,8 @@ pub struct Told {
     pub refused: Option<Denial>,
     /// The rules in force that cannot be told, in their order.
     pub unknown: Vec<Unknown>,
+    /// People must agree to it, if nothing refuses it.
+    pub ask: Option<Ask>,
     /// What it charges if it passes, as far as that is known.
     pub charges: Vec<Charge>,
     /// The limits in force whose charges are not known.
@@ -86,10 +87,10 @@ pub fn plan_on_record(
     let facts = Facts::on_record(caller, &call, known);
     let decision = decide_on(policies, caller, &facts, tool, &mut hearing);
     let mut uncounted = hearing.uncounted;
-    let (refused, mut charges) = match decision.plan {
-        Plan::Refuse(denial) => (Some(denial), Vec::new()),
-        Plan::Admit(charges) => (None, charges),
-        Plan::Ask { ask, .. } => (Some(refusal::needs_approval(tool, &ask)), Vec::new()),
+    let (refused, ask, mut charges) = match decision.plan {
+        Plan::Refuse(denial) => (Some(denial), None, Vec::new()),
+        Plan::Admit(charges) => (None, None, charges),
+        Plan::Ask { charges, ask } => (None, Some(ask), charges),
     };
     // of charges that were merged, the one with the smallest `max` is the one that stands
     for unknown in &mut uncounted {
@@ -109,6 +110,7 @@ pub fn plan_on_record(
     Told {
         refused,
         unknown: hearing.unknown,
+        ask,
         charges,
         uncounted,
         shadow: decision.shadow,

@@ -86,7 +86,6 @@ mod tests {
 
     fn note(recent: &Recent, grant: Option<&str>, outcome: &'static str) {
         recent.note(&DecisionRecord {
-            approval: None,
             time: String::new(),
             id: String::new(),
             grant,

@@ -32,6 +32,15 @@ pub(super) enum Said {
     },
 }
 
+/// What limits say of a call that is refused anyway, because people must agree to it.
+#[derive(Debug, Default)]
+pub(super) struct Looked {
+    /// Those that surely have no room for it; the first is the one that the caller is told.
+    pub(super) refusing: Vec<String>,
+    /// Those that may have none.
+    pub(super) perhaps: Vec<String>,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Limits {
     least: Simulation,
@@ -109,6 +118,34 @@ impl Limits {
             Err((rule, error)) => Said::Untold {
                 rule,
                 why: Why::Uncountable(error.to_string()),
+            },
+        }
+    }
+
+    /// Looks at the limits of a call and charges nothing.
+    pub(super) fn look(&mut self, call: &Call, mut told: Told) -> Looked {
+        let charged = told.charges.iter().map(|charge| &charge.limit);
+        let limits = charged.chain(told.uncounted.iter().map(|it| &it.limit));
+        let in_force = limits.filter(|limit| !limit.shadow);
+        let all = in_force.map(|limit| limit.rule.clone()).collect();
+        // what runs at once is not simulated
+        let running = in_flight(&mut told);
+        self.move_to(call.at);
+        let unsure = call.late || !running.is_empty() || !told.uncounted.is_empty() || self.most.is_some();
+        let asked = matches!(call.fate, Fate::Stands | Fate::Refunded { .. });
+        let admission = Admission {
+            id: self.least.id(),
+            charges: told.charges,
+        };
+        match self.least.peek(&admission) {
+            Ok(Verdict::Limited { charge, states, .. }) if asked && !call.late => Looked {
+                refusing: rules_of(&admission, charge, &states),
+                perhaps: Vec::new(),
+            },
+            Ok(_) if asked && !unsure => Looked::default(),
+            _ => Looked {
+                refusing: Vec::new(),
+                perhaps: all,
             },
         }
     }
@@ -307,13 +344,17 @@ fn usage(grant: &str, limit: &Limit) -> Blurred {
 }
 
 fn limited(admission: &Admission, charge: usize, states: &[ChargeState]) -> Said {
+    Said::Limited {
+        rules: rules_of(admission, charge, states),
+    }
+}
+
+fn rules_of(admission: &Admission, charge: usize, states: &[ChargeState]) -> Vec<String> {
     let first = admission.charges.get(charge).into_iter();
     let unfit = admission.charges.iter().zip(states);
     let unfit = unfit.filter(|(charge, state)| state.fit != Fit::Now && !charge.limit.shadow);
     let rules = first.chain(unfit.map(|(charge, _)| charge));
-    Said::Limited {
-        rules: rules.map(|charge| charge.limit.rule.clone()).collect(),
-    }
+    rules.map(|charge| charge.limit.rule.clone()).collect()
 }
 
 fn untold(limit: &Arc<Limit>, why: Why) -> Said {

@@ -36,6 +36,8 @@ pub struct Call {
     pub session: Option<String>,
     pub asked: Asked,
     pub then: Then,
+    /// People were asked about it.
+    pub approval: bool,
     pub fate: Fate,
     /// Counter and `max` of each limit on calls in flight that was asked then.
     pub in_flight: Vec<(String, u64)>,
@@ -114,6 +116,7 @@ struct Written {
     recorded: BTreeMap<String, Box<RawValue>>,
     outcome: Option<String>,
     rule: Option<String>,
+    approval: Option<IgnoredAny>,
     #[serde(default)]
     charges: Vec<WrittenCharge>,
     upstream: Option<WrittenUpstream>,
@@ -220,6 +223,7 @@ impl Written {
                 outcome,
                 rule: self.rule,
             },
+            approval: self.approval.is_some(),
             fate,
             in_flight: limits.map(|charge| (charge.counter, charge.max)).collect(),
             argument_keys: self.argument_keys,

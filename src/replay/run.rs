@@ -6,7 +6,7 @@ use super::order::Order;
 use super::report::{Held, Report, Why};
 use super::rulebook::Rulebook;
 use super::tally::{Now, Tally, bump};
-use crate::policy::Outcome;
+use crate::policy::{Ask, Outcome, Told};
 
 /// How many calls pass between two looks at how much is held.
 const LOOK_EVERY: u64 = 1_024;
@@ -108,18 +108,22 @@ impl Replay {
                 &[],
             );
         }
-        let Some(told) = self.rulebook.tell(call) else {
+        let Some(mut told) = self.rulebook.tell(call) else {
             let rule = "(name)".to_owned();
             return self.count(call, Now::Untold { rule, why: Why::Name }, &[], &[]);
         };
         let mut perhaps: Vec<String> = told.unknown.iter().map(|unknown| unknown.rule.clone()).collect();
         let mut shadow: Vec<String> = told.shadow.iter().map(|denial| denial.rule.clone()).collect();
-        let now = match told.refused {
-            Some(denial) => Now::Refused {
+        let (refused, ask) = (told.refused.take(), told.ask.take());
+        // people are taken to say what they said then
+        let agreed = call.approval && call.then.allowed();
+        let now = match (refused, ask) {
+            (Some(denial), _) => Now::Refused {
                 outcome: denial.outcome,
                 rule: denial.rule,
             },
-            None => {
+            (None, Some(ask)) if !agreed => self.asked(call, told, ask, &mut perhaps),
+            (None, _) => {
                 let said = self.limits.ask(call, told);
                 shadow.append(&mut self.limits.shadow);
                 match said {
@@ -138,6 +142,28 @@ impl Replay {
             }
         };
         self.count(call, now, &perhaps, &shadow);
+    }
+
+    /// A call that people must agree to, and as far as is known have not. Limits come first, and nothing is charged.
+    fn asked(&mut self, call: &Call, told: Told, ask: Ask, perhaps: &mut Vec<String>) -> Now {
+        let looked = self.limits.look(call, told);
+        if let Some(rule) = looked.refusing.first() {
+            let rule = rule.clone();
+            perhaps.extend(looked.refusing);
+            return Now::Refused {
+                outcome: Outcome::Limited,
+                rule,
+            };
+        }
+        perhaps.extend(looked.perhaps);
+        let outcome = match call.then.outcome {
+            Outcome::Denied if call.approval => Outcome::Denied,
+            _ => Outcome::NeedsApproval,
+        };
+        Now::Refused {
+            outcome,
+            rule: ask.rule,
+        }
     }
 
     fn count(&mut self, call: &Call, now: Now, perhaps: &[String], shadow: &[String]) {

@@ -75,7 +75,7 @@ impl Check<'_> {
             Some("restore") => {
                 self.problem(
                     "counters.after_failover",
-                    "`restore` is not built yet: write quarantine or continue",
+                    "`restore` is not offered, since no replica can know of all that were live: write quarantine or continue",
                 );
                 true
             }

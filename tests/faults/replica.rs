@@ -7,13 +7,21 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use toolgate::counters::{Admission, CallId, RedisOptions, Store, Verdict};
+use toolgate::counters::{Admission, CallId, Place, RedisOptions, Store, Verdict};
 use toolgate::policy::{Charge, Limit, OnStoreError, Scope, Subject, Window};
+
+/// Where the counters are.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub enum Site {
+    Url(String),
+    Sentinels { master: String, urls: Vec<String> },
+    Cluster(Vec<String>),
+}
 
 /// What a replica is told on its stdin.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Orders {
-    pub url: String,
+    pub site: Site,
     pub file: PathBuf,
     pub name: String,
     pub length_ms: u64,
@@ -31,6 +39,8 @@ pub struct Orders {
 pub struct Counts {
     pub calls: u64,
     pub admitted: u64,
+    /// On the counters by which lost capacity is told: demand is far above them.
+    pub small: u64,
     /// Denied without asking the store.
     pub remembered: u64,
     pub refunded: u64,
@@ -41,8 +51,19 @@ pub struct Counts {
 pub const KINDS: [(u64, u64); 4] = [(10, 300), (50, 500), (400, 1_000), (100, 700)];
 /// Over all grants.
 const SHARED: (u64, u64) = (2_000, 900);
-/// The counter by which lost capacity is told: demand is far above it.
-pub const SMALL: &str = "-0\"";
+
+impl Counts {
+    pub fn add(&mut self, other: &Self) {
+        self.calls += other.calls;
+        self.admitted += other.admitted;
+        self.small += other.small;
+        self.remembered += other.remembered;
+        self.refunded += other.refunded;
+        for (code, count) in &other.errors {
+            *self.errors.entry(code.clone()).or_default() += count;
+        }
+    }
+}
 
 struct Replica {
     orders: Orders,
@@ -65,10 +86,15 @@ fn replica() {
 }
 
 async fn drive(orders: Orders) {
+    let place = match orders.site.clone() {
+        Site::Url(url) => Place::Single(url),
+        Site::Sentinels { master, urls } => Place::Sentinel { master, urls },
+        Site::Cluster(urls) => Place::Cluster(urls),
+    };
     let store = Store::redis(RedisOptions {
         deadline: Duration::from_millis(orders.deadline_ms),
         by_slot_group: orders.by_slot_group,
-        ..RedisOptions::single(orders.url.as_str(), "faults")
+        ..RedisOptions::new(place, "faults")
     });
     let replica = Arc::new(Replica {
         store: store.unwrap(),
@@ -80,6 +106,7 @@ async fn drive(orders: Orders) {
     let workers: Vec<_> = (0..replica.orders.workers)
         .map(|_| tokio::spawn(work(Arc::clone(&replica), until)))
         .collect();
+    tokio::spawn(meet(Arc::clone(&replica)));
     let mut print = tokio::time::interval(Duration::from_millis(10));
     let mut turn = 0_u32;
     loop {
@@ -96,6 +123,15 @@ async fn drive(orders: Orders) {
     }
     for worker in workers {
         worker.await.unwrap();
+    }
+}
+
+/// Twice a second, as the gate does.
+async fn meet(replica: Arc<Replica>) {
+    let mut often = tokio::time::interval(Duration::from_millis(500));
+    loop {
+        often.tick().await;
+        replica.store.meet().await;
     }
 }
 
@@ -126,7 +162,7 @@ async fn work(replica: Arc<Replica>, until: tokio::time::Instant) {
             && seed.is_multiple_of(50)
         {
             // on disk before it is asked for: a replica that is killed in between may have refunded
-            replica.refunding(&admission, receipt.at_ms());
+            replica.refunding(&admission, receipt.times());
             let _ = replica.store.refund(receipt).await;
         }
         if let Some(pause) = pause {
@@ -148,6 +184,7 @@ impl Replica {
         match verdict {
             Ok(Verdict::Admitted { receipt, .. }) => {
                 counts.admitted += 1;
+                counts.small += u64::from(admission.charges[0].limit.max == KINDS[0].0);
                 let more = format!(r#","sent_ms":{sent},"got_ms":{}"#, now_ms());
                 for (charge, at_ms) in admission.charges.iter().zip(receipt.times()) {
                     self.line(text, admission.id, charge, *at_ms, &more);
@@ -170,13 +207,13 @@ impl Replica {
         }
     }
 
-    /// The charge may be gone, as early as it was made.
-    fn refunding(&self, admission: &Admission, since: u64) {
+    /// Each charge may be gone, as early as it was made.
+    fn refunding(&self, admission: &Admission, since: &[u64]) {
         let mut written = self.written.lock().unwrap();
         let (text, counts) = &mut *written;
         counts.refunded += 1;
-        for charge in &admission.charges {
-            self.line(text, admission.id, charge, since, r#","kind":"refund""#);
+        for (charge, since) in admission.charges.iter().zip(since) {
+            self.line(text, admission.id, charge, *since, r#","kind":"refund""#);
         }
         drop(written);
         self.flush();

@@ -17,11 +17,17 @@ pub enum Scene {
     ClockAhead,
     ClockBack,
     ReplicaClocks,
+    ReplicaSteps,
+    Stopped,
+    Promotion,
+    Sentinel,
+    Migration,
+    Gates,
     Everything,
 }
 
 impl Scene {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 17] = [
         Self::Calm,
         Self::Replicas,
         Self::Frozen,
@@ -32,6 +38,12 @@ impl Scene {
         Self::ClockAhead,
         Self::ClockBack,
         Self::ReplicaClocks,
+        Self::ReplicaSteps,
+        Self::Stopped,
+        Self::Promotion,
+        Self::Sentinel,
+        Self::Migration,
+        Self::Gates,
         Self::Everything,
     ];
 
@@ -48,6 +60,14 @@ impl Scene {
             Self::ClockAhead => "Redis' clock: ahead by 0.2 to 2 s",
             Self::ClockBack => "Redis' clock: back by 0.2 to 1 s",
             Self::ReplicaClocks => "replicas' clocks: hours off, some 10 % fast",
+            Self::ReplicaSteps => "replicas' clocks: stepped by up to an hour",
+            Self::Stopped => "replicas: SIGSTOP, SIGCONT",
+            Self::Promotion => "Redis: primary killed, a replica that lags promoted by hand",
+            Self::Sentinel => "Redis: primary killed, a sentinel fails over",
+            Self::Migration => "cluster of 3: slots in use moved to other nodes",
+            Self::Gates => {
+                "`toolgate serve` over HTTP: kill -9, SIGSTOP; Redis: SIGSTOP, SCRIPT FLUSH, CLIENT KILL"
+            }
             Self::Everything => "all but clocks, slot groups in turn",
         }
     }
@@ -55,8 +75,8 @@ impl Scene {
     /// How many replicas a long run has.
     pub const fn replicas(self) -> usize {
         match self {
-            Self::Replicas => 16,
-            Self::Everything | Self::Frozen => 8,
+            Self::Replicas | Self::Everything => 16,
+            Self::Frozen | Self::Stopped => 8,
             Self::Killed | Self::Memory => 2,
             _ => 4,
         }
@@ -103,6 +123,28 @@ impl Scene {
             }
             Self::ClockAhead => stage.step_clock(i64::try_from(stage.some(200, 2_000)).unwrap()),
             Self::ClockBack => stage.step_clock(-i64::try_from(stage.some(200, 1_000)).unwrap()),
+            Self::ReplicaSteps => {
+                let ms = i64::try_from(stage.some(1, 3_600_000)).unwrap();
+                stage.step_clock(if turn.is_multiple_of(2) { ms } else { -ms });
+            }
+            Self::Stopped => stage.stop_replica(stage.some(100, 900)).await,
+            Self::Promotion | Self::Sentinel => {
+                let lag = stage.some(50, 500);
+                stage.ground().fail_over(lag).await;
+                // the limits are held for a window, and then there must be something to lose
+                pause(1_500).await;
+            }
+            Self::Migration => {
+                let (pick, calm) = (stage.some(0, 1 << 20), stage.some(10, 150));
+                stage.ground().migrate(usize::try_from(pick).unwrap(), calm).await;
+            }
+            Self::Gates => match turn % 5 {
+                0 => stage.replace_replica(),
+                1 => stage.freeze(stage.some(100, 600)).await,
+                2 => stage.redis(&["SCRIPT", "FLUSH"]),
+                3 => stage.stop_replica(stage.some(100, 600)).await,
+                _ => stage.redis(&["CLIENT", "KILL", "TYPE", "NORMAL"]),
+            },
             Self::Everything => match turn % 6 {
                 0 => stage.replace_replica(),
                 1 => stage.freeze(stage.some(100, 600)).await,
@@ -118,7 +160,9 @@ impl Scene {
 
 async fn wire(stage: &mut Stage, turn: u64) {
     let (long, slow) = (stage.some(50, 500), stage.some(5, 150));
-    let Some(relay) = stage.relay() else { return };
+    let Some(relay) = stage.ground().relay() else {
+        return;
+    };
     match turn % 4 {
         0 => relay.cut(),
         1 => relay.stall(),

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::HashSet;
-use std::io::{BufRead, BufReader, Write as _};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::child::Child;
+use super::gates::{self, Gates};
+use super::ground::{Ground, Pair};
+use super::redis_cluster::RedisCluster;
 use super::redis_server::RedisServer;
-use super::relay::Relay;
-use super::replica::{Counts, KINDS, Orders, SMALL};
+use super::replica::{Counts, KINDS, Orders};
+use super::running::{END, Running};
 use super::scene::{Scene, pause};
 use super::table::Row;
 
@@ -24,13 +26,11 @@ const PATIENT_MS: u64 = 5_000;
 const GRANTS: u64 = 12;
 /// Between two faults.
 const CALM_MS: u64 = 250;
-/// How long a replica may take to end after its time on a busy machine.
-const END: Duration = Duration::from_secs(60);
 
 pub struct Stage {
     scene: Scene,
-    server: RedisServer,
-    relay: Option<Relay>,
+    ground: Ground,
+    gates: Option<Gates>,
     folder: PathBuf,
     replicas: Vec<Running>,
     /// What replicas that were killed had counted.
@@ -41,10 +41,6 @@ pub struct Stage {
     turn: u64,
     seed: Cell<u64>,
     clock_ms: i64,
-}
-
-struct Running {
-    child: Child,
 }
 
 /// Runs a scene for so long with so many replicas, and judges what they wrote down.
@@ -58,38 +54,22 @@ pub async fn run(scene: Scene, length: Duration, replicas: usize) -> Row {
         pause(CALM_MS).await;
         faults += scene.strike(&mut stage).await;
     }
-    stage.end(replicas, faults)
+    stage.end(replicas, faults).await
 }
 
 impl Stage {
     async fn open(scene: Scene, length: Duration) -> Self {
         let folder = folder();
-        let clock = folder.join("clock");
-        let mut env = Vec::new();
-        if scene.has_clock() {
-            std::fs::write(&clock, "+0\n").unwrap();
-            env = vec![
-                ("LD_PRELOAD".to_owned(), faketime_and_libc()),
-                ("FAKETIME_TIMESTAMP_FILE".to_owned(), clock.display().to_string()),
-                ("FAKETIME_NO_CACHE".to_owned(), "1".to_owned()),
-                ("FAKETIME_DONT_FAKE_MONOTONIC".to_owned(), "1".to_owned()),
-            ];
-        }
-        let log: &[&str] = if scene.keeps_log() {
-            &["--appendonly", "yes", "--appendfsync", "always"]
-        } else {
-            &[]
-        };
-        let server = RedisServer::start_in(log, &env);
-        let relay = if scene.has_wire() {
-            Some(Relay::start(&format!("127.0.0.1:{}", server.port)).await)
+        let ground = ground(scene, &folder).await;
+        let gates = if scene == Scene::Gates {
+            Some(Gates::new(&ground.site(), DEADLINE_MS, GRANTS).await)
         } else {
             None
         };
         Self {
             scene,
-            server,
-            relay,
+            ground,
+            gates,
             folder,
             replicas: Vec::new(),
             gone: Vec::new(),
@@ -118,21 +98,26 @@ impl Stage {
         low + seed % (high - low)
     }
 
-    pub const fn relay(&self) -> Option<&Relay> {
-        self.relay.as_ref()
+    pub const fn ground(&mut self) -> &mut Ground {
+        &mut self.ground
     }
 
     fn start_replica(&mut self) {
         let name = format!("r{}", self.files.len());
         let file = self.folder.join(format!("{name}.jsonl"));
+        let running = match &self.gates {
+            Some(gates) => Running::Gate(gates.start(&file)),
+            None => self.start_client(name, file.clone()),
+        };
+        self.files.push(file);
+        self.replicas.push(running);
+    }
+
+    fn start_client(&self, name: String, file: PathBuf) -> Running {
         let left = self.length.saturating_sub(self.began.elapsed());
-        let url = self.relay.as_ref().map_or_else(
-            || self.server.url(),
-            |relay| format!("redis://{}/", relay.address),
-        );
         let orders = Orders {
-            url,
-            file: file.clone(),
+            site: self.ground.site(),
+            file,
             name,
             length_ms: u64::try_from(left.as_millis()).unwrap(),
             workers: 24,
@@ -145,9 +130,7 @@ impl Stage {
             refunds: !self.scene.is_whole(),
             grants: GRANTS,
         };
-        let own = std::env::current_exe().unwrap();
-        let mut command = Command::new(own);
-        command.args(["replica::replica", "--exact", "--ignored", "--nocapture"]);
+        let mut env = Vec::new();
         if self.scene == Scene::ReplicaClocks {
             let rate = if self.files.len().is_multiple_of(2) {
                 ""
@@ -155,34 +138,42 @@ impl Stage {
                 " x1.1"
             };
             let hours = self.files.len() * 7;
-            command.env("LD_PRELOAD", faketime_library());
-            command.env("FAKETIME", format!("-{hours}h{rate}"));
+            env.push(("LD_PRELOAD", faketime_library()));
+            env.push(("FAKETIME", format!("-{hours}h{rate}")));
         }
-        let (child, mut stdin) = Child::start_with_stdin("replica", &mut command);
-        writeln!(stdin, "{}", serde_json::to_string(&orders).unwrap()).unwrap();
-        self.files.push(file);
-        self.replicas.push(Running { child });
+        if self.scene == Scene::ReplicaSteps {
+            env.push(("LD_PRELOAD", faketime_library()));
+            env.extend(clock_of(&self.folder));
+        }
+        Running::client(&orders, &env)
     }
 
     /// kill -9 of one, and another in its place.
     pub fn replace_replica(&mut self) {
         let index = usize::try_from(self.turn).unwrap() % self.replicas.len();
-        let mut doomed = self.replicas.swap_remove(index);
-        doomed.child.kill();
-        self.gone.push(counts(&doomed.child));
+        let doomed = self.replicas.swap_remove(index);
+        self.gone.push(doomed.kill());
         self.start_replica();
     }
 
-    pub async fn freeze(&mut self, ms: u64) {
-        self.server.signal("STOP");
+    /// SIGSTOP of one replica, and SIGCONT after so many ms.
+    pub async fn stop_replica(&mut self, ms: u64) {
+        let index = usize::try_from(self.turn).unwrap() % self.replicas.len();
+        self.replicas[index].signal("STOP");
         pause(ms).await;
-        self.server.signal("CONT");
+        self.replicas[index].signal("CONT");
+    }
+
+    pub async fn freeze(&mut self, ms: u64) {
+        self.ground.server().signal("STOP");
+        pause(ms).await;
+        self.ground.server().signal("CONT");
     }
 
     pub async fn kill_redis(&mut self, ms: u64) {
-        self.server.kill();
+        self.ground.server().kill();
         pause(ms).await;
-        self.server.restart();
+        self.ground.server().restart();
         // a store that came back is held for a window, and then there must be something to lose
         pause(1_500).await;
     }
@@ -192,14 +183,14 @@ impl Stage {
         let mut cmd = redis::cmd(command[0]);
         cmd.arg(&command[1..]);
         let began = Instant::now();
-        while let Err(error) = cmd.exec(&mut self.server.connection()) {
+        while let Err(error) = cmd.exec(&mut self.ground.server().connection()) {
             let loading = error.code() == Some("LOADING");
             assert!(loading && began.elapsed() < END, "{command:?}: {error}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
-    /// Steps the store's clock by so many ms.
+    /// Steps the clock of the store, or of all replicas, by so many ms.
     pub fn step_clock(&mut self, ms: i64) {
         self.clock_ms += ms;
         let seconds = Duration::from_millis(self.clock_ms.unsigned_abs()).as_secs_f64();
@@ -210,58 +201,42 @@ impl Stage {
         std::fs::rename(fresh, file).unwrap();
     }
 
-    fn end(mut self, replicas: usize, faults: u64) -> Row {
-        for mut running in std::mem::take(&mut self.replicas) {
-            assert!(
-                running.child.wait_end(END).success(),
-                "{}",
-                running.child.stderr()
-            );
-            self.gone.push(counts(&running.child));
+    async fn end(mut self, replicas: usize, faults: u64) -> Row {
+        for running in std::mem::take(&mut self.replicas) {
+            let counts = running.end().await;
+            self.gone.push(counts);
         }
         let ran = self.began.elapsed();
         let mut total = Counts::default();
-        for counts in &self.gone {
-            total.calls += counts.calls;
-            total.admitted += counts.admitted;
-            total.remembered += counts.remembered;
-            total.refunded += counts.refunded;
-            for (code, count) in &counts.errors {
-                *total.errors.entry(code.clone()).or_default() += count;
-            }
-        }
-        let (small, slack) = self.look_through();
-        let judged = self.judge(slack, total.errors.is_empty());
+        self.gone.iter().for_each(|counts| total.add(counts));
+        let judged = self.judge(self.longest_call(), total.errors.is_empty());
+        let kind = if self.gates.is_some() {
+            gates::SMALL
+        } else {
+            KINDS[0]
+        };
+        let small = as_f64(total.small);
         Row {
             scene: self.scene,
             replicas,
             ran,
             faults,
             total,
-            lost: 1.0 - small / (room(ran) * as_f64(GRANTS)),
+            lost: 1.0 - small / (room(kind, ran) * as_f64(GRANTS)),
             judged,
         }
     }
 
-    /// Admissions on the small counters, and the longest that a call took.
-    fn look_through(&self) -> (f64, u64) {
-        let (mut small, mut slack) = (0_u32, 0);
-        let back = self.scene == Scene::ClockBack;
-        for file in &self.files {
-            let lines = BufReader::new(std::fs::File::open(file).unwrap()).lines();
-            for line in lines.map_while(Result::ok) {
-                let admitted = line.contains("\"sent_ms\"");
-                small += u32::from(admitted && line.contains(SMALL));
-                if back
-                    && admitted
-                    && let Ok(line) = serde_json::from_str::<Value>(&line)
-                {
-                    let ms = |name: &str| line[name].as_u64().unwrap();
-                    slack = slack.max(ms("got_ms") - ms("sent_ms"));
-                }
-            }
+    /// The longest that an admitted call took, in ms, where that is needed.
+    fn longest_call(&self) -> u64 {
+        if self.scene != Scene::ClockBack {
+            return 0;
         }
-        (f64::from(small), slack)
+        let lines = self.files.iter().flat_map(|file| lines_of(file));
+        let admitted = lines.filter(|line| line["got_ms"].is_u64());
+        let ms = |line: &Value, name: &str| line[name].as_u64().unwrap();
+        let took = admitted.map(|line| ms(&line, "got_ms") - ms(&line, "sent_ms"));
+        took.max().unwrap_or(0)
     }
 
     /// What `toolgate check-history` says. Where the store's clock is set back the machine's own times stand for its:
@@ -278,6 +253,9 @@ impl Stage {
         if self.scene.is_whole() && none_failed {
             command.arg("--tight");
         }
+        if self.gates.is_some() {
+            command.arg("--decisions");
+        }
         let output = command.args(files).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         serde_json::from_str(&text)
@@ -293,9 +271,44 @@ impl Drop for Stage {
     }
 }
 
-/// How much a small counter lets through in so long.
-fn room(ran: Duration) -> f64 {
-    let (max, window) = KINDS[0];
+/// The store of a scene.
+async fn ground(scene: Scene, folder: &Path) -> Ground {
+    let mut env = Vec::new();
+    if scene.has_clock() || scene == Scene::ReplicaSteps {
+        std::fs::write(folder.join("clock"), "+0\n").unwrap();
+    }
+    if scene.has_clock() {
+        env.push(("LD_PRELOAD".to_owned(), faketime_and_libc()));
+        let clock = clock_of(folder).into_iter();
+        env.extend(clock.map(|(name, value)| (name.to_owned(), value)));
+    }
+    let log: &[&str] = if scene.keeps_log() {
+        &["--appendonly", "yes", "--appendfsync", "always"]
+    } else {
+        &[]
+    };
+    match scene {
+        Scene::Promotion => Ground::Pair(Box::new(Pair::start().await)),
+        Scene::Sentinel => Ground::sentinels(),
+        Scene::Migration => Ground::Cluster(RedisCluster::start()),
+        _ => Ground::single(RedisServer::start_in(log, &env), scene.has_wire()).await,
+    }
+}
+
+/// A clock that `step_clock` steps, and that runs on evenly for what measures how long something took.
+fn clock_of(folder: &Path) -> [(&'static str, String); 3] {
+    [
+        (
+            "FAKETIME_TIMESTAMP_FILE",
+            folder.join("clock").display().to_string(),
+        ),
+        ("FAKETIME_NO_CACHE", "1".to_owned()),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+    ]
+}
+
+/// How much a counter lets through in so long.
+fn room((max, window): (u64, u64), ran: Duration) -> f64 {
     ran.as_secs_f64() * 1e3 / as_f64(window + 1) * as_f64(max)
 }
 
@@ -303,18 +316,20 @@ fn as_f64(number: u64) -> f64 {
     f64::from(u32::try_from(number).unwrap())
 }
 
+/// The lines of a history; one that a killed replica left half written is passed over.
+fn lines_of(file: &Path) -> impl Iterator<Item = Value> {
+    let lines = BufReader::new(std::fs::File::open(file).unwrap()).lines();
+    lines
+        .map_while(Result::ok)
+        .filter_map(|line| serde_json::from_str(&line).ok())
+}
+
 fn on_own_time(file: &Path, slack: u64) -> PathBuf {
     let to = file.with_extension("own.jsonl");
-    let read = || {
-        let lines = BufReader::new(std::fs::File::open(file).unwrap()).lines();
-        lines
-            .map_while(Result::ok)
-            .filter_map(|line| serde_json::from_str::<Value>(&line).ok())
-    };
-    let refunds = read().filter(|line| line["kind"] == "refund");
+    let refunds = lines_of(file).filter(|line| line["kind"] == "refund");
     let refunded: HashSet<String> = refunds.map(|line| line["id"].to_string()).collect();
     let mut text = String::new();
-    for mut line in read() {
+    for mut line in lines_of(file) {
         // a window no longer than the slack says nothing
         let window = line["window_ms"].as_u64().unwrap();
         if line["got_ms"].is_u64() && window > slack && !refunded.contains(&line["id"].to_string()) {
@@ -325,16 +340,6 @@ fn on_own_time(file: &Path, slack: u64) -> PathBuf {
     }
     std::fs::write(&to, text).unwrap();
     to
-}
-
-/// What a replica counted last.
-fn counts(child: &Child) -> Counts {
-    let lines = child.json_lines();
-    let last = lines
-        .into_iter()
-        .rev()
-        .find_map(|line| serde_json::from_value(line).ok());
-    last.unwrap_or_default()
 }
 
 fn folder() -> PathBuf {

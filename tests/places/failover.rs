@@ -49,6 +49,22 @@ async fn a_restart_that_lost_everything_holds_short_windows_and_lets_long_ones_g
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_dies_loses_nothing_that_its_log_has_whenever_that_is_synced() {
+    for sync in ["always", "everysec", "no"] {
+        let mut server = RedisServer::start_with(&["--appendonly", "yes", "--appendfsync", sync]);
+        let store = open(options(Place::Single(server.url()), AfterFailover::Quarantine));
+        let longer = || grant_of(limit("long", 5, HOUR, Scope::Grant), 1);
+        assert_eq!(admit(&store, &[within(60_000, 1)]).await, Ok(vec![0]));
+        assert_eq!(admit(&store, &[longer()]).await, Ok(vec![4]));
+        // the power stays on: what the process has handed to the system is written
+        server.restart();
+        let held = async || retry_of_quarantine(&store, within(60_000, 1)).await;
+        until("the key is held", held, Option::is_some).await;
+        assert_eq!(admit(&store, &[longer()]).await, Ok(vec![3]), "{sync}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_it_is_set_to_continue_what_was_lost_is_lost() {
     let mut server = RedisServer::start();
     let store = open(options(Place::Single(server.url()), AfterFailover::Continue));

@@ -143,24 +143,31 @@ impl Gate {
         let decision = plan_tool(&self.policies, &caller, &asked);
         let denial = match &decision.plan {
             Plan::Refuse(denial) => Some(denial.clone()),
-            Plan::Admit(charges) => self.charge(charges, call.name),
+            Plan::Admit(charges) => self.charge(charges, call.name, true),
             // what no limit would admit is put before nobody
             Plan::Ask { charges, ask } => {
-                let limited = self.charge(charges, call.name);
+                let limited = self.charge(charges, call.name, false);
                 Some(limited.unwrap_or_else(|| needs_approval(call.name, ask)))
             }
         };
         Answer { decision, denial }
     }
 
-    fn charge(&mut self, charges: &[Charge], tool: &str) -> Option<Denial> {
+    /// Why the store does not admit it. `runs`: it is charged, and not only looked at.
+    fn charge(&mut self, charges: &[Charge], tool: &str, runs: bool) -> Option<Denial> {
         self.calls += 1;
         let admission = Admission {
             id: CallId(self.calls.to_be_bytes()),
             charges: charges.to_vec(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        match runtime.block_on(self.store.admit(&admission)).unwrap() {
+        let verdict = runtime.block_on(async {
+            match runs {
+                true => self.store.admit(&admission).await,
+                false => self.store.peek(&admission).await,
+            }
+        });
+        match verdict.unwrap() {
             Verdict::Admitted { .. } => None,
             Verdict::Limited {
                 charge,

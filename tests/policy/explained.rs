@@ -208,3 +208,22 @@ fn debug_shows_no_value_of_an_argument() {
         "{text}"
     );
 }
+
+#[test]
+fn a_call_that_people_must_agree_to_is_explained_by_the_rule_that_asks_most_of_them() {
+    let policy = tool(
+        r#"{"action": "require_approval", "approve_if": [
+            {"conditions": [{"path": "args.a", "op": "eq", "value": 1}], "approvers": 2},
+            {"conditions": [{"path": "args.b", "op": "exists"}], "approvers": 3}],
+            "limits": [{"counter": "c", "window": "day", "max": 1}]}"#,
+    );
+    let explained = one(&policy, r#"{"a": 1}"#);
+    assert_eq!(explained.bit().unwrap().pointer, "/tools/t/approve_if/0");
+    assert!(matches!(step(&explained, "/tools/t/action").said, Heard::Asks(_)));
+    assert!(matches!(
+        step(&explained, "/tools/t/approve_if/1").said,
+        Heard::Passed
+    ));
+    let charge = &step(&explained, "/tools/t/limits/c").said;
+    assert!(matches!(charge, Heard::Charges(_, Fate::Counted)), "{charge:?}");
+}

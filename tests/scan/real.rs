@@ -115,7 +115,7 @@ fn a_command_that_cannot_start_ends_early_or_never_answers_is_an_error() {
     }
     // what it has started itself ends with it
     let file = folder.path().join("pid");
-    let script = "sleep 1000 & echo $! > \"$0\"; wait";
+    let script = "sleep 1000 > /dev/null 2>&1 & echo $! > \"$0\"; wait";
     let silent = ["--within", "2", "--", "sh", "-c", script, file.to_str().unwrap()];
     let silent = scan(&folder, &silent);
     assert_eq!(silent.code, 2, "{silent:?}");

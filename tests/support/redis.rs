@@ -3,7 +3,7 @@
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 const START: Duration = Duration::from_secs(20);
 
 pub struct RedisServer {
+    program: PathBuf,
     child: Option<Child>,
     dir: PathBuf,
     pub port: u16,
@@ -31,6 +32,16 @@ impl RedisServer {
 
     /// The same with variables of its environment.
     pub fn start_in(extra: &[&str], env: &[(String, String)]) -> Self {
+        Self::start_program(Path::new("redis-server"), extra, env)
+    }
+
+    /// Valkey in Redis' place.
+    pub fn start_valkey() -> Self {
+        let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/valkey/valkey-server");
+        Self::start_program(&tools, &[], &[])
+    }
+
+    fn start_program(program: &Path, extra: &[&str], env: &[(String, String)]) -> Self {
         let extra: Vec<String> = extra.iter().map(|&arg| arg.to_owned()).collect();
         let mut name = [0; 8];
         getrandom::fill(&mut name).unwrap();
@@ -39,6 +50,7 @@ impl RedisServer {
         for _ in 0..5 {
             let port = free_port();
             let mut server = Self {
+                program: program.to_owned(),
                 child: None,
                 dir: dir.clone(),
                 port,
@@ -99,7 +111,7 @@ impl RedisServer {
     fn spawn(&mut self) -> bool {
         // a try that failed has removed the folder
         std::fs::create_dir_all(&self.dir).unwrap();
-        let child = Command::new("redis-server")
+        let child = Command::new(&self.program)
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
             .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
             .arg("--dir")
@@ -112,7 +124,8 @@ impl RedisServer {
         self.child = match child {
             Ok(child) => Some(child),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                panic!("redis-server is not installed: run `make test` (or scripts/install-test-deps.sh)")
+                let program = self.program.display();
+                panic!("{program} is not installed: run `make test` (or scripts/install-test-deps.sh)")
             }
             Err(error) => panic!("redis-server: {error}"),
         };

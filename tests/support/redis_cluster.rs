@@ -107,7 +107,7 @@ impl RedisCluster {
     /// The node that keeps a slot, as the first living node sees it.
     pub fn owner(&self, slot: u16) -> usize {
         let ports = self.nodes.iter().find_map(|node| owner_port(node, slot));
-        let port = ports.expect("somebody keeps the slot");
+        let port = ports.unwrap();
         let mut nodes = self.nodes.iter();
         nodes.position(|node| node.port == port).unwrap()
     }

@@ -73,6 +73,15 @@ impl Sentinels {
             .collect()
     }
 
+    /// Sets one of the sentinels' settings of the primary.
+    pub fn set(&self, name: &str, value: &str) {
+        for sentinel in &self.sentinels {
+            let mut set = cmd("SENTINEL");
+            set.arg("SET").arg(MASTER).arg(name).arg(value);
+            set.exec(&mut sentinel.connection()).unwrap();
+        }
+    }
+
     /// Makes a replica the primary, as an operator would, and waits until all sentinels say so.
     pub fn fail_over(&self) {
         let before = self.sentinels[0].primary();

@@ -1,6 +1,7 @@
 //! A small TCP relay that a test puts on a wire to cut, stall and heal it.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -24,6 +25,7 @@ enum State {
 pub struct Relay {
     pub address: SocketAddr,
     state: watch::Sender<State>,
+    target: Arc<Mutex<String>>,
     accepting: JoinHandle<()>,
 }
 
@@ -33,19 +35,27 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (state, watching) = watch::channel(State::Flowing);
-        let target = target.to_owned();
+        let target = Arc::new(Mutex::new(target.to_owned()));
+        let to = Arc::clone(&target);
         let accepting = tokio::spawn(async move {
             while let Ok((inbound, _)) = listener.accept().await {
                 if *watching.borrow() != State::Cut {
-                    tokio::spawn(carry(inbound, target.clone(), watching.clone()));
+                    let target = to.lock().unwrap().clone();
+                    tokio::spawn(carry(inbound, target, watching.clone()));
                 }
             }
         });
         Self {
             address,
             state,
+            target,
             accepting,
         }
+    }
+
+    /// Leads new connections to another target.
+    pub fn lead_to(&self, target: &str) {
+        target.clone_into(&mut self.target.lock().unwrap());
     }
 
     /// Closes every connection and refuses new ones.

@@ -41,8 +41,9 @@ fn folder() -> PathBuf {
     parent.join(format!("toolgate-counters-{}-{number}", std::process::id()))
 }
 
-/// A cluster and a primary behind a sentinel, for all tests of a file.
+/// A cluster, a primary behind a sentinel and a Valkey, for all tests of a file.
 struct Shared {
+    valkey: RedisServer,
     cluster: RedisCluster,
     sentinels: Sentinels,
     _guard: Child,
@@ -51,12 +52,16 @@ struct Shared {
 fn shared() -> &'static Shared {
     static SHARED: LazyLock<Shared> = LazyLock::new(|| {
         let (cluster, sentinels) = (RedisCluster::start(), Sentinels::start(1, 1));
+        let valkey = RedisServer::start_valkey();
         let mut pids = sentinels.pids();
+        pids.push(valkey.pid());
         pids.extend(cluster.nodes.iter().map(RedisServer::pid));
         let mut folders = sentinels.folders();
         folders.extend(cluster.nodes.iter().map(RedisServer::folder));
+        folders.push(valkey.folder());
         let _guard = end_with_us(&pids, &folders);
         Shared {
+            valkey,
             cluster,
             sentinels,
             _guard,
@@ -66,7 +71,7 @@ fn shared() -> &'static Shared {
 }
 
 /// A store of each kind, and what must outlive them: memory, a file, Redis in one step, Redis step by step, a
-/// cluster, and a primary that a sentinel names.
+/// cluster, a primary that a sentinel names, and Valkey.
 pub fn stores() -> (Vec<Arc<Store>>, Kept) {
     let server = RedisServer::start();
     let redis = |place: Place, prefix: &str, by_slot_group| {
@@ -93,6 +98,7 @@ pub fn stores() -> (Vec<Arc<Store>>, Kept) {
         redis(Place::Single(server.url()), "g", true),
         redis(Place::Cluster(shared.cluster.urls()), &own, false),
         redis(sentinel, &own, false),
+        redis(Place::Single(shared.valkey.url()), &own, false),
     ];
     let kept = Kept {
         _redis: server,

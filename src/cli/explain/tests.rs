@@ -57,6 +57,13 @@ tools:
       - { counter: pushes, window: day, max: 5, scope: "arg:branch" }
       - { counter: team, window: month, mode: calendar, max: 5, scope: "claim:team", on_store_error: local }
       - { counter: size, window: day, max: 5, increment_from: args.size, scale: 2 }
+  pay:
+    action: require_approval
+    approve_if:
+      - conditions: [{ path: args.amount, op: gt, value: 100 }]
+        approvers: 2
+        on_deny: Large
+    limits: [{ counter: paid, window: day, max: 3 }]
 "#;
 
 fn try_explain(arguments: &[&str]) -> anyhow::Result<(u8, String)> {
@@ -109,6 +116,7 @@ fn calls(policy: &str) -> Vec<Value> {
         push(&["--args", r#"{"branch": "main", "n": "1"}"#]),
         push(&["--args", r#"{"branch": 5}"#]),
         push(&["--args", "[]"]),
+        json(&[policy, "--tool", "pay", "--arg", "amount=101"]),
         json(&[policy, "--tool", "admin_x"]),
         json(&[policy, "--tool", "other"]),
         json(&[policy, "--method", "resources/read"]),
@@ -160,7 +168,16 @@ fn the_json_tells_decision_rule_place_and_charges() {
     assert_eq!(
         outcomes,
         [
-            "allowed", "allowed", "denied", "denied", "denied", "invalid", "hidden", "hidden", "denied",
+            "allowed",
+            "allowed",
+            "denied",
+            "denied",
+            "denied",
+            "invalid",
+            "needs_approval",
+            "hidden",
+            "hidden",
+            "denied",
             "allowed"
         ]
     );
@@ -177,6 +194,7 @@ fn the_json_tells_decision_rule_place_and_charges() {
             Some(7),
             Some(15),
             None,
+            Some(23),
             Some(3),
             Some(2),
             Some(2),
@@ -363,3 +381,5 @@ fn an_outcome_that_is_not_expected_fails_after_it_was_explained() {
     );
     assert!(try_explain(&[&policy, "--tool", "other", "--expect", "hiden"]).is_err());
 }
+
+mod people;

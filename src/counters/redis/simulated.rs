@@ -4,6 +4,7 @@
 //! The store is the model, which a property test compares with the scripts. What is shown here is the protocol around
 //! it: deadlines, resends under one id, the late guard, undoing, and the memo.
 
+mod charged;
 mod decode;
 mod judge;
 mod net;
@@ -15,7 +16,7 @@ use std::io::BufRead as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(super) use net::Wire;
-use play::play;
+use play::{play, tell};
 use server::Plant;
 
 /// Seeds that once showed a fault, of the code or of a planted one: they are always run.
@@ -109,22 +110,14 @@ fn one_seed_is_one_history() {
 
 #[test]
 fn each_planted_fault_is_found() {
-    let (fault, _) = search(0..FEW, Plant::TimeOfTheAnswer);
-    assert!(fault.is_some(), "times of answers were not found");
-    // these make the store stricter: what a wire that breaks does now and then happens all the time
-    let (_, sound) = search(0..FEW, Plant::None);
-    for (plant, what) in [(Plant::NoIds, "charged twice"), (Plant::NoLateGuard, "stands")] {
-        let (_, broken) = search(0..FEW, plant);
-        let count = |of: &BTreeMap<&str, u64>| of.get(what).copied().unwrap_or(0);
-        let (usual, now) = (count(&sound), count(&broken));
-        assert!(
-            now > 2 * usual + 10,
-            "{plant:?} was not found: {what} {now}, else {usual}"
-        );
+    for plant in Plant::ALL {
+        let (fault, _) = search(0..FEW, plant);
+        assert!(fault.is_some(), "{plant:?} was not found");
     }
 }
 
-/// `make simulate SEEDS=100000`: reads the number of seeds, and which is the first, from stdin.
+/// `make simulate SEEDS=100000`: reads the number of seeds, and which is the first, from stdin. Of one seed it tells
+/// each step.
 #[test]
 #[ignore = "takes minutes: make simulate"]
 fn many_seeds() {
@@ -133,6 +126,17 @@ fn many_seeds() {
     let mut numbers = line.split_whitespace().map(|word| word.parse::<u64>().unwrap());
     let count = numbers.next().unwrap();
     let first = numbers.next().unwrap_or(0);
+    if count == 1 {
+        let (happened, told) = tell(first);
+        println!("{}", told.join("\n"));
+        println!("{happened:?}");
+        return;
+    }
+    for plant in Plant::ALL {
+        let (fault, _) = search(0..FEW, plant);
+        println!("{plant:?}: {}", fault.unwrap());
+    }
+    let began = std::time::Instant::now();
     let next = AtomicU64::new(first);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let run = || {
@@ -156,5 +160,6 @@ fn many_seeds() {
             .into_iter()
             .for_each(|(what, count)| *happened.entry(what).or_default() += count);
     }
-    println!("{count} seeds from {first} on, none broke a promise: {happened:?}");
+    let seconds = began.elapsed().as_secs();
+    println!("{count} seeds from {first} on in {seconds} s, none broke a promise: {happened:?}");
 }

@@ -68,6 +68,11 @@ fn what_stands_elsewhere_or_is_written_otherwise_is_no_difference() {
             "default: deny\nall_tools: { limits: [{counter: c, window: day, max: 5}] }\ntools: { a: { limits: [{counter: c, window: day, max: 5, on_store_error: allow}] } }",
             "default: deny\ntools: { a: { limits: [{counter: c, window: day, max: 5}] } }",
         ),
+        // an action that asks, or a block that always holds
+        (
+            "default: deny\ntools: { a: { action: require_approval, reason: money, approvers: 2 } }",
+            "default: deny\ntools: { a: { approve_if: [{conditions: [], approvers: 2, on_deny: money}] } }",
+        ),
     ] {
         assert_eq!(told(old, new), Vec::<String>::new(), "{old}\n{new}");
     }
@@ -92,6 +97,47 @@ tools:
     assert_eq!(told(old, new), expected);
     let back: Vec<String> = told(new, old);
     assert_eq!(back[2], "push: no longer require: args.branch neq \"main\"");
+}
+
+#[test]
+fn asking_is_told_as_a_rule_more_than_allowing_and_as_less_than_denying() {
+    let entry = |rest: &str| format!("default: deny\ntools: {{ pay: {{ {rest} }} }}");
+    let above = "approve_if: [{conditions: [{path: args.amount, op: gt, value: 100}]}]";
+    for (old, new, text) in [
+        ("", "action: require_approval", "new approval: every call"),
+        ("action: require_approval", "", "no longer approval: every call"),
+        ("", above, "new approval: args.amount gt 100"),
+        (
+            "action: deny",
+            "action: require_approval, approvers: 2",
+            "was denied, now allowed under approval: every call, by 2 people",
+        ),
+        (
+            "action: require_approval",
+            "action: deny",
+            "was allowed, now denied",
+        ),
+        (
+            "action: require_approval",
+            "action: require_approval, approvers: 3",
+            "approval: every call → every call, by 3 people",
+        ),
+        (
+            "action: require_approval",
+            "action: require_approval, reason: money",
+            "approval: every call, told otherwise where it asks",
+        ),
+        (
+            "approve_if: [{conditions: []}]",
+            "approve_if: [{conditions: [], shadow: true}]",
+            "no longer approval: every call|new approval: every call, in shadow",
+        ),
+    ] {
+        let expected: Vec<String> = text.split('|').map(|text| format!("pay: {text}")).collect();
+        let mut found = told(&entry(old), &entry(new));
+        found.sort_by_key(|line| line.contains(": new "));
+        assert_eq!(found, expected);
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
+use super::charged::{Known, Stricter, once};
 use super::server::Done;
 use crate::counters::command::Span;
 use crate::counters::history::{Event, Judge, Options, Wanted, What};
@@ -54,7 +55,12 @@ impl Story {
         self.crashed.insert(replica);
     }
 
-    fn has_crashed(&self, id: CallId) -> bool {
+    /// Whether its replica asked for a refund.
+    pub(super) fn asked_back(&self, id: CallId) -> bool {
+        self.refunds.contains_key(&id)
+    }
+
+    pub(super) fn has_crashed(&self, id: CallId) -> bool {
         self.crashed.contains(&(u64::from_be_bytes(id.0) >> 32))
     }
 
@@ -78,21 +84,12 @@ impl Story {
     }
 }
 
-/// Calls that were charged more than they should have been: stricter, never looser.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Stricter {
-    /// Charged twice under one id.
-    pub(super) twice: u64,
-    /// Not admitted, and yet charged in the end.
-    pub(super) stands: u64,
-}
-
 /// An error tells which promise was broken.
 pub(super) fn judge(
     story: &Story,
     done: &[Done],
     repeated: &HashSet<CallId>,
-    steps_back: bool,
+    known: &Known<'_>,
 ) -> Result<Stricter, String> {
     let mut stricter = Stricter::default();
     for (id, charges, ended, took, _) in &story.calls {
@@ -100,46 +97,12 @@ pub(super) fn judge(
             return Err(format!("{id} took {took:?}"));
         }
         if !repeated.contains(id) {
-            once(*id, charges, ended, story, done, &mut stricter)?;
+            once((*id, charges.len(), ended), story, done, known, &mut stricter)?;
         }
     }
-    windows(done, steps_back)?;
-    recorded(story, done, steps_back)?;
+    windows(done, known.steps_back)?;
+    recorded(story, done, known.steps_back)?;
     Ok(stricter)
-}
-
-/// An admitted call was charged on each of its counters, and taken back only for its own refund.
-fn once(
-    id: CallId,
-    charges: &[Charge],
-    ended: &Ended,
-    story: &Story,
-    done: &[Done],
-    stricter: &mut Stricter,
-) -> Result<(), String> {
-    let mut made: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
-    for event in done {
-        match event {
-            Done::Charged { id: own, charge, .. } if *own == id => {
-                made.entry(&charge.key).or_default().0 += 1
-            }
-            Done::TakenBack { id: own, key, .. } if *own == id => made.entry(key).or_default().1 += 1,
-            _ => {}
-        }
-    }
-    let admitted = matches!(ended, Ended::Admitted { .. });
-    if admitted && made.len() != charges.len() {
-        return Err(format!("{id} was admitted and charged on {} keys", made.len()));
-    }
-    let refunds = u64::from(story.refunds.contains_key(&id));
-    for (charged, taken_back) in made.values() {
-        if admitted && *taken_back > refunds {
-            return Err(format!("{id} was admitted and taken back {taken_back} times"));
-        }
-        stricter.twice += u64::from(*charged > 1);
-        stricter.stands += u64::from(!admitted && charged > taken_back && !story.has_crashed(id));
-    }
-    Ok(())
 }
 
 /// No window of the machine's own time holds more than `max` where the store's clock never ran ahead.
@@ -166,6 +129,7 @@ fn windows(done: &[Done], steps_back: bool) -> Result<(), String> {
                 };
                 event_of(*id, *turn, &charge.key, *real_ms, What::Admission(wanted))
             }
+            Done::LookedFor { .. } => continue,
             Done::TakenBack { id, key, real_ms } => {
                 // of several charges under one id the oldest goes first
                 let turn: &mut u64 = taken_back.entry((*id, key)).or_default();

@@ -29,9 +29,12 @@ pub(super) struct Net {
     pub(super) frozen: watch::Sender<bool>,
     /// Calls of which a message was repeated: they may be charged twice, or again after a refund.
     pub(super) repeated: Mutex<HashSet<CallId>>,
+    /// Calls of which a connection broke while a message was on its way.
+    pub(super) broken: Mutex<HashSet<CallId>>,
 }
 
 /// What becomes of one message.
+#[derive(Debug)]
 struct Fate {
     there_ms: u64,
     back_ms: u64,
@@ -49,6 +52,7 @@ impl Net {
             sound: AtomicBool::new(false),
             frozen: watch::Sender::new(false),
             repeated: Mutex::default(),
+            broken: Mutex::default(),
         }
     }
 
@@ -121,13 +125,21 @@ impl Wire {
         let fate = self.net.fate();
         self.net.count(&fate);
         let words = decode::words(cmd);
+        let whose = whose(&words);
+        self.net
+            .server
+            .lock()
+            .unwrap()
+            .tell(|| told(&words, whose, &fate));
+        if let (true, Some(id)) = (fate.broken, whose) {
+            self.net.broken.lock().unwrap().insert(id);
+        }
         let (answer, answered) = oneshot::channel();
         let (net, broken) = (Arc::clone(&self.net), fate.broken);
         // what is on the wire arrives also where nobody waits any more
         tokio::spawn(async move {
-            if let (Some(ms), b"EVALSHA") = (fate.again_ms, words[0].as_slice()) {
-                let (_, argv) = decode::keys_and_argv(&words);
-                net.repeated.lock().unwrap().insert(decode::id(&argv));
+            if let (Some(ms), Some(id)) = (fate.again_ms, whose) {
+                net.repeated.lock().unwrap().insert(id);
                 let (net, words) = (Arc::clone(&net), words.clone());
                 tokio::spawn(async move { net.arrive(&words, ms).await.map(|_| ()) });
             }
@@ -149,4 +161,15 @@ impl Wire {
             Err(_) => std::future::pending().await,
         }
     }
+}
+
+/// The call that a script is run for.
+fn whose(words: &[Vec<u8>]) -> Option<CallId> {
+    (words[0] == b"EVALSHA").then(|| decode::id(&decode::keys_and_argv(words).1))
+}
+
+/// One message and what becomes of it.
+fn told(words: &[Vec<u8>], whose: Option<CallId>, fate: &Fate) -> String {
+    let (what, whose) = (String::from_utf8_lossy(&words[0]), whose.map(|id| id.to_string()));
+    format!("{what} of {} is sent: {fate:?}", whose.unwrap_or_default())
 }

@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::Random;
+use super::charged::Known;
 use super::judge::{Ended, Story, judge};
 use super::net::{Net, Wire};
 use super::server::{Plant, Server};
@@ -21,13 +22,31 @@ const DEADLINE: Duration = Duration::from_millis(100);
 const SETTLED: Duration = Duration::from_secs(30);
 
 /// What happened; an error tells which promise was broken.
-pub(super) fn play(seed: u64, plant: Plant) -> Result<BTreeMap<&'static str, u64>, String> {
+pub(super) type Happened = Result<BTreeMap<&'static str, u64>, String>;
+
+/// Plays one seed.
+pub(super) fn play(seed: u64, plant: Plant) -> Happened {
+    run(seed, plant, None).0
+}
+
+/// The same without a planted fault, and each step in words.
+pub(super) fn tell(seed: u64) -> (Happened, Vec<String>) {
+    run(seed, Plant::None, Some(Vec::new()))
+}
+
+fn run(seed: u64, plant: Plant, told: Option<Vec<String>>) -> (Happened, Vec<String>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
         .build()
-        .map_err(|error| error.to_string())?;
-    runtime.block_on(played(seed, plant))
+        .unwrap();
+    runtime.block_on(async {
+        let mut random = Random(seed);
+        let net = Arc::new(Net::new(Server::new(plant, told), Random(random.next())));
+        let happened = played(random, Arc::clone(&net)).await;
+        let told = net.server.lock().unwrap().told.take();
+        (happened, told.unwrap_or_default())
+    })
 }
 
 /// A world that goes wrong in one way or another.
@@ -39,9 +58,7 @@ struct World {
     by_slot_group: bool,
 }
 
-async fn played(seed: u64, plant: Plant) -> Result<BTreeMap<&'static str, u64>, String> {
-    let mut random = Random(seed);
-    let net = Arc::new(Net::new(Server::new(plant), Random(random.next())));
+async fn played(mut random: Random, net: Arc<Net>) -> Happened {
     let limits = Arc::new(limits(&mut random));
     let by_slot_group = random.percent(40);
     let mut world = World {
@@ -74,15 +91,35 @@ async fn played(seed: u64, plant: Plant) -> Result<BTreeMap<&'static str, u64>, 
     world.fill_up().await?;
     let story = std::mem::take(&mut *world.story.lock().unwrap());
     let repeated = std::mem::take(&mut *world.net.repeated.lock().unwrap());
+    let broken = std::mem::take(&mut *world.net.broken.lock().unwrap());
     let mut server = world.net.server.lock().unwrap();
     for (ended, count) in story.counts() {
         *server.happened.entry(ended).or_default() += count;
     }
-    let stricter = judge(&story, &server.done, &repeated, steps_back)?;
-    for (what, count) in [("charged twice", stricter.twice), ("stands", stricter.stands)] {
-        *server.happened.entry(what).or_default() += count;
+    let known = Known {
+        broken: &broken,
+        steps_back,
+    };
+    let stricter = judge(&story, &server.done, &repeated, &known)?;
+    for (what, calls) in [
+        ("charged twice", stricter.twice),
+        ("freed before it was taken back", stricter.freed),
+        ("stands", stricter.stands),
+    ] {
+        server.tell(|| format!("{what}: {calls:?}"));
+        *server.happened.entry(what).or_default() += u64::try_from(calls.len()).unwrap();
     }
     Ok(std::mem::take(&mut server.happened))
+}
+
+impl Net {
+    /// Notes how a call ended; when it was.
+    fn end(&self, admission: &Admission, verdict: &Result<Verdict, StoreError>) -> u64 {
+        let mut server = self.server.lock().unwrap();
+        let (id, charges) = (admission.id, admission.charges.len());
+        server.tell(|| format!("{id} of {charges} charges ends: {verdict:?}"));
+        server.real_ms()
+    }
 }
 
 impl World {
@@ -126,7 +163,7 @@ impl World {
                     Ok(Verdict::Admitted { receipt, .. }) if refund => Some(receipt.clone()),
                     _ => None,
                 };
-                let at_ms = net.server.lock().unwrap().real_ms();
+                let at_ms = net.end(&admission, &verdict);
                 story.lock().unwrap().end(&admission, ended(verdict), took, at_ms);
                 if let Some(receipt) = receipt {
                     // until there is an answer nobody knows
@@ -143,6 +180,11 @@ impl World {
         match self.random.within(0, 5) {
             0 => {
                 let ms = self.random.within(10, 400);
+                self.net
+                    .server
+                    .lock()
+                    .unwrap()
+                    .tell(|| format!("the store freezes for {ms} ms"));
                 self.net.frozen.send_replace(true);
                 sleep(Duration::from_millis(ms)).await;
                 self.net.frozen.send_replace(false);
@@ -168,25 +210,52 @@ impl World {
         }
     }
 
-    /// Once all is mended, every limit lets through exactly `max`.
+    /// Once all is mended, every limit lets through exactly `max`, and says when the next one fits.
     async fn fill_up(&mut self) -> Result<(), String> {
         let store = self.store(&Wire::new(&self.net));
-        for (number, limit) in (1_u64 << 40..).step_by(100).zip(self.limits.iter()) {
+        let limits = Arc::clone(&self.limits);
+        for (number, limit) in (1_u64 << 40..).step_by(100).zip(limits.iter()) {
+            let mut frees_ms = None;
             for turn in 0..=limit.max {
                 let id = CallId((number + turn).to_be_bytes());
                 let charges = vec![charge(limit, 1)];
                 let verdict = store.admit(&Admission { id, charges }).await;
-                let fits = matches!(verdict, Ok(Verdict::Admitted { .. }));
-                if fits != (turn < limit.max) {
-                    return Err(format!(
-                        "in the end charge {turn} of {} is {verdict:?}",
-                        limit.max
-                    ));
+                match (&verdict, limit.window) {
+                    (Ok(Verdict::Admitted { receipt, .. }), Window::Sliding { ms }) if turn < limit.max => {
+                        frees_ms = frees_ms.or(Some(receipt.at_ms() + ms + 1));
+                    }
+                    (Ok(Verdict::Limited { .. }), _) if turn == limit.max => {
+                        fits_again(&verdict, frees_ms)?;
+                    }
+                    _ => {
+                        return Err(format!(
+                            "in the end charge {turn} of {} is {verdict:?}",
+                            limit.max
+                        ));
+                    }
                 }
             }
         }
         Ok(())
     }
+}
+
+/// A denial tells the moment at which the first charge frees, by the store's clock.
+fn fits_again(denial: &Result<Verdict, StoreError>, frees_ms: Option<u64>) -> Result<(), String> {
+    let told = match denial {
+        Ok(Verdict::Limited {
+            retry_after_ms: Some(wait),
+            at_ms,
+            ..
+        }) => Some(at_ms + wait),
+        _ => None,
+    };
+    if told == frees_ms {
+        return Ok(());
+    }
+    Err(format!(
+        "the next charge fits at {frees_ms:?}, and the denial says {told:?}"
+    ))
 }
 
 fn ended(verdict: Result<Verdict, StoreError>) -> Ended {

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::decode;
 use crate::counters::CallId;
-use crate::counters::command::{Command, KeyCharge, Outcome};
+use crate::counters::command::{Command, Fit, KeyCharge, KeyState, Outcome};
 use crate::counters::model::Model;
 use crate::counters::wire;
 
@@ -21,6 +21,18 @@ pub(super) enum Plant {
     NoIds,
     /// A resend is told the time of its answer, not of its charge.
     TimeOfTheAnswer,
+    /// A denial tells a retry time a millisecond late.
+    LateRetry,
+}
+
+impl Plant {
+    /// Every fault.
+    pub(super) const ALL: [Self; 4] = [
+        Self::NoLateGuard,
+        Self::NoIds,
+        Self::TimeOfTheAnswer,
+        Self::LateRetry,
+    ];
 }
 
 /// What the store did, in order.
@@ -36,6 +48,26 @@ pub(super) enum Done {
         key: String,
         real_ms: u64,
     },
+    /// It was to be taken back, and not held.
+    LookedFor {
+        id: CallId,
+        key: String,
+    },
+}
+
+impl Done {
+    pub(super) fn id(&self) -> CallId {
+        match self {
+            Self::Charged { id, .. } | Self::TakenBack { id, .. } | Self::LookedFor { id, .. } => *id,
+        }
+    }
+
+    pub(super) fn key(&self) -> &str {
+        match self {
+            Self::Charged { charge, .. } => &charge.key,
+            Self::TakenBack { key, .. } | Self::LookedFor { key, .. } => key,
+        }
+    }
 }
 
 /// Store time at the start.
@@ -49,10 +81,12 @@ pub(super) struct Server {
     known: Vec<String>,
     pub(super) done: Vec<Done>,
     pub(super) happened: BTreeMap<&'static str, u64>,
+    /// What happened, in words, where somebody reads it.
+    pub(super) told: Option<Vec<String>>,
 }
 
 impl Server {
-    pub(super) fn new(plant: Plant) -> Self {
+    pub(super) fn new(plant: Plant, told: Option<Vec<String>>) -> Self {
         Self {
             model: Model::default(),
             plant,
@@ -61,6 +95,15 @@ impl Server {
             known: Vec::new(),
             done: Vec::new(),
             happened: BTreeMap::new(),
+            told,
+        }
+    }
+
+    /// Writes a line of the tale of one seed.
+    pub(super) fn tell(&mut self, what: impl FnOnce() -> String) {
+        let real_ms = self.real_ms();
+        if let Some(told) = &mut self.told {
+            told.push(format!("{real_ms:>6} ms  {}", what()));
         }
     }
 
@@ -80,11 +123,13 @@ impl Server {
     pub(super) fn step(&mut self, ms: i64) {
         self.step_ms += ms;
         self.count(if ms > 0 { "clock ahead" } else { "clock back" });
+        self.tell(|| format!("the store's clock steps by {ms} ms"));
     }
 
     pub(super) fn forget_scripts(&mut self) {
         self.known.clear();
         self.count("script forgotten");
+        self.tell(|| "the store forgets its scripts".into());
     }
 
     /// Runs one command.
@@ -130,6 +175,18 @@ impl Server {
             _ => {}
         }
         let mut reply = self.model.admit(self.now(), &command);
+        let (id, first_sent, peek, outcome) = (command.id, command.first_sent, command.peek, reply.outcome);
+        let keys: Vec<_> = command.charges.iter().map(|charge| tail(&charge.key)).collect();
+        self.tell(|| {
+            let kind = if peek {
+                "look"
+            } else if first_sent > 0 {
+                "resend"
+            } else {
+                "admit"
+            };
+            format!("the store runs {kind} of {id} on {keys:?}: {outcome:?}")
+        });
         match reply.outcome {
             Outcome::Admitted if !command.peek => {
                 let (id, real_ms) = (command.id, self.real_ms());
@@ -142,8 +199,10 @@ impl Server {
             Outcome::InDoubt => self.count("in doubt"),
             _ => {}
         }
-        if self.plant == Plant::TimeOfTheAnswer {
-            reply.charged = 0;
+        match self.plant {
+            Plant::TimeOfTheAnswer => reply.charged = 0,
+            Plant::LateRetry => reply.states.iter_mut().for_each(later),
+            _ => {}
         }
         decode::integers(&reply)
     }
@@ -151,17 +210,32 @@ impl Server {
     fn refund(&mut self, keys: &[String], id: CallId) -> Vec<i64> {
         let mut removed = 0;
         for key in keys {
-            if self.model.refund(std::slice::from_ref(key), id) > 0 {
-                let (key, real_ms) = (key.clone(), self.real_ms());
-                self.done.push(Done::TakenBack { id, key, real_ms });
+            let held = self.model.refund(std::slice::from_ref(key), id) > 0;
+            let (key, real_ms) = (key.clone(), self.real_ms());
+            self.done.push(if held {
                 removed += 1;
-            }
+                Done::TakenBack { id, key, real_ms }
+            } else {
+                Done::LookedFor { id, key }
+            });
         }
         if removed > 0 {
             self.count("undone");
         }
+        self.tell(|| format!("the store takes {id} back on {removed} of {} keys", keys.len()));
         vec![removed, i64::try_from(self.now()).unwrap()]
     }
+}
+
+fn later(state: &mut KeyState) {
+    if let Fit::After(ms) = &mut state.fit {
+        *ms += 1;
+    }
+}
+
+/// Of a key, what tells it from others.
+fn tail(key: &str) -> String {
+    key.get(key.len().saturating_sub(4)..).unwrap_or(key).to_owned()
 }
 
 fn integers(integers: Vec<i64>) -> Value {
