@@ -98,6 +98,7 @@ mod tests {
             argument_keys: &[],
             policy: Vec::new(),
             outcome,
+            approval: None,
             rule: None,
             message: None,
             store_ms: None,
