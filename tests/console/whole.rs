@@ -35,6 +35,46 @@ fn recorded(gate: &Gate) -> Vec<Value> {
         .collect()
 }
 
+/// Limits, decisions and refusals of the replica that is looked at.
+async fn it_shows_what_happens(gate: &Gate, window: Window<'_>) {
+    let caller = gate.caller("fixture", AGENT);
+    assert_eq!(
+        caller.call("echo", &json!({ "message": "x" })).await.outcome(),
+        "executed"
+    );
+    assert_eq!(caller.call("stop_run", &json!({})).await.outcome(), "denied");
+    window.wait("#limits meter[aria-label='echo_rate of agent: 1 of 5 used']");
+    window.wait("#refusals td:has-text('/tools/stop_run')");
+    window.wait("#refusals td:has-text('runs end by themselves')");
+    window.wait("#decisions td:has-text('echo')");
+    window.wait("#health li:has-text('the store')");
+}
+
+/// Who and why, and neither a token nor an argument anywhere.
+async fn each_word_is_on_record_and_no_secret(asked: &Gate, decides: &Gate) {
+    let words = recorded(decides);
+    let said: Vec<_> = words
+        .iter()
+        .map(|line| {
+            [&line["by"], &line["decision"], &line["reason"], &line["state"]]
+                .map(|text| text.as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        said,
+        [
+            ["lead", "approve", "agreed on call", "approved"],
+            ["lead", "deny", "not in the freeze", "denied"]
+        ]
+    );
+    for gate in [asked, decides] {
+        let all = gate.stdout() + &gate.stderr() + &gate.admin("/metrics").await.1;
+        for secret in [LEAD, EYE, AGENT, "nightly", "weekly"] {
+            assert!(!all.contains(secret), "{secret} in {all}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_at_one_replica_is_decided_at_another_in_a_browser() {
     let fixture = Fixture::start(Era::Current);
@@ -81,44 +121,11 @@ async fn a_call_at_one_replica_is_decided_at_another_in_a_browser() {
     );
     eye.wait("#ended article[data-state=denied]");
 
-    // limits, decisions and refusals of the replica that is looked at
-    let caller = asked.caller("fixture", AGENT);
-    assert_eq!(
-        caller.call("echo", &json!({ "message": "x" })).await.outcome(),
-        "executed"
-    );
-    assert_eq!(caller.call("stop_run", &json!({})).await.outcome(), "denied");
-    eye.wait("#limits meter[aria-label='echo_rate of agent: 1 of 5 used']");
-    eye.wait("#refusals td:has-text('/tools/stop_run')");
-    eye.wait("#refusals td:has-text('runs end by themselves')");
-    eye.wait("#decisions td:has-text('echo')");
-    eye.wait("#health li:has-text('the store')");
+    it_shows_what_happens(&asked, eye).await;
     for window in [lead, eye] {
         window.assert_quiet();
     }
-
-    // each word is in the record, with who and why, and neither a token nor an argument is anywhere
-    let words = recorded(&decides);
-    let said: Vec<_> = words
-        .iter()
-        .map(|line| {
-            [&line["by"], &line["decision"], &line["reason"], &line["state"]]
-                .map(|text| text.as_str().unwrap())
-        })
-        .collect();
-    assert_eq!(
-        said,
-        [
-            ["lead", "approve", "agreed on call", "approved"],
-            ["lead", "deny", "not in the freeze", "denied"]
-        ]
-    );
-    for gate in [&asked, &decides] {
-        let all = gate.stdout() + &gate.stderr() + &gate.admin("/metrics").await.1;
-        for secret in [LEAD, EYE, AGENT, "nightly", "weekly"] {
-            assert!(!all.contains(secret), "{secret} in {all}");
-        }
-    }
+    each_word_is_on_record_and_no_secret(&asked, &decides).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
