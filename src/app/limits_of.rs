@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use crate::console::{Later, Limits, Usage};
+use crate::admin::Later;
+use crate::console::{Limits, Usage};
 use crate::counters::ChargeState;
 use crate::grants::Grant;
 use crate::policy::{Charge, Limit, Scope, Subject, Window, window_in_words};

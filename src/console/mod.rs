@@ -19,7 +19,7 @@ mod views;
 pub use approvers::{Approver, Approvers, ApproversError, ApproversFile, Role};
 pub use route::{OPEN_API, ROUTES};
 pub use shown::{ShownApproval, ShownDecision, argument_keys, shown_time};
-pub use views::{Health, Later, Limits, Usage, Views};
+pub use views::{Limits, Usage, Views};
 
 use std::sync::Arc;
 

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::admin::Probes;
-pub use crate::admin::{Health, Later};
+use crate::admin::{Later, Probes};
 
 /// How the page learns what it shows.
 #[derive(Clone)]
