@@ -4,7 +4,7 @@ use anyhow::Context;
 
 use crate::approvals::Approvals;
 use crate::counters::{self, AfterFailover, FileStore, RedisOptions, RedisTls, Store};
-use crate::settings::{ApprovalSettings, Counters, Place, Redis, Secret, Settings};
+use crate::settings::{self, ApprovalSettings, Counters, Place, Redis, Secret, Settings};
 
 /// Multiplexed connections of one replica to each node of Redis.
 const STORE_CONNECTIONS: usize = 2;
@@ -76,10 +76,10 @@ pub(super) fn options(redis: &Redis) -> RedisOptions {
         },
         deadline: redis.deadline,
         connections: STORE_CONNECTIONS,
-        after_failover: if redis.quarantine {
-            AfterFailover::Quarantine
-        } else {
-            AfterFailover::Continue
+        after_failover: match redis.after_failover {
+            settings::AfterFailover::Quarantine => AfterFailover::Quarantine,
+            settings::AfterFailover::Restore => AfterFailover::Restore,
+            settings::AfterFailover::Continue => AfterFailover::Continue,
         },
         quarantine_max: redis.quarantine_max,
         ..RedisOptions::new(place, &redis.prefix)

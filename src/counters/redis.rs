@@ -16,9 +16,11 @@ mod guide;
 mod health;
 mod identity;
 mod journal;
+mod lately;
 mod link;
 mod node;
 mod options;
+mod restore;
 mod route;
 #[cfg(test)]
 mod simulated;
@@ -40,6 +42,7 @@ pub use self::failover::AfterFailover;
 use self::failover::Failover;
 use self::failure::Failure;
 pub use self::health::{StoreHealth, StoreWarning};
+use self::lately::Lately;
 pub use self::options::{Place, RedisOptions, RedisTls, StoreSetupError};
 use self::route::{Aim, Route};
 use super::command::{Command, Outcome, Reply};
@@ -60,6 +63,7 @@ pub struct RedisStore {
 struct Inner {
     route: Route,
     failover: Arc<Failover>,
+    lately: Lately,
     /// What was wrong when it was last looked at.
     warnings: Mutex<BTreeSet<StoreWarning>>,
     prefix: String,
@@ -106,9 +110,16 @@ impl RedisStore {
         let is_cluster = matches!(options.place, Place::Cluster(_));
         let failover = Failover::new(options.after_failover, options.quarantine_max, is_cluster);
         let failover = Arc::new(failover);
+        let restores = options.after_failover == AfterFailover::Restore;
+        let span = if restores {
+            options.quarantine_max
+        } else {
+            Duration::ZERO
+        };
         let inner = Inner {
             route: Route::new(options, Arc::clone(&failover))?,
             failover,
+            lately: Lately::new(span),
             warnings: Mutex::default(),
             prefix: options.prefix.clone(),
             deadline: options.deadline,
@@ -119,9 +130,11 @@ impl RedisStore {
             renew: Script::new(wire::RENEW),
             undoing: Arc::new(Semaphore::new(after::MAX_UNDOING)),
         };
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        let inner = Arc::new(inner);
+        if restores {
+            tokio::spawn(restore::restore(Arc::downgrade(&inner)));
+        }
+        Ok(Self { inner })
     }
 
     pub(super) fn prefix(&self) -> &str {
@@ -154,8 +167,10 @@ impl RedisStore {
         let in_doubt = matches!(outcome, Err(StoreError::InDoubt)) || sending.first_sent > 0;
         // what was sent first may come yet, also where what was sent again was denied
         let charged = matches!(&outcome, Ok(reply) if reply.outcome != Outcome::Limited);
-        if in_doubt && !charged && !peek {
-            self.undo_later(group.keys(), id, until);
+        match &outcome {
+            Ok(reply) if charged && !peek => self.inner.lately.note(group, id, reply.now),
+            _ if in_doubt && !peek => self.undo_later(group.keys(), id, until),
+            _ => {}
         }
         outcome
     }

@@ -305,7 +305,7 @@ pub(super) fn at_times(group: &Group, times: &[u64]) -> Result<Vec<KeyCharge>, S
         .collect()
 }
 
-fn at_time(prepared: &Prepared, at: u64) -> Result<KeyCharge, StoreError> {
+pub(super) fn at_time(prepared: &Prepared, at: u64) -> Result<KeyCharge, StoreError> {
     let mut charge = prepared.charge.clone();
     if let Some(unit) = prepared.unit {
         let (start, end) =

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::file::{CountersFile, StoreTlsFile};
 use super::load::Check;
-use super::{Counters, Place, Redis, Secret, StoreTls, defaults};
+use super::{AfterFailover, Counters, Place, Redis, Secret, StoreTls, defaults};
 
 impl Check<'_> {
     pub(super) fn counters(&mut self, written: &CountersFile) -> Counters {
@@ -63,26 +63,20 @@ impl Check<'_> {
             prefix,
             deadline: Duration::from_millis(deadline),
             expected_replicas: expected_replicas.max(1),
-            quarantine: self.quarantine(written.after_failover.as_deref()),
+            after_failover: self.after_failover(written.after_failover.as_deref()),
             quarantine_max: self.quarantine_max(written.failover_quarantine_max.as_deref()),
         }
     }
 
-    fn quarantine(&mut self, written: Option<&str>) -> bool {
+    fn after_failover(&mut self, written: Option<&str>) -> AfterFailover {
         match written {
-            None | Some("quarantine") => true,
-            Some("continue") => false,
-            Some("restore") => {
-                self.problem(
-                    "counters.after_failover",
-                    "`restore` is not offered, since no replica can know of all that were live: write quarantine or continue",
-                );
-                true
-            }
+            None | Some("quarantine") => AfterFailover::Quarantine,
+            Some("restore") => AfterFailover::Restore,
+            Some("continue") => AfterFailover::Continue,
             Some(other) => {
-                let hint = format!("`{other}` is unknown: write quarantine or continue");
+                let hint = format!("`{other}` is unknown: write quarantine, restore or continue");
                 self.problem("counters.after_failover", hint);
-                true
+                AfterFailover::Quarantine
             }
         }
     }

@@ -64,10 +64,19 @@ pub struct Redis {
     pub deadline: Duration,
     /// Replicas that share a limit counted with `on_store_error: local`; at least 1.
     pub expected_replicas: u64,
-    /// Whether limits wait for a window to pass after another server took the store's place.
-    pub quarantine: bool,
+    pub after_failover: AfterFailover,
     /// Longer windows do not wait.
     pub quarantine_max: Duration,
+}
+
+/// What limits do after another server took the store's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterFailover {
+    /// They wait for a window to pass.
+    Quarantine,
+    /// They wait until replicas have charged again what they were admitted lately.
+    Restore,
+    Continue,
 }
 
 /// Which Redis.

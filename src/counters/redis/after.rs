@@ -46,6 +46,7 @@ impl RedisStore {
             .await;
         // also where no answer came: what the memo holds may be too strict by now
         self.inner.memo.forget(names);
+        self.inner.lately.forget(id);
         let value = value.map_err(|failure| failure.error)?;
         match Vec::<u64>::from_redis_value(value).as_deref() {
             Ok(&[removed, now]) => Ok((removed, now)),

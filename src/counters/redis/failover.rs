@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::identity::{Identity, NOBODY};
@@ -15,6 +16,9 @@ use crate::counters::command::{Command, Span};
 
 /// By so much a window is held longer, so that clocks which run unevenly do not end it early.
 const SLACK_MS: u64 = 20;
+/// How long a replica that has told what it was admitted waits for the others. Each sees within a second that another
+/// server answers, and tells then.
+const OTHERS_MS: u64 = 3_000;
 
 /// What is done with the keys of a server that took another's place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,6 +26,8 @@ pub enum AfterFailover {
     /// A limit admits nothing until one of its windows has passed; windows longer than a bound go on at once.
     #[default]
     Quarantine,
+    /// A limit admits nothing until replicas have charged again what they were admitted lately, or one window has passed.
+    Restore,
     /// All go on at once.
     Continue,
 }
@@ -35,6 +41,7 @@ pub(super) struct Failover {
     /// Whether each node keeps keys of its own.
     is_cluster: bool,
     state: Mutex<State>,
+    lost: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -48,11 +55,22 @@ struct State {
 /// Keys that may lack charges.
 #[derive(Debug)]
 struct Loss {
+    number: u64,
     /// Of the node that keeps them; empty: all keys.
     address: String,
     /// What it has kept since, wherever that is by now.
     slots: Vec<(u16, u16)>,
     at: Instant,
+    restored: Restored,
+}
+
+/// Whether what this replica was admitted has been told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Restored {
+    NotYet,
+    Whole,
+    /// Not all of it was remembered.
+    InPart,
 }
 
 impl Failover {
@@ -62,6 +80,7 @@ impl Failover {
             longest,
             is_cluster,
             state: Mutex::default(),
+            lost: Notify::new(),
         }
     }
 
@@ -90,11 +109,42 @@ impl Failover {
         state
             .losses
             .retain(|loss| now.saturating_duration_since(loss.at) <= self.longest + Duration::from_secs(1));
+        let number = state.count;
         state.losses.push(Loss {
+            number,
             address: name.to_owned(),
             slots: Vec::new(),
             at: now,
+            restored: Restored::NotYet,
         });
+        self.lost.notify_one();
+    }
+
+    /// Ends once something was lost since it was asked last.
+    pub(super) async fn lost(&self) {
+        self.lost.notified().await;
+    }
+
+    /// The number of the first loss that is not restored.
+    pub(super) fn next_lost(&self) -> Option<u64> {
+        let state = self.lock();
+        let next = state.losses.iter().find(|loss| loss.restored == Restored::NotYet);
+        next.map(|loss| loss.number)
+    }
+
+    /// Whether a key may lack charges because of this loss.
+    pub(super) fn concerns(&self, number: u64, address: &str, slot: u16) -> bool {
+        let state = self.lock();
+        let mut its = state.losses.iter().filter(|loss| loss.number == number);
+        its.any(|loss| loss.concerns(address, slot))
+    }
+
+    /// What this replica was admitted before this loss has been told, as a `whole` or in part.
+    pub(super) fn restored(&self, number: u64, whole: bool) {
+        let mut state = self.lock();
+        for loss in state.losses.iter_mut().filter(|loss| loss.number == number) {
+            loss.restored = if whole { Restored::Whole } else { Restored::InPart };
+        }
     }
 
     /// A node keeps these slots. What it may lack stays suspect where the slot moves on.
@@ -135,33 +185,55 @@ impl Failover {
     fn left(&self, loss: &Loss, command: &Command, now: Instant, store_ms: u64) -> Vec<u64> {
         let since = now.saturating_duration_since(loss.at);
         let since = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-        let longest = u64::try_from(self.longest.as_millis()).unwrap_or(u64::MAX);
         let in_force = command.charges.iter().filter(|charge| !charge.advisory);
         in_force
             .filter_map(|charge| {
                 let until = match charge.span {
-                    Span::Window { window: length } | Span::Lease { ttl: length } if length <= longest => {
-                        length.saturating_add(SLACK_MS)
-                    }
+                    Span::Window { window } => self.holds(loss, window, window.saturating_add(SLACK_MS)),
+                    Span::Lease { ttl } if ttl <= self.longest_ms() => ttl.saturating_add(SLACK_MS),
                     // the interval in which it was lost
-                    Span::Calendar { start, end } if end.saturating_sub(start) <= longest => {
+                    Span::Calendar { start, end } => {
                         let lost = store_ms.saturating_sub(since);
                         let ends = lost.saturating_add(SLACK_MS) >= start && lost < end;
-                        if ends { end.saturating_sub(lost) } else { 0 }
+                        let left = if ends { end.saturating_sub(lost) } else { 0 };
+                        self.holds(loss, end.saturating_sub(start), left)
                     }
-                    Span::Window { .. } | Span::Lease { .. } | Span::Calendar { .. } => 0,
+                    Span::Lease { .. } => 0,
                 };
                 until.checked_sub(since).filter(|left| *left > 0)
             })
             .collect()
     }
 
+    /// For how many ms after a loss a limit is held whose window is this long, and which is `exact` again so many ms
+    /// after it without anything else.
+    fn holds(&self, loss: &Loss, length: u64, exact: u64) -> u64 {
+        match (self.after, loss.restored) {
+            (AfterFailover::Restore, Restored::Whole) => exact.min(OTHERS_MS),
+            (AfterFailover::Restore, Restored::NotYet) => exact,
+            _ if length <= self.longest_ms() => exact,
+            _ => 0,
+        }
+    }
+
+    fn longest_ms(&self) -> u64 {
+        u64::try_from(self.longest.as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// How often another server was met, whether keys are held because of it, and whether servers can be told
     /// apart at all.
     pub(super) fn seen(&self, now: Instant) -> (u64, bool, bool) {
         let state = self.lock();
-        let held = |loss: &Loss| now.saturating_duration_since(loss.at) <= self.longest;
-        let holds = self.after == AfterFailover::Quarantine && state.losses.iter().any(held);
+        let held = |loss: &Loss| {
+            let since = now.saturating_duration_since(loss.at);
+            match (self.after, loss.restored) {
+                (AfterFailover::Continue, _) => false,
+                (AfterFailover::Restore, Restored::NotYet) => true,
+                (AfterFailover::Restore, Restored::Whole) => since <= Duration::from_millis(OTHERS_MS),
+                _ => since <= self.longest,
+            }
+        };
+        let holds = state.losses.iter().any(held);
         (state.count, holds, !state.unknown)
     }
 
@@ -323,6 +395,37 @@ mod tests {
         assert!(view.left("d:1", 7, MINUTE).is_some());
         assert_eq!(view.left("b:1", 200, MINUTE), None);
         assert!(view.left("b:1", 99, MINUTE).is_some(), "it moved there since");
+    }
+
+    #[test]
+    fn a_key_that_is_restored_is_held_until_this_replica_and_the_others_have_told() {
+        let mut view = View::new(AfterFailover::Restore, false);
+        view.met("a:1", &server("a", "h", NOBODY));
+        view.met("b:1", &server("b", "i", "h"));
+        let day = Span::Window { window: 86_400_000 };
+        assert_eq!(view.failover.next_lost(), Some(1));
+        assert_eq!(view.left("b:1", 7, MINUTE), Some(60_020));
+        assert!(view.left("b:1", 7, day).is_some(), "longer ones too");
+        view.ms = 1_000;
+        view.failover.restored(1, true);
+        assert_eq!(view.failover.next_lost(), None);
+        assert_eq!(view.left("b:1", 7, MINUTE), Some(2_000));
+        assert_eq!(view.left("b:1", 7, day), Some(2_000));
+        assert_eq!(view.left("b:1", 7, Span::Window { window: 1_500 }), Some(520));
+        assert_eq!(view.left("b:1", 7, Span::Lease { ttl: 30_000 }), Some(29_020));
+        assert!(view.seen().1);
+        view.ms = 3_001;
+        assert_eq!((view.left("b:1", 7, MINUTE), view.seen().1), (None, false));
+    }
+
+    #[test]
+    fn where_not_all_was_remembered_windows_are_held_as_without_it() {
+        let view = View::new(AfterFailover::Restore, false);
+        view.met("a:1", &server("a", "h", NOBODY));
+        view.met("b:1", &server("b", "i", "h"));
+        view.failover.restored(1, false);
+        assert_eq!(view.left("b:1", 7, MINUTE), Some(60_020));
+        assert_eq!(view.left("b:1", 7, Span::Window { window: 60_001 }), None);
     }
 
     #[test]
