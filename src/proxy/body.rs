@@ -26,7 +26,7 @@ use super::upstream::{Sender, Upstream};
 use crate::record::Operation;
 
 /// How long a refusal waits where bodies take too much memory. The body has been dropped by then.
-const TRY_AGAIN: Duration = Duration::from_secs(2);
+const TRY_AGAIN: Duration = Duration::from_secs(5);
 
 /// Why a request's body could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
