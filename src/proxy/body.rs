@@ -25,6 +25,9 @@ use super::stream::FilteredStream;
 use super::upstream::{Sender, Upstream};
 use crate::record::Operation;
 
+/// How long a refusal waits where bodies take too much memory. The body has been dropped by then.
+const TRY_AGAIN: Duration = Duration::from_secs(5);
+
 /// Why a request's body could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyError {
@@ -47,6 +50,10 @@ pub(super) async fn read(
         return Err(BodyError::TooLarge);
     }
     let read = tokio::time::timeout(limit, collect(body, cap, share)).await;
+    if matches!(read, Ok(Err(BodyError::NoMemory))) {
+        // who tries again at once must not take others' time
+        tokio::time::sleep(TRY_AGAIN).await;
+    }
     read.unwrap_or(Err(BodyError::Timeout))
 }
 
@@ -58,7 +65,7 @@ async fn collect(mut body: Incoming, cap: usize, mut share: Share) -> Result<Byt
         if share.len() + piece.len() > cap {
             return Err(BodyError::TooLarge);
         }
-        share.push(&piece).await.map_err(|_| BodyError::NoMemory)?;
+        share.push(&piece).map_err(|_| BodyError::NoMemory)?;
     }
     Ok(share.whole())
 }

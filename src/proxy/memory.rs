@@ -1,22 +1,17 @@
 //! The memory that request bodies take together.
 //!
 //! Small bodies are held as they come. What goes beyond comes out of one budget, so that many clients that each send
-//! a large body slowly cannot add up to more. A body for which there is nothing left waits a moment for others to end:
-//! that lets a burst pass, and slows down a client that tries again at once.
+//! a large body slowly cannot add up to more.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
 
 /// What each body may take beside the budget. Most calls need no more.
 const FREE: usize = 16 << 10;
 /// The unit of the budget.
 const UNIT: usize = 1 << 10;
-/// How long a body waits for its part.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The budget, and what is left of it.
 #[derive(Clone)]
@@ -55,16 +50,15 @@ impl Share {
         self.bytes.len()
     }
 
-    /// Waits some seconds for others to end where the budget is spent.
-    pub(super) async fn push(&mut self, piece: &[u8]) -> Result<(), NoMemory> {
+    pub(super) fn push(&mut self, piece: &[u8]) -> Result<(), NoMemory> {
         let needed = self.bytes.len() + piece.len();
         if needed > self.bytes.capacity() {
             // what is allocated counts, not what is used of it
             let ahead = needed.max(self.bytes.capacity() + self.bytes.capacity() / 2);
-            let room = if self.try_take(ahead).is_ok() {
+            let room = if self.take(ahead).is_ok() {
                 ahead
             } else {
-                self.take(needed).await?
+                self.take(needed)?
             };
             self.bytes.reserve_exact(room - self.bytes.len());
         }
@@ -73,36 +67,19 @@ impl Share {
     }
 
     /// Takes what a body of this size needs from the budget, beside what it has.
-    async fn take(&mut self, bytes: usize) -> Result<usize, NoMemory> {
-        if self.try_take(bytes).is_err() {
-            let free = Arc::clone(&self.budget).acquire_many_owned(self.lacks(bytes)?);
-            let permit = timeout(PATIENCE, free).await.map_err(|_| NoMemory)?;
-            self.keep(permit.map_err(|_| NoMemory)?);
-        }
-        Ok(bytes)
-    }
-
-    fn try_take(&mut self, bytes: usize) -> Result<(), NoMemory> {
-        let more = self.lacks(bytes)?;
-        if more > 0 {
-            let permit = Arc::clone(&self.budget).try_acquire_many_owned(more);
-            self.keep(permit.map_err(|_| NoMemory)?);
-        }
-        Ok(())
-    }
-
-    /// In units of the budget.
-    fn lacks(&self, bytes: usize) -> Result<u32, NoMemory> {
+    fn take(&mut self, bytes: usize) -> Result<usize, NoMemory> {
         let wanted = bytes.saturating_sub(FREE).div_ceil(UNIT);
         let held = self.taken.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        u32::try_from(wanted.saturating_sub(held)).map_err(|_| NoMemory)
-    }
-
-    fn keep(&mut self, permit: OwnedSemaphorePermit) {
-        match &mut self.taken {
-            None => self.taken = Some(permit),
-            Some(taken) => taken.merge(permit),
+        let more = u32::try_from(wanted.saturating_sub(held)).map_err(|_| NoMemory)?;
+        if more > 0 {
+            let permit = Arc::clone(&self.budget).try_acquire_many_owned(more);
+            let permit = permit.map_err(|_| NoMemory)?;
+            match &mut self.taken {
+                None => self.taken = Some(permit),
+                Some(taken) => taken.merge(permit),
+            }
         }
+        Ok(bytes)
     }
 
     /// The whole body. Its part of the budget is free again when the last copy is dropped.
@@ -127,45 +104,31 @@ impl AsRef<[u8]> for Whole {
 
 #[cfg(test)]
 mod tests {
-    use super::{BodyMemory, FREE, NoMemory, PATIENCE};
+    use super::{BodyMemory, FREE, NoMemory};
 
-    #[tokio::test(start_paused = true)]
-    async fn large_bodies_share_a_budget_and_small_ones_need_none() {
+    #[test]
+    fn large_bodies_share_a_budget_and_small_ones_need_none() {
         let memory = BodyMemory::new(64 << 10);
         let mut large = memory.share();
-        large.push(&vec![b'a'; FREE + (64 << 10)]).await.unwrap();
+        large.push(&vec![b'a'; FREE + (64 << 10)]).unwrap();
         let mut small = memory.share();
-        small.push(&[b'b'; FREE]).await.unwrap();
-        assert_eq!(small.push(b"b").await, Err(NoMemory));
+        small.push(&[b'b'; FREE]).unwrap();
+        assert_eq!(small.push(b"b"), Err(NoMemory));
         let whole = large.whole();
         let copy = whole.slice(..1);
         drop(whole);
-        assert_eq!(small.push(b"b").await, Err(NoMemory), "a copy is still there");
+        assert_eq!(small.push(b"b"), Err(NoMemory), "a copy is still there");
         drop(copy);
-        small.push(b"b").await.unwrap();
+        small.push(b"b").unwrap();
         assert_eq!(small.whole().len(), FREE + 1);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_body_waits_for_another_to_end() {
-        let memory = BodyMemory::new(64 << 10);
-        let mut large = memory.share();
-        large.push(&vec![b'a'; FREE + (64 << 10)]).await.unwrap();
-        let ends = async {
-            tokio::time::sleep(PATIENCE / 2).await;
-            drop(large);
-        };
-        let mut waiting = memory.share();
-        let (pushed, ()) = tokio::join!(waiting.push(&[b'b'; FREE + 1]), ends);
-        assert_eq!(pushed, Ok(()));
-    }
-
-    #[tokio::test]
-    async fn a_body_that_is_given_up_gives_its_part_back() {
+    #[test]
+    fn a_body_that_is_given_up_gives_its_part_back() {
         let memory = BodyMemory::new(1 << 10);
         let piece = vec![b'a'; FREE + 1024];
         for _ in 0..3 {
-            memory.share().push(&piece).await.unwrap();
+            memory.share().push(&piece).unwrap();
         }
     }
 }
