@@ -103,6 +103,8 @@ pub async fn accept_beside<V: Service>(
 /// The next connection for which there is a place.
 async fn next(listener: &TcpListener, peers: &Arc<Peers>) -> (TcpStream, IpAddr, Place) {
     loop {
+        // a storm of connections takes turns with the calls that are there
+        tokio::task::yield_now().await;
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
