@@ -1,4 +1,4 @@
-//! Bodies: reading a bounded one from the client, passing an upstream's on as it comes.
+//! Bodies of answers: our own, or an upstream's, passed on as it comes.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use prometheus::IntGauge;
 use tokio::sync::mpsc::Receiver;
@@ -16,7 +15,6 @@ use tokio::time::{Instant, Sleep};
 
 use super::held::Held;
 use super::legacy::BadEndpoint;
-use super::memory::Share;
 use super::open::Watching;
 use super::places::Place;
 use super::scouted::Scouted;
@@ -24,51 +22,6 @@ use super::stdio::Talk;
 use super::stream::FilteredStream;
 use super::upstream::{Sender, Upstream};
 use crate::record::Operation;
-
-/// How long a refusal waits where bodies take too much memory. The body has been dropped by then.
-const TRY_AGAIN: Duration = Duration::from_secs(5);
-
-/// Why a request's body could not be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BodyError {
-    TooLarge,
-    Timeout,
-    /// The client went away or broke the framing.
-    Broken,
-    /// Too many large bodies are held already.
-    NoMemory,
-}
-
-/// Reads a whole request body of at most `cap` bytes within `limit`, into this share. Trailers are dropped.
-pub(super) async fn read(
-    body: Incoming,
-    cap: usize,
-    limit: Duration,
-    share: Share,
-) -> Result<Bytes, BodyError> {
-    if body.size_hint().lower() > cap as u64 {
-        return Err(BodyError::TooLarge);
-    }
-    let read = tokio::time::timeout(limit, collect(body, cap, share)).await;
-    if matches!(read, Ok(Err(BodyError::NoMemory))) {
-        // who tries again at once must not take others' time
-        tokio::time::sleep(TRY_AGAIN).await;
-    }
-    read.unwrap_or(Err(BodyError::Timeout))
-}
-
-async fn collect(mut body: Incoming, cap: usize, mut share: Share) -> Result<Bytes, BodyError> {
-    while let Some(frame) = body.frame().await {
-        let Ok(piece) = frame.map_err(|_| BodyError::Broken)?.into_data() else {
-            continue;
-        };
-        if share.len() + piece.len() > cap {
-            return Err(BodyError::TooLarge);
-        }
-        share.push(&piece).map_err(|_| BodyError::NoMemory)?;
-    }
-    Ok(share.whole())
-}
 
 /// Counts a request as in flight until its answer has ended or was dropped.
 pub struct InFlight {

@@ -11,7 +11,7 @@ use tracing::Instrument;
 
 use super::answer::{self, Asked, Carries};
 use super::asking::{Brought, Held, NotAgreed, Waits};
-use super::body::{self, BodyError, GateBody};
+use super::body::GateBody;
 use super::changed::Tells;
 use super::exchange::Exchange;
 use super::forward::{forward, unreachable};
@@ -19,6 +19,7 @@ use super::headers::{self, MCP_METHOD, MCP_NAME, PROTOCOL_VERSION, TRACEPARENT};
 use super::ledger::Ledger;
 use super::legacy::Endpoint;
 use super::places::{NoPlace, Place};
+use super::read::{self, BodyError};
 use super::refused::{denied, unreadable_in};
 use super::respond::{Refusal, refuse};
 use super::server::Way;
@@ -127,7 +128,7 @@ impl Known<'_> {
         }
         let limits = &self.gate.limits;
         let cap = limits.body_bytes;
-        let read = body::read(body, cap, limits.body_timeout, self.gate.bodies.share()).await;
+        let read = read::read(body, cap, limits.body_timeout, self.gate.bodies.share()).await;
         read.map_err(|error| match error {
             BodyError::TooLarge => Some((Refusal::TooLarge { cap }, "body too large")),
             BodyError::Timeout => Some((Refusal::BodyTimeout, "body too slow")),

@@ -29,6 +29,7 @@ mod peer;
 mod pinned;
 mod places;
 mod ratelimit;
+mod read;
 mod refused;
 mod resource;
 mod respond;

@@ -1,11 +1,72 @@
 //! The section `counters`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::file::{CountersFile, StoreTlsFile};
 use super::load::Check;
-use super::{AfterFailover, Counters, Place, Redis, Secret, StoreTls, defaults};
+use super::{Secret, defaults};
+
+/// Where counters live.
+#[derive(Debug, Clone)]
+pub enum Counters {
+    /// This process only.
+    Memory,
+    /// The gates of one user before one server: `toolgate wrap` alone.
+    File {
+        path: PathBuf,
+        deadline: Duration,
+    },
+    Redis(Box<Redis>),
+}
+
+/// Counters in Redis.
+#[derive(Debug, Clone)]
+pub struct Redis {
+    pub place: Place,
+    /// In place of what stands in the URLs.
+    pub username: Option<String>,
+    pub password: Option<Secret<String>>,
+    pub tls: StoreTls,
+    pub prefix: String,
+    pub deadline: Duration,
+    /// Replicas that share a limit counted with `on_store_error: local`; at least 1.
+    pub expected_replicas: u64,
+    pub after_failover: AfterFailover,
+    /// Longer windows do not wait.
+    pub quarantine_max: Duration,
+}
+
+/// What limits do after another server took the store's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterFailover {
+    /// They wait for a window to pass.
+    Quarantine,
+    /// They wait until replicas have charged again what they were admitted lately.
+    Restore,
+    Continue,
+}
+
+/// Which Redis.
+#[derive(Debug, Clone)]
+pub enum Place {
+    Single(Secret<String>),
+    /// The sentinels, and their name of the primary.
+    Sentinel {
+        master: String,
+        urls: Vec<Secret<String>>,
+    },
+    /// Some nodes of a cluster.
+    Cluster(Vec<Secret<String>>),
+}
+
+/// PEM texts for a store over TLS.
+#[derive(Debug, Clone, Default)]
+pub struct StoreTls {
+    pub ca: Option<Secret<Vec<u8>>>,
+    /// The client's certificates and their key.
+    pub client: Option<Secret<(Vec<u8>, Vec<u8>)>>,
+}
 
 impl Check<'_> {
     pub(super) fn counters(&mut self, written: &CountersFile) -> Counters {
