@@ -233,7 +233,16 @@ async fn a_read_only_replica_denies_until_it_is_a_primary() {
     replica_of("127.0.0.1", "1");
     assert_eq!(store.admit(&call()).await.unwrap_err().code(), "unavailable");
     replica_of("NO", "ONE");
-    assert_eq!(left(store.admit(&call()).await.unwrap()), 98);
+    // a connection that was made just before may still have met a replica; such a call is charged nothing
+    let until = Instant::now() + BACK;
+    let admitted = loop {
+        match store.admit(&call()).await {
+            Ok(verdict) => break verdict,
+            Err(error) => assert!(Instant::now() < until, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    assert_eq!(left(admitted), 98);
 }
 
 /// How many scripts the server has run.
