@@ -6,8 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::approvals::State;
-use crate::proxy::Gate;
-use crate::record::{ApprovalOf, ApprovalRecord};
+use crate::proxy::{Gate, approval_of};
+use crate::record::ApprovalRecord;
 
 /// Between two looks for requests whose time is over.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
@@ -26,14 +26,12 @@ pub(super) async fn expire(gate: Arc<Gate>) {
             continue;
         };
         for approval in ended {
-            let of = ApprovalOf {
-                id: &approval.id,
-                grant: &approval.grant,
-                server: &approval.server,
-                tool: &approval.tool,
-                digest: &approval.digest,
-            };
-            let record = ApprovalRecord::new(now(), of, State::Expired.as_str(), &gate.replica);
+            let record = ApprovalRecord::new(
+                now(),
+                approval_of(&approval),
+                State::Expired.as_str(),
+                &gate.replica,
+            );
             gate.recorder.approval(&record);
         }
         if let Ok(count) = gate.approvals.pending().await {

@@ -29,6 +29,15 @@ pub(super) fn text(name: &str) -> anyhow::Result<String> {
     Ok(serde_json::to_string(name)?)
 }
 
+/// The part of an entry that says when it ends, if it does.
+pub(super) fn until(expires: Option<&str>) -> anyhow::Result<String> {
+    match expires {
+        None => Ok(String::new()),
+        Some(time) if time.parse::<jiff::Timestamp>().is_ok() => Ok(format!(", expires: {time}")),
+        Some(time) => bail!("`{time}` is no time: write 2027-01-01T00:00:00Z"),
+    }
+}
+
 /// A file that is a list of entries with ids under one key.
 pub(super) struct Listing {
     pub(super) key: &'static str,

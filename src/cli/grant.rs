@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Subcommand;
 
-use super::entries::{Listing, hand_out, one_or_many, text};
+use super::entries::{Listing, hand_out, one_or_many, text, until};
 use crate::app;
 use crate::document::shown;
 use crate::grants::{GrantsFile, TokenHash, new_token};
@@ -152,12 +152,7 @@ pub(super) fn entry(
     if !policies.is_empty() {
         write!(line, ", policy: {}", one_or_many(policies)?)?;
     }
-    if let Some(expires) = expires {
-        if expires.parse::<jiff::Timestamp>().is_err() {
-            bail!("`{expires}` is no time: write 2027-01-01T00:00:00Z");
-        }
-        write!(line, ", expires: {expires}")?;
-    }
+    line.push_str(&until(expires)?);
     line.push_str(" }");
     Ok(line)
 }

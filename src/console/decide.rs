@@ -12,7 +12,8 @@ use super::respond::{Refusal, json};
 use super::{Console, Role, ShownApproval};
 use crate::approvals::{ApprovalId, ApprovalsError, Decided, REASON_AT_MOST};
 use crate::document::is_invisible;
-use crate::record::{ApprovalOf, ApprovalRecord};
+use crate::proxy::approval_of;
+use crate::record::ApprovalRecord;
 
 /// What stands in the body.
 #[derive(Debug, serde::Deserialize)]
@@ -105,14 +106,12 @@ impl Console {
             .decide(&id, &word.digest, approve, by, &word.reason)
             .await?;
         if let Decided::Done(approval) = &decided {
-            let of = ApprovalOf {
-                id: &approval.id,
-                grant: &approval.grant,
-                server: &approval.server,
-                tool: &approval.tool,
-                digest: &approval.digest,
-            };
-            let record = ApprovalRecord::new(now(), of, approval.state.as_str(), &parts.replica);
+            let record = ApprovalRecord::new(
+                now(),
+                approval_of(approval),
+                approval.state.as_str(),
+                &parts.replica,
+            );
             parts.recorder.approval(&record.by(by, approve, &word.reason));
         }
         Ok(decided)

@@ -50,7 +50,7 @@ mod written;
 
 pub use accept::{Service, Shutdown, accept, accept_beside};
 pub use access::Access;
-pub use asking::Holds;
+pub use asking::{Holds, approval_of};
 pub use callers::Callers;
 pub use changed::Changes;
 pub use fallback::Fallback;

@@ -4,9 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::bail;
-
-use crate::cli::entries::{Listing, hand_out, one_or_many, text};
+use crate::cli::entries::{Listing, hand_out, one_or_many, text, until};
 use crate::console::{ApproversFile, Role};
 use crate::grants::{TokenHash, new_token};
 
@@ -80,12 +78,7 @@ fn entry(args: &Args, token: &str) -> anyhow::Result<String> {
             many => write!(line, ", {key}: {}", one_or_many(many)?)?,
         }
     }
-    if let Some(expires) = &args.expires {
-        if expires.parse::<jiff::Timestamp>().is_err() {
-            bail!("`{expires}` is no time: write 2027-01-01T00:00:00Z");
-        }
-        write!(line, ", expires: {expires}")?;
-    }
+    line.push_str(&until(args.expires.as_deref())?);
     line.push_str(" }");
     Ok(line)
 }

@@ -17,4 +17,5 @@ pub use hold::Hold;
 pub use holds::{HELD_PER_GRANT, Held, Holds};
 pub use pointed::{Brought, brought};
 pub(super) use received::held;
+pub use use_up::approval_of;
 pub(super) use use_up::{Used, give_back, use_up};

@@ -73,15 +73,19 @@ pub async fn give_back(gate: &Gate, used: &Used, call: &str) {
     }
 }
 
-fn tell(gate: &Gate, approval: &Approval, state: &'static str, call: &str) {
-    let of = ApprovalOf {
+/// What stands of a request in the record.
+pub fn approval_of(approval: &Approval) -> ApprovalOf<'_> {
+    ApprovalOf {
         id: &approval.id,
         grant: &approval.grant,
         server: &approval.server,
         tool: &approval.tool,
         digest: &approval.digest,
-    };
-    let record = ApprovalRecord::new(now(), of, state, &gate.replica).call(call);
+    }
+}
+
+fn tell(gate: &Gate, approval: &Approval, state: &'static str, call: &str) {
+    let record = ApprovalRecord::new(now(), approval_of(approval), state, &gate.replica).call(call);
     gate.recorder.approval(&record);
 }
 
