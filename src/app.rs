@@ -197,8 +197,11 @@ impl App {
         helpers.extend(reload.map(|reload| tokio::spawn(reload.run(Arc::clone(&gate), approvers))));
         helpers.extend(people.start(&gate, tls.as_ref()));
         let drain = gate.front.drain;
-        let cut = proxy::accept(Arc::clone(&gate), proxy, tls, shutdown, drain).await;
-        warn_of_cut(cut, drain);
+        // a task among the others, so that new connections take turns with calls; an error means that it panicked
+        match tokio::spawn(proxy::accept(Arc::clone(&gate), proxy, tls, shutdown, drain)).await {
+            Ok(cut) => warn_of_cut(cut, drain),
+            Err(error) => tracing::error!(%error, "connections are no longer accepted"),
+        }
         helpers.iter().for_each(JoinHandle::abort);
         background::end_processes(&gate).await;
         gate.recorder.flush().await;

@@ -15,8 +15,11 @@ mod support;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
-use attacks::{ATTACKS, Aim, Answers};
+use attacks::{ATTACKS, Aim, Answers, resets};
 use support::gate::{Gate, Setup};
 
 /// What the gate may take under any of them, 200 slow connections included.
@@ -81,4 +84,21 @@ async fn hostile_clients_are_refused_cleanly_the_others_go_on_and_memory_is_boun
         (open().await == Some(0)).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_as_the_resets_take_them_back_runs_where_it_is_not() {
+    let gate = gate().await;
+    let aim = Aim {
+        gate: gate.proxy.parse().unwrap(),
+        token: "tok-attacker".to_owned(),
+    };
+    let mut stream = TcpStream::connect(aim.gate).await.unwrap();
+    let sent = [resets::start(), resets::call(1, &resets::head(&aim))].concat();
+    stream.write_all(&sent).await.unwrap();
+    let mut seen = Vec::new();
+    while !String::from_utf8_lossy(&seen).contains("\"ran\"") {
+        let read = timeout(Duration::from_secs(15), stream.read_buf(&mut seen)).await;
+        assert!(read.unwrap().unwrap() > 0, "it was refused");
+    }
 }

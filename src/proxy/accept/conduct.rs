@@ -20,6 +20,9 @@ pub(super) enum Verdict {
     /// It takes no further requests; those that run go on.
     Retire,
     Cut(&'static str),
+    /// Nothing more is read of it, and it keeps its places for a while before it is cut: who does such a thing in a
+    /// loop, on one connection after the other, waits each time.
+    Shun(&'static str),
 }
 
 #[derive(Clone, Copy)]
@@ -138,7 +141,7 @@ impl Conduct {
     pub(super) fn verdict(&self, now: Instant) -> Verdict {
         let (bounds, mut state) = (&self.bounds, self.state());
         if state.taken_back > TAKEN_BACK && state.taken_back > state.answered {
-            return Verdict::Cut("it takes its requests back");
+            return Verdict::Shun("it takes its requests back");
         }
         let mut next = now + bounds.header.min(bounds.write);
         let mut due = |at: Instant| {

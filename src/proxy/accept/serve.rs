@@ -17,7 +17,7 @@ use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 
 use super::Shutdown;
 use super::conduct::{Conduct, Verdict};
@@ -36,6 +36,8 @@ const H2_CONNECTION_WINDOW: u32 = 128 << 10;
 const H2_STREAM_WINDOW: u32 = 64 << 10;
 /// What is held for one HTTP/2 stream that takes nothing.
 const H2_SEND_BUFFER: usize = 16 << 10;
+/// How long a connection that is not read any more stays open.
+const SHUNNED: Duration = Duration::from_secs(5);
 
 /// What all connections share.
 pub(super) struct Door<V> {
@@ -52,6 +54,16 @@ pub(super) struct Watched {
     pub(super) place: Place,
     /// Dropped last: nobody waits for this connection then.
     pub(super) _serving: mpsc::Sender<Infallible>,
+}
+
+impl Watched {
+    /// Keeps the connection's places for as long as the client is to wait, unless this process leaves.
+    async fn shun(&mut self) {
+        tokio::select! {
+            () = sleep(SHUNNED) => {}
+            _ = self.stop.wait_for(|stop| *stop) => {}
+        }
+    }
 }
 
 type Answer<B> = Response<Told<B, Option<Seat>>>;
@@ -145,6 +157,11 @@ impl<V: Service> Door<V> {
                 }
                 Verdict::Cut(why) => {
                     tracing::debug!(peer = %address, why, "a client connection was cut");
+                    break;
+                }
+                Verdict::Shun(why) => {
+                    tracing::debug!(peer = %address, why, "a client connection is not read any more");
+                    watched.shun().await;
                     break;
                 }
             };
