@@ -6,6 +6,7 @@
     reason = "texts here are ASCII, and a table of cases reads best in one piece"
 )]
 
+mod support;
 #[allow(dead_code, reason = "shared with the tests on the wire")]
 mod wire;
 
@@ -13,6 +14,10 @@ mod wire;
 mod credentials;
 #[path = "network/egress.rs"]
 mod egress;
+#[path = "network/egress_beside.rs"]
+mod egress_beside;
+#[path = "network/egress_proxy.rs"]
+mod egress_proxy;
 #[path = "network/inbound.rs"]
 mod inbound;
 #[path = "network/limits.rs"]

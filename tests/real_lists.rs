@@ -20,11 +20,12 @@ use support::canned::Canned;
 use support::servers::{Era, Everything, Fixture};
 use tokio::net::TcpListener;
 use toolgate::client::{ClientError, Listed, Target, list_tools};
+use toolgate::settings::Egress;
 
 const SECRET: &str = "tg_test_a_secret_of_the_server";
 
 async fn list(url: &str, within: Duration) -> Result<Listed, ClientError> {
-    let target = Target::new(url, Vec::new(), within).unwrap();
+    let target = Target::new(url, Vec::new(), Egress::direct(), within).unwrap();
     list_tools(&target, within).await
 }
 

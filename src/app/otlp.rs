@@ -63,8 +63,10 @@ impl Exporter {
         metrics: SpanMetrics,
         replica: &str,
     ) -> anyhow::Result<Self> {
-        let mut server = Server::at(tracing.otlp.clone(), tracing.headers.clone(), WITHIN);
-        server.egress.clone_from(&tracing.egress);
+        let server = Server {
+            headers: tracing.headers.clone(),
+            ..Server::at(tracing.otlp.clone(), tracing.egress.clone(), WITHIN)
+        };
         let access = Access::of(&server);
         let collector = access.and_then(|access| Upstream::new("tracing", &server, access));
         let collector = collector.map_err(|error| anyhow!("`tracing.otlp`: {error}"))?;

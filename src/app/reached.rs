@@ -10,7 +10,7 @@ use http::uri::Authority;
 use super::probes::ask;
 use crate::proxy::{Access, Upstream};
 use crate::record::Metrics;
-use crate::settings::{Egress, Server};
+use crate::settings::{Egress, Server, is_loopback};
 
 /// How often an upstream that is not there yet is asked.
 const TRIES: usize = 30;
@@ -41,7 +41,7 @@ impl Around {
         access: &Access,
         own: Option<IpAddr>,
     ) -> anyhow::Result<Self> {
-        let mut bare = Server::at(server.upstream.clone(), Vec::new(), WITHIN);
+        let mut bare = Server::at(server.upstream.clone(), server.egress.clone(), WITHIN);
         bare.tls.ca.clone_from(&server.tls.ca);
         Ok(Self {
             name: name.to_owned(),
@@ -66,7 +66,7 @@ impl Around {
             );
             return;
         }
-        let loopback = is_loopback(&self.url);
+        let loopback = self.url.host().is_some_and(is_loopback);
         // on loopback the way of a sidecar is open to the pod alone, as it is meant
         let without = (!loopback || self.has_credential).then_some(&self.url);
         let open = match without {
@@ -113,20 +113,10 @@ impl Around {
     }
 
     async fn status(&self, url: &Uri, access: &Access) -> Option<u16> {
-        let mut server = Server::at(url.clone(), Vec::new(), WITHIN);
-        server.egress.clone_from(&self.egress);
+        let server = Server::at(url.clone(), self.egress.clone(), WITHIN);
         let upstream = Upstream::new(&self.name, &server, access.clone()).ok()?;
         ask(&Arc::new(upstream)).await
     }
-}
-
-fn is_loopback(url: &Uri) -> bool {
-    let host = url.host().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || address
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 /// The address by which others reach this machine, or pod. Nothing is sent: the socket is only asked where its packets
@@ -159,10 +149,10 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
-    use super::{Around, WITHIN, at, is_loopback};
+    use super::{Around, WITHIN, at};
     use crate::proxy::Access;
     use crate::record::Metrics;
-    use crate::settings::{CredentialSource, Secret, Server};
+    use crate::settings::{CredentialSource, Egress, Secret, Server};
 
     /// Answers 200, or 401 to whom `guards` and sends no credential.
     fn serve(listener: TcpListener, guards: bool) {
@@ -190,7 +180,10 @@ mod tests {
         let headers = vec![(HeaderName::from_static("authorization"), credential)];
         let url = format!("http://127.0.0.1:{port}/mcp").parse().unwrap();
         let metrics = Arc::new(Metrics::new("1").unwrap());
-        let server = Server::at(url, headers, WITHIN);
+        let server = Server {
+            headers,
+            ..Server::at(url, Egress::direct(), WITHIN)
+        };
         let access = Access::of(&server).unwrap();
         let own = Some("127.0.0.2".parse().unwrap());
         let around = Around::new("s", &server, &access, own).unwrap();
@@ -210,19 +203,6 @@ mod tests {
         assert_eq!(found(false, false).await, "01");
         assert_eq!(found(true, true).await, "00");
         assert_eq!(found(false, true).await, "11");
-    }
-
-    #[test]
-    fn loopback_is_known_by_name_and_address() {
-        for (url, expected) in [
-            ("http://127.0.0.1:3000/mcp", true),
-            ("http://localhost/mcp", true),
-            ("http://[::1]:1/mcp", true),
-            ("http://10.0.0.1/mcp", false),
-            ("https://localhost.example/mcp", false),
-        ] {
-            assert_eq!(is_loopback(&url.parse().unwrap()), expected, "{url}");
-        }
     }
 
     #[test]

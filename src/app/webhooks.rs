@@ -21,7 +21,7 @@ use crate::console::{argument_keys, shown_time};
 use crate::document::escaped;
 use crate::proxy::{Access, Upstream};
 use crate::record::{ConsoleMetrics, Metrics};
-use crate::settings::{Secret, Server, Settings, Webhook, WebhookFormat};
+use crate::settings::{Egress, Secret, Server, Settings, Webhook, WebhookFormat};
 
 /// Messages that wait for one receiver; what comes then is dropped.
 const QUEUE: usize = 256;
@@ -82,7 +82,14 @@ pub(super) fn webhooks(
     for (index, webhook) in settings.webhooks.iter().enumerate() {
         let (queue, messages) = mpsc::channel(QUEUE);
         queues.push((webhook.format, queue));
-        couriers.push(Courier::new(index, webhook, messages, metrics.console())?);
+        let key = format!("approvals.webhooks[{index}]");
+        couriers.push(Courier {
+            messages,
+            receiver: receiver(webhook, &settings.egress).map_err(|error| anyhow!("`{key}`: {error}"))?,
+            secret: webhook.secret.clone(),
+            metrics: metrics.console().clone(),
+            key,
+        });
     }
     let webhooks = Webhooks {
         queues: Arc::new(queues),
@@ -91,6 +98,12 @@ pub(super) fn webhooks(
         replica: replica.to_owned(),
     };
     Ok(Some((webhooks, couriers)))
+}
+
+fn receiver(webhook: &Webhook, egress: &Egress) -> Result<Arc<Upstream>, String> {
+    let server = Server::at(webhook.url.expose().clone(), egress.clone(), WITHIN);
+    let access = Access::of(&server)?;
+    Upstream::new("webhook", &server, access).map(Arc::new)
 }
 
 impl Webhooks {
@@ -167,25 +180,6 @@ enum Tried {
 }
 
 impl Courier {
-    fn new(
-        index: usize,
-        webhook: &Webhook,
-        messages: Receiver<Message>,
-        metrics: &ConsoleMetrics,
-    ) -> anyhow::Result<Self> {
-        let key = format!("approvals.webhooks[{index}]");
-        let server = Server::at(webhook.url.expose().clone(), Vec::new(), WITHIN);
-        let access = Access::of(&server);
-        let receiver = access.and_then(|access| Upstream::new("webhook", &server, access));
-        Ok(Self {
-            messages,
-            receiver: Arc::new(receiver.map_err(|error| anyhow!("`{key}`: {error}"))?),
-            secret: webhook.secret.clone(),
-            metrics: metrics.clone(),
-            key,
-        })
-    }
-
     /// Never ends while messages can come.
     pub(super) async fn run(mut self) {
         while let Some(message) = self.messages.recv().await {

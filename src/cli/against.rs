@@ -9,7 +9,7 @@ use http::HeaderName;
 use super::check::read;
 use crate::client::{Target, list_tools};
 use crate::mcp::tools::{Tool, recorded};
-use crate::settings::{Secret, secret_from_env};
+use crate::settings::{Egress, Secret, secret_from_env};
 
 /// How long a server may take for its whole list.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -53,7 +53,8 @@ impl Args {
 
     fn ask(&self, url: &str) -> anyhow::Result<Vec<Tool>> {
         super::install_crypto();
-        let target = Target::new(url, headers(&self.header, &self.header_env)?, WITHIN)?;
+        let headers = headers(&self.header, &self.header_env)?;
+        let target = Target::new(url, headers, Egress::from_env()?, WITHIN)?;
         let listed = super::runtime()
             .context("the runtime cannot start")?
             .block_on(list_tools(&target, WITHIN))?;

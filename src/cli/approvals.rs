@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::client::{ConsoleClient, ConsoleError, ListedApproval};
-use crate::settings::{defaults, secret_from_env};
+use crate::settings::{Egress, defaults, secret_from_env};
 use told::Told;
 
 /// How long a console may take for one answer.
@@ -158,7 +158,14 @@ fn client(at: &At) -> anyhow::Result<ConsoleClient> {
     let token = secret_from_env(&at.token_env).map_err(|error| {
         anyhow::anyhow!("{error}: it holds an approver's token (or name another variable with --token-env)")
     })?;
-    Ok(ConsoleClient::new(&at.console, &token, at.ca.clone(), WITHIN)?)
+    let egress = Egress::from_env()?;
+    Ok(ConsoleClient::new(
+        &at.console,
+        &token,
+        at.ca.clone(),
+        egress,
+        WITHIN,
+    )?)
 }
 
 /// A console that refuses is told from one that does not answer.

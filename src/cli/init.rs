@@ -10,6 +10,7 @@ use anyhow::{Context, anyhow, bail};
 use super::grant;
 use crate::client::Target;
 use crate::grants::new_token;
+use crate::settings::Egress;
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -41,7 +42,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<u8> {
         dir,
     } = args;
     super::install_crypto();
-    Target::new(upstream, Vec::new(), std::time::Duration::ZERO)
+    Target::new(upstream, Vec::new(), Egress::direct(), std::time::Duration::ZERO)
         .map_err(|error| anyhow!("--upstream: {error}"))?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     if server.is_empty() || !server.chars().all(plain) {

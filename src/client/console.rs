@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::proxy::{Access, Upstream};
-use crate::settings::{Secret, Server, UpstreamTls};
+use crate::settings::{Egress, Secret, Server, UpstreamTls};
 
 /// The most bytes that one answer may have: five hundred approvals with large arguments.
 const ANSWER_BYTES: usize = 64 << 20;
@@ -100,6 +100,7 @@ impl ConsoleClient {
         url: &str,
         token: &Secret<String>,
         ca: Option<PathBuf>,
+        egress: Egress,
         within: Duration,
     ) -> Result<Self, ConsoleError> {
         let uri: Uri = url.parse().map_err(|_| ConsoleError::Url)?;
@@ -113,7 +114,7 @@ impl ConsoleClient {
         }
         let server = Server {
             tls: UpstreamTls { ca, identity: None },
-            ..Server::at(uri, Vec::new(), within)
+            ..Server::at(uri, egress, within)
         };
         let access = Access::of(&server).and_then(|access| Upstream::new("console", &server, access));
         let mut authorization =

@@ -54,8 +54,7 @@ pub async fn fetch(document: Document<'_>, tls: &ClientTls) -> Result<Bytes, Fet
 
 async fn ask(document: Document<'_>, tls: &ClientTls) -> Result<Bytes, FetchError> {
     let connect = |error: &dyn std::fmt::Display| FetchError::Connect(error.to_string());
-    let mut server = Server::at(document.url.clone(), Vec::new(), document.within);
-    server.egress = document.egress;
+    let server = Server::at(document.url.clone(), document.egress, document.within);
     let upstream = Upstream::new("document", &server, Access::over(Some(tls.clone())));
     let upstream = Arc::new(upstream.map_err(FetchError::Connect)?);
     let mut headers = HeaderMap::new();

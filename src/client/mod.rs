@@ -29,7 +29,7 @@ use serde_json::{Value, json};
 
 use crate::mcp::tools::{Page, Tool};
 use crate::proxy::{Access, ServerCommand, Upstream};
-use crate::settings::{CredentialSource, Secret, Server};
+use crate::settings::{CredentialSource, Egress, Secret, Server};
 use announced::Announced;
 use speak::Posted;
 use spoken::Spoken;
@@ -69,13 +69,15 @@ pub struct Listed {
 }
 
 impl Target {
-    /// `headers` go out with every request, in place of the client's own. Each step may take `within`.
+    /// `headers` go out with every request, in place of the client's own, by the way of `egress`. Each step may take
+    /// `within`.
     ///
     /// # Errors
     /// Where `url` is not `http` or `https` with a host, or holds user information, which a log could show.
     pub fn new(
         url: &str,
         headers: Vec<(HeaderName, Secret<String>)>,
+        egress: Egress,
         within: Duration,
     ) -> Result<Self, ClientError> {
         let uri: Uri = url.parse().map_err(|_| ClientError::Url)?;
@@ -90,7 +92,7 @@ impl Target {
         let headers = headers.map(|(name, value)| (name, CredentialSource::fixed(value)));
         let server = Server {
             headers: headers.collect(),
-            ..Server::at(uri, Vec::new(), within)
+            ..Server::at(uri, egress, within)
         };
         Self::of(&server)
     }
@@ -288,6 +290,7 @@ mod tests {
 
     #[test]
     fn only_plain_urls_are_asked_and_a_query_is_not_shown() {
+        let target = |url| Target::new(url, vec![], Egress::direct(), Duration::ZERO);
         for bad in [
             "127.0.0.1:1/mcp",
             "ftp://h/x",
@@ -296,9 +299,9 @@ mod tests {
             "http://h/x#f",
             "",
         ] {
-            assert!(Target::new(bad, vec![], Duration::ZERO).is_err(), "{bad}");
+            assert!(target(bad).is_err(), "{bad}");
         }
-        let target = Target::new("http://h:1/mcp?token=secret", vec![], Duration::ZERO).unwrap();
+        let target = target("http://h:1/mcp?token=secret").unwrap();
         assert_eq!(target.shown(), "http://h:1/mcp");
     }
 }

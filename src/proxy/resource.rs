@@ -153,6 +153,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::settings::Egress;
 
     fn resources(public: Option<&str>, names: &[&str]) -> Resources {
         let front = Front {
@@ -163,7 +164,7 @@ mod tests {
             scopes: vec!["mcp:run".to_owned(), "mcp:read".to_owned()],
             ..Server::at(
                 "http://127.0.0.1:1/mcp".parse().unwrap(),
-                Vec::new(),
+                Egress::direct(),
                 Duration::ZERO,
             )
         };

@@ -1,17 +1,20 @@
 //! The proxy on the way out, as the environment names it: `HTTPS_PROXY` and `NO_PROXY`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::Uri;
 use http::header::HeaderValue;
 use hyper_util::client::proxy::matcher::Matcher;
 
-use super::load::Check;
+use super::environment::environment;
+use super::load::{Check, SettingsError};
 use super::{Secret, is_loopback};
 
 /// Read in this order, as curl reads them.
 const PROXY: [&str; 2] = ["HTTPS_PROXY", "https_proxy"];
 const EXCEPT: [&str; 2] = ["NO_PROXY", "no_proxy"];
+const UNUSABLE: &str = "no proxy that can be asked: the environment must say http://HOST:PORT, with USER:PASSWORD@ where it asks for them";
 
 /// Which `https` servers are asked through a proxy, and through which. The default asks all directly.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +36,34 @@ impl Egress {
         Self(None)
     }
 
+    /// As the process environment says: for commands that ask a server without settings.
+    ///
+    /// # Errors
+    /// A proxy that cannot be asked; the text holds nothing of its URL.
+    pub fn from_env() -> Result<Self, SettingsError> {
+        Self::of(&environment()).map_err(|why| SettingsError::Invalid(vec![format!("`HTTPS_PROXY`: {why}")]))
+    }
+
+    /// A proxy that cannot be used is an error: going round it could be what it is there to prevent.
+    fn of(env: &BTreeMap<String, String>) -> Result<Self, &'static str> {
+        let first = |names: [&str; 2]| {
+            let mut values = names.into_iter().filter_map(|name| env.get(name));
+            values.next().cloned().unwrap_or_default()
+        };
+        let (proxy, except) = (first(PROXY), first(EXCEPT));
+        if proxy.trim().is_empty() {
+            return Ok(Self::direct());
+        }
+        let usable = Matcher::builder().https(proxy.as_str()).build();
+        // whether it is understood, whatever `NO_PROXY` says
+        let understood = usable.intercept(&Uri::from_static("https://server.invalid"));
+        if understood.is_none_or(|proxy| proxy.uri().scheme_str() != Some("http")) {
+            return Err(UNUSABLE);
+        }
+        let matcher = Matcher::builder().https(proxy.as_str()).no(except.as_str());
+        Ok(Self(Some(Arc::new(matcher.build()))))
+    }
+
     /// The proxy before the server of this URL; `None`: it is asked directly. Loopback always is.
     pub fn towards(&self, url: &Uri) -> Option<EgressProxy> {
         let matcher = self.0.as_ref()?;
@@ -50,26 +81,11 @@ impl Egress {
 }
 
 impl Check<'_> {
-    /// A proxy that cannot be used is a problem: going round it could be what it is there to prevent.
     pub(super) fn read_egress(&mut self) -> Egress {
-        let first = |names: [&str; 2]| {
-            let mut values = names.into_iter().filter_map(|name| self.env.get(name));
-            values.next().cloned().unwrap_or_default()
-        };
-        let (proxy, except) = (first(PROXY), first(EXCEPT));
-        if proxy.trim().is_empty() {
-            return Egress::default();
-        }
-        let usable = Matcher::builder().https(proxy.as_str()).build();
-        // whether it is understood, whatever `NO_PROXY` says
-        let understood = usable.intercept(&Uri::from_static("https://server.invalid"));
-        if understood.is_none_or(|proxy| proxy.uri().scheme_str() != Some("http")) {
-            let hint = "no proxy that can be asked: the environment must say http://HOST:PORT, with USER:PASSWORD@ where it asks for them";
-            self.problem("HTTPS_PROXY", hint);
-            return Egress::default();
-        }
-        let matcher = Matcher::builder().https(proxy.as_str()).no(except.as_str());
-        Egress(Some(Arc::new(matcher.build())))
+        Egress::of(self.env).unwrap_or_else(|why| {
+            self.problem("HTTPS_PROXY", why);
+            Egress::direct()
+        })
     }
 }
 
@@ -120,6 +136,7 @@ mod tests {
         for url in [
             "http://mcp.example/mcp",
             "https://localhost:8443/",
+            "https://LocalHost/",
             "https://127.0.0.2/",
             "https://[::1]/",
             "https://coalesce.data.svc/mcp",

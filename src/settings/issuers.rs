@@ -268,7 +268,7 @@ pub(super) fn is_trusted(uri: &Uri) -> bool {
 /// Whether a host's name or address is this machine's own.
 pub fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
+    host.eq_ignore_ascii_case("localhost")
         || address
             .parse::<IpAddr>()
             .is_ok_and(|address| address.is_loopback())

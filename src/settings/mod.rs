@@ -291,21 +291,17 @@ impl Front {
 }
 
 impl Server {
-    /// A server at this URL that is asked directly, and gets `within` for each step.
-    pub const fn at(
-        url: http::Uri,
-        headers: Vec<(http::HeaderName, CredentialSource)>,
-        within: Duration,
-    ) -> Self {
+    /// A server at this URL that is asked that way, and gets `within` for each step.
+    pub const fn at(url: http::Uri, egress: Egress, within: Duration) -> Self {
         Self {
             upstream: url,
-            headers,
+            headers: Vec::new(),
             oauth: None,
             tls: UpstreamTls {
                 ca: None,
                 identity: None,
             },
-            egress: Egress::direct(),
+            egress,
             pass_host: false,
             forward: false,
             resource: None,

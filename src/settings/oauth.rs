@@ -7,7 +7,7 @@ use http::Uri;
 use serde::Deserialize;
 
 use super::load::Check;
-use super::{Egress, Secret, SecretSource, UpstreamTls};
+use super::{Egress, Secret, SecretSource, UpstreamTls, is_loopback};
 
 /// Where the tokens for an upstream come from (RFC 6749 section 4.4).
 #[derive(Debug, Clone)]
@@ -142,11 +142,5 @@ impl CredentialSource {
 
 /// Whether what is sent there cannot be read on the way.
 fn is_confidential(url: &Uri) -> bool {
-    let host = url.host().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    let loopback = host == "localhost"
-        || address
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback());
-    url.scheme_str() == Some("https") || loopback
+    url.scheme_str() == Some("https") || url.host().is_some_and(is_loopback)
 }

@@ -1,119 +1,27 @@
 //! Servers that are reached through an egress proxy: tunnels by CONNECT, and TLS from end to end.
 
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
-
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
-
+use crate::egress_proxy::{Does, HOST, Proxy, REFUSES};
 use crate::pki::{Authority, Pair, Says, Terminator};
 use crate::wire::client::call;
 use crate::wire::gate::{Gate, Setup};
 use crate::wire::until;
 use crate::wire::upstream::{Upstream, dead_address, json};
 
-const HOST: &str = "mcp.example";
-
-/// What a proxy does with a request.
-#[derive(Clone, Copy)]
-enum Does {
-    /// Leads to this port of loopback, whatever the host.
-    Tunnel,
-    /// Says this, and no more.
-    Says(&'static str),
-    Nothing,
-}
-
-struct Proxy {
-    addr: SocketAddr,
-    does: Arc<Mutex<Does>>,
-    /// The heads of the requests.
-    heads: Arc<Mutex<Vec<String>>>,
-    accepting: JoinHandle<()>,
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.accepting.abort();
-    }
-}
-
-impl Proxy {
-    async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = listener.local_addr().unwrap();
-        let does = Arc::new(Mutex::new(Does::Tunnel));
-        let heads = Arc::new(Mutex::new(Vec::new()));
-        let (doing, seen) = (Arc::clone(&does), Arc::clone(&heads));
-        let accepting = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let does = *doing.lock().unwrap();
-                tokio::spawn(serve(stream, does, Arc::clone(&seen)));
-            }
-        });
-        Self {
-            addr,
-            does,
-            heads,
-            accepting,
-        }
-    }
-
-    fn does(&self, does: Does) {
-        *self.does.lock().unwrap() = does;
-    }
-
-    fn heads(&self) -> Vec<String> {
-        self.heads.lock().unwrap().clone()
-    }
-
-    /// A server that is asked through it.
-    fn before(&self, mut setup: Setup) -> Setup {
-        let proxy = format!("http://user:p%40ss@{}", self.addr);
-        setup.env.insert("HTTPS_PROXY".to_owned(), proxy);
-        setup.host = Some(HOST);
-        setup.https()
-    }
-}
-
-async fn serve(mut stream: TcpStream, does: Does, seen: Arc<Mutex<Vec<String>>>) {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let Ok(byte) = stream.read_u8().await else { return };
-        head.push(byte);
-    }
-    let head = String::from_utf8(head).unwrap();
-    let target = head.split(' ').nth(1).unwrap().to_owned();
-    seen.lock().unwrap().push(head);
-    match does {
-        Does::Tunnel => {
-            let port: u16 = target.rsplit_once(':').unwrap().1.parse().unwrap();
-            let mut server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-            stream
-                .write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                .await
-                .unwrap();
-            // ends with either side
-            let _ = copy_bidirectional(&mut stream, &mut server).await;
-        }
-        Does::Says(text) => {
-            // who asked may have left
-            let _ = stream.write_all(text.as_bytes()).await;
-            let _ = stream.read_u8().await;
-        }
-        Does::Nothing => drop(stream.read_u8().await),
-    }
-}
-
-fn named(authority: &Authority, name: &str) -> Pair {
+pub fn named(authority: &Authority, name: &str) -> Pair {
     authority.issue(&Says {
         names: &[name],
         ..Says::default()
     })
 }
 
-/// An upstream of that name, its authority, and a gate that asks it through the proxy.
+/// A server that is asked through the proxy.
+fn asked_through(proxy: &Proxy, mut setup: Setup) -> Setup {
+    setup.env.insert("HTTPS_PROXY".to_owned(), proxy.url());
+    setup.host = Some(HOST);
+    setup.https()
+}
+
+/// An upstream there, its authority, and a gate that asks it through the proxy.
 async fn behind(proxy: &Proxy, server: &str) -> (Gate, Upstream, Terminator, Authority) {
     let upstream = Upstream::start().await;
     let authority = Authority::new("ca");
@@ -122,7 +30,7 @@ async fn behind(proxy: &Proxy, server: &str) -> (Gate, Upstream, Terminator, Aut
         .server(", upstream_tls: { ca: up.crt }")
         .server(server)
         .file("up.crt", &authority.pem());
-    let gate = proxy.before(setup).before(terminator.addr).await;
+    let gate = asked_through(proxy, setup).before(terminator.addr).await;
     (gate, upstream, terminator, authority)
 }
 
@@ -173,7 +81,7 @@ async fn a_proxy_that_opens_no_tunnel_is_not_gone_round_and_nothing_is_charged()
     let (gate, upstream, _terminator, _) = behind(&proxy, ", connect_timeout_ms: 500").await;
     let endless: &'static str = Box::leak(format!("{LONG}{}", "a".repeat(64 << 10)).into_boxed_str());
     for does in [
-        Does::Says("HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"),
+        REFUSES,
         Does::Says("HTTP/1.1 302 Found\r\nLocation: http://elsewhere.example/\r\nContent-Length: 0\r\n\r\n"),
         Does::Says("HTTP/1.1 200 OK\r\n\r\nand more"),
         Does::Says("SSH-2.0-x\r\n"),

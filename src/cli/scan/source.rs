@@ -12,7 +12,7 @@ use crate::cli::against::headers;
 use crate::cli::check::read;
 use crate::client::{Target, list_tools};
 use crate::mcp::tools::{Tool, recorded};
-use crate::settings::child_environment;
+use crate::settings::{Egress, child_environment};
 
 /// One of the three.
 #[derive(Debug, clap::Args)]
@@ -60,7 +60,10 @@ impl Source {
         crate::cli::install_crypto();
         let within = Duration::from_secs(self.within);
         let target = match (&self.url, self.command.split_first()) {
-            (Some(url), _) => Target::new(url, headers(&self.header, &self.header_env)?, within)?,
+            (Some(url), _) => {
+                let headers = headers(&self.header, &self.header_env)?;
+                Target::new(url, headers, Egress::from_env()?, within)?
+            }
             (None, Some((program, arguments))) => self.command(program, arguments)?,
             (None, None) => bail!("name a URL, a command after `--`, or a file with --tools"),
         };

@@ -58,9 +58,14 @@ type Fetching = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
 impl TokenSource {
     pub(super) fn new(settings: &OAuth) -> Result<Arc<Self>, String> {
-        let mut server = Server::at(settings.token_url.clone(), Vec::new(), settings.timeout);
-        server.tls.clone_from(&settings.tls);
-        server.egress.clone_from(&settings.egress);
+        let server = Server {
+            tls: settings.tls.clone(),
+            ..Server::at(
+                settings.token_url.clone(),
+                settings.egress.clone(),
+                settings.timeout,
+            )
+        };
         let access = Access::of(&server)?;
         let endpoint = Upstream::new("oauth", &server, access)?;
         Ok(Arc::new(Self {
