@@ -42,6 +42,27 @@ OWN_SIDECAR = {
     "sidecar": {"image": "reports:1", "port": 3100, "args": ["--listen", "127.0.0.1:3100"]},
 }
 ENTRY = {"id": "ci", "token_sha256": "ab" * 32}
+APPROVER = {"id": "lead", "role": "approver", "token_sha256": "cd" * 32}
+# A policy that asks people cannot be loaded without a key where the store is shared.
+ASKS = {"asks": {"version": "1", "default": "deny", "tools": {"start_run": {"action": "require_approval"}}}}
+SEALED = {"key": {"existingSecret": "approvals-key"}}
+# By `kubectl port-forward`, and by an Ingress.
+FORWARDED = {"console": {"enabled": True, "approvers": {"existingSecret": "approvers"}}, "approvals": SEALED, "policies": ASKS}
+PUBLISHED = {
+    "console": {
+        "enabled": True,
+        "url": "https://approvals.example",
+        "approvers": {"entries": [APPROVER]},
+        "service": {"enabled": True},
+        "from": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress"}}}],
+        "ingress": {"enabled": True, "tls": [{"hosts": ["approvals.example"], "secretName": "tls"}]},
+    },
+    "approvals": SEALED,
+    "policies": ASKS,
+}
+OUTSIDE = {"ingress": {"enabled": True, "hosts": ["gate.example"], "tls": [{"hosts": ["gate.example"], "secretName": "tls"}]}}
+# Stands for whatever a Secret of the user's holds.
+FROM_A_SECRET = "from-a-secret-of-the-users"
 
 # Every option has a first choice, the chart's own default.
 OPTIONS = {
@@ -64,10 +85,11 @@ OPTIONS = {
         {"networkPolicy": {"enabled": False}},
         {"networkPolicy": {"from": [{"podSelector": {}}], "adminFrom": [{"namespaceSelector": {}}], "egress": [{"to": [{"podSelector": {}}]}]}},
     ],
-    "outside": [{}, {"ingress": {"enabled": True, "hosts": ["gate.example"], "tls": [{"hosts": ["gate.example"], "secretName": "tls"}]}}],
+    "outside": [{}, OUTSIDE, {**OUTSIDE, **PUBLISHED}],
     "rest": [
         {},
         {
+            **FORWARDED,
             "test": {"tokenSecret": "token"},
             "sessionKey": {"existingSecret": "session"},
             "image": {"digest": "sha256:" + "0" * 64},
@@ -157,6 +179,7 @@ def problems_of(values):
     for pod in map(pod_of, documents):
         problems += pod_problems(pod) if pod else []
     problems += reach_problems(values, documents)
+    problems += console_problems(values, documents)
     problems += settings_problems(documents)
     return problems
 
@@ -215,7 +238,7 @@ def reach_problems(values, documents):
     problems = []
     for rule in (rule for policy in policies if selects(policy, gate) for rule in policy["spec"]["ingress"]):
         ports = [port["port"] for port in rule["ports"]]
-        if ports != [8080] and not (ports == [9090] and rule.get("from")):
+        if ports != [8080] and not (ports in ([9090], [9091]) and rule.get("from")):
             problems.append(f"the gate is open on {ports}")
     for component in ("example-server", "redis"):
         labels = {"app.kubernetes.io/component": component}
@@ -226,32 +249,71 @@ def reach_problems(values, documents):
     return problems
 
 
+def console_problems(values, documents):
+    """People reach the console where that was said, by a way that agents do not take, and it knows the names that lead to it."""
+    console = values.get("console", {})
+    settings = yaml.safe_load(named(documents, "ConfigMap", "-settings")["data"]["toolgate.yaml"])
+    if not console.get("enabled"):
+        return ["a console that nobody asked for"] if "console" in settings else []
+    service, ingress = (named(documents, kind, "-console") for kind in ("Service", "Ingress"))
+    published = console.get("service", {}).get("enabled", False)
+    problems = []
+    if settings["console"] != ("0.0.0.0:9091" if published else "127.0.0.1:9091"):
+        problems.append(f"the console listens on {settings['console']}")
+    if values.get("mode") == "include":
+        return problems
+    if bool(service) != published or bool(ingress) != published:
+        problems.append("the console has a Service or an Ingress where it should not, or none where it should")
+    if published:
+        name = service["metadata"]["name"]
+        backend = ingress["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]
+        if [port["targetPort"] for port in service["spec"]["ports"]] != [9091] or backend != {"name": name, "port": {"name": "console"}}:
+            problems.append("the console's Service or Ingress leads elsewhere")
+        if f"{name}.data.svc" not in settings["console_hosts"] or ingress["spec"]["rules"][0]["host"] != "approvals.example":
+            problems.append("the console does not answer to the name of its Service or Ingress")
+    for document in documents:
+        ports = [port.get("targetPort") for port in document["spec"]["ports"]] if document["kind"] == "Service" else []
+        if 9091 in ports and document is not service:
+            problems.append(f"the Service {document['metadata']['name']} leads to the console")
+    return problems
+
+
+def named(documents, kind, end):
+    """The one document of this kind whose name ends so."""
+    return next((d for d in documents if d["kind"] == kind and d["metadata"]["name"].endswith(end)), None)
+
+
 def pod_labels(document):
     return document["spec"]["template"]["metadata"]["labels"] if document["kind"] == "Deployment" else {}
 
 
 def settings_problems(documents):
     """What the gate's own check says of the files that its pods would have."""
-    kind = lambda kind, end: next((d for d in documents if d["kind"] == kind and d["metadata"]["name"].endswith(end)), None)
     files = {}
-    files.update(kind("ConfigMap", "-settings")["data"])
-    for key, text in kind("ConfigMap", "-policies")["data"].items():
+    files.update(named(documents, "ConfigMap", "-settings")["data"])
+    for key, text in named(documents, "ConfigMap", "-policies")["data"].items():
         files[f"policies/{key}"] = text
-    grants = kind("Secret", "-grants")
-    if grants:
-        decoded = {key: base64.b64decode(text).decode() for key, text in grants.get("data", {}).items()}
-        files.update(grants.get("stringData", decoded))
-    elif "grants: grants.yaml" in files["toolgate.yaml"]:
-        files["grants.yaml"] = "grants: []\n"
+    for people in ("grants", "approvers"):
+        secret = named(documents, "Secret", f"-{people}")
+        if secret:
+            decoded = {key: base64.b64decode(text).decode() for key, text in secret.get("data", {}).items()}
+            files.update(secret.get("stringData", decoded))
+        elif f"{people}: {people}.yaml" in files["toolgate.yaml"]:
+            files[f"{people}.yaml"] = f"{people}: []\n"
     pods = [pod for pod in map(pod_of, documents) if pod]
     gates = [c for pod in pods for c in pod.get("initContainers", []) + pod["containers"] if c["name"] == "toolgate"]
-    environment = {variable["name"]: str(variable.get("value", "from-a-secret")) for variable in (gates[0]["env"] if gates else [])}
+    environment = {variable["name"]: str(variable.get("value", FROM_A_SECRET)) for variable in (gates[0]["env"] if gates else [])}
     for name, value in environment.items():
         environment[name] = value.replace("$(POD_IP)", "10.0.0.7")
-    if environment.get("TOOLGATE__COUNTERS__URL") == "from-a-secret":
+    if environment.get("TOOLGATE__COUNTERS__URL") == FROM_A_SECRET:
         environment["TOOLGATE__COUNTERS__URL"] = "redis://from-a-secret:6379"
     if not gates:  # mode include: another chart has the container
-        environment = {"COALESCE_TOKEN": "for-the-test", "TOOLGATE__COUNTERS__URL": "redis://redis:6379"}
+        environment = {
+            "COALESCE_TOKEN": "for-the-test",
+            "TOOLGATE__COUNTERS__URL": "redis://redis:6379",
+            "APPROVALS_KEY": FROM_A_SECRET,
+            "TOOLGATE__APPROVALS__KEY__ENV": "APPROVALS_KEY",
+        }
         if "store: redis" not in files["toolgate.yaml"]:
             del environment["TOOLGATE__COUNTERS__URL"]
     return checked(json.dumps(files, sort_keys=True), json.dumps(environment, sort_keys=True))

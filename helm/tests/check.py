@@ -20,6 +20,7 @@ GOLDEN = TESTS / "golden"
 GOLDEN_VALUES = {
     "default": {},
     "shared": chart.merged([chart.MANY, {"replicas": 3, "redis": {"existingSecret": "redis-url"}, "grants": {"existingSecret": "grants"}}]),
+    "people": chart.merged([chart.MANY, chart.PUBLISHED, {"replicas": 3, "redis": {"existingSecret": "redis-url"}, "grants": {"existingSecret": "grants"}}]),
     "sidecar": chart.merged([{"mode": "sidecar"}, chart.OWN_SIDECAR, {"grants": {"existingSecret": "grants"}, "redis": {"url": "redis://redis:6379"}}]),
 }
 # The plain manifest, which the kustomization beside it takes as its base.
@@ -46,6 +47,17 @@ REFUSED = [
     ({"audit": {"redisStream": {"name": "audit"}}}, "kept in the Redis of the counters"),
     ({"audit": {"file": {"enabled": True, "volume": {"persistentVolumeClaim": {"claimName": "c"}}}}}, "two gates would write to one claim"),
     ({"audit": {"overflow": "lose"}}, "overflow"),
+    ({**chart.FORWARDED, "replicas": 2}, "more than one gate without a shared store"),
+    ({"console": {"enabled": True}}, "a console without approvers"),
+    ({"console": {**chart.FORWARDED["console"], "approvers": {"existingSecret": "a", "entries": [chart.APPROVER]}}}, "set one of them"),
+    ({"console": {**chart.PUBLISHED["console"], "approvers": {"entries": [{"id": "a", "token": "plain"}]}}}, "entries"),
+    ({"console": chart.FORWARDED["console"], "redis": {"url": "redis://r"}}, "a console without a key"),
+    ({"console": {**chart.FORWARDED["console"], "port": 9090}}, "choose another"),
+    ({"console": {**chart.PUBLISHED["console"], "enabled": False}}, "set console.enabled"),
+    ({"console": {**chart.PUBLISHED["console"], "service": {"enabled": False}}}, "set console.service.enabled"),
+    ({"console": {**chart.PUBLISHED["console"], "url": ""}}, "has the host of console.url"),
+    ({"console": {**chart.PUBLISHED["console"], "url": "https://approvals.example/people"}}, "url"),
+    ({"console": {**chart.PUBLISHED["console"], "from": []}}, "lets nobody to the console's Service"),
 ]
 
 

@@ -33,6 +33,12 @@ env:
   - name: TOOLGATE__SESSION_KEY__ENV
     value: SESSION_KEY
   {{- end }}
+  {{- if .Values.approvals.key.existingSecret }}
+  - name: APPROVALS_KEY
+    valueFrom: { secretKeyRef: { name: {{ .Values.approvals.key.existingSecret | quote }}, key: key } }
+  - name: TOOLGATE__APPROVALS__KEY__ENV
+    value: APPROVALS_KEY
+  {{- end }}
   {{- with .Values.extraEnv }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
@@ -43,6 +49,9 @@ envFrom:
 ports:
   - { name: mcp, containerPort: 8080, protocol: TCP }
   - { name: admin, containerPort: {{ .Values.admin.port }}, protocol: TCP }
+  {{- if include "toolgate.hasConsoleService" . }}
+  - { name: console, containerPort: {{ .Values.console.port }}, protocol: TCP }
+  {{- end }}
 # A slow start is no reason to kill; afterwards only a process that no longer answers is.
 startupProbe:
   httpGet: { path: /livez, port: admin }
@@ -76,7 +85,7 @@ volumeMounts:
   {{- include "toolgate.container" . | nindent 2 }}
 {{- end }}
 
-{{- /* One volume, so that the kubelet swaps settings, policies and grants in one step. */ -}}
+{{- /* One volume, so that the kubelet swaps settings, policies, grants and approvers in one step. */ -}}
 {{- define "toolgate.volumes" -}}
 - name: toolgate
   projected:
@@ -96,6 +105,11 @@ volumeMounts:
       - secret:
           name: {{ . | quote }}
           items: [ { key: grants.yaml, path: grants.yaml } ]
+      {{- end }}
+      {{- with include "toolgate.approversSecret" . }}
+      - secret:
+          name: {{ . | quote }}
+          items: [ { key: approvers.yaml, path: approvers.yaml } ]
       {{- end }}
 {{- if .Values.audit.file.enabled }}
 - name: toolgate-audit

@@ -66,6 +66,21 @@ app.kubernetes.io/component: gate
 {{- end }}
 {{- end }}
 
+{{- define "toolgate.approversSecret" -}}
+{{- with .Values.console }}
+{{- if and .enabled .approvers.existingSecret }}
+{{- .approvers.existingSecret }}
+{{- else if and .enabled .approvers.entries }}
+{{- printf "%s-approvers" (include "toolgate.fullname" $) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* "true" where the console is more than loopback's. */ -}}
+{{- define "toolgate.hasConsoleService" -}}
+{{- if and .Values.console.enabled .Values.console.service.enabled }}true{{ end }}
+{{- end }}
+
 {{- /* The most gates that may run at once. */ -}}
 {{- define "toolgate.mostReplicas" -}}
 {{- if .Values.autoscaling.enabled }}{{ .Values.autoscaling.maxReplicas }}{{ else }}{{ .Values.replicas }}{{ end }}
@@ -132,6 +147,25 @@ redis_lines: {{ int64 .redisStream.lines }}
 {{- end }}
 {{- end }}
 
+{{- /* Where people decide, as `toolgate.yaml` takes it. */ -}}
+{{- define "toolgate.console" -}}
+{{- $name := printf "%s-console" (include "toolgate.fullname" .) }}
+{{- with .Values.console }}
+console: {{ printf "%s:%v" (ternary "0.0.0.0" "127.0.0.1" .service.enabled) .port | quote }}
+{{- with .url }}
+console_url: {{ . | quote }}
+{{- end }}
+{{- if .service.enabled }}
+console_hosts:
+  - {{ $name }}
+  - {{ $name }}.{{ $.Release.Namespace }}
+  - {{ $name }}.{{ $.Release.Namespace }}.svc
+  - {{ $name }}.{{ $.Release.Namespace }}.svc.cluster.local
+{{- end }}
+approvals: { approvers: approvers.yaml }
+{{- end }}
+{{- end }}
+
 {{- /* toolgate.yaml. */ -}}
 {{- define "toolgate.settings" -}}
 {{- $settings := dict "listen" "0.0.0.0:8080" "drain_ms" (int .Values.drainMs) }}
@@ -150,6 +184,9 @@ redis_lines: {{ int64 .redisStream.lines }}
 {{- $_ := set $settings "grants" "grants.yaml" }}
 {{- end }}
 {{- $_ := set $settings "audit" (include "toolgate.audit" . | fromYaml) }}
+{{- if .Values.console.enabled }}
+{{- $settings = mergeOverwrite $settings (include "toolgate.console" . | fromYaml) }}
+{{- end }}
 {{- toYaml (mergeOverwrite $settings (deepCopy .Values.settings)) }}
 {{- end }}
 
@@ -185,8 +222,39 @@ redis_lines: {{ int64 .redisStream.lines }}
 {{- if and .Values.audit.file.enabled (hasKey .Values.audit.file.volume "persistentVolumeClaim") }}
 {{- fail "audit.file.volume: two gates would write to one claim, at each rollout if not always: use `ephemeral: { volumeClaimTemplate: … }`" }}
 {{- end }}
+{{- include "toolgate.validateConsole" . }}
 {{- $pre := ternary .Values.preStopSeconds .Values.sidecar.preStopSeconds (ne .Values.mode "sidecar") }}
 {{- if le (mul (int .Values.terminationGracePeriodSeconds) 1000) (add (mul (int $pre) 1000) (int .Values.drainMs)) }}
 {{- fail "terminationGracePeriodSeconds must be longer than preStopSeconds and drainMs together, else calls are cut" }}
+{{- end }}
+{{- end }}
+
+{{- define "toolgate.validateConsole" -}}
+{{- $own := dig "approvals" dict .Values.settings }}
+{{- with .Values.console }}
+{{- if and (or .service.enabled .ingress.enabled) (not .enabled) }}
+{{- fail "console.service and console.ingress lead to the console: set console.enabled" }}
+{{- end }}
+{{- if and .approvers.existingSecret .approvers.entries }}
+{{- fail "console.approvers.existingSecret and console.approvers.entries: set one of them" }}
+{{- end }}
+{{- if and .enabled (not (or .approvers.existingSecret .approvers.entries $own.approvers)) }}
+{{- fail "a console without approvers: nobody could sign in; set console.approvers.existingSecret or console.approvers.entries" }}
+{{- end }}
+{{- if and .enabled (include "toolgate.hasRedis" $) (not (or $.Values.approvals.key.existingSecret $own.key)) }}
+{{- fail "a console without a key: whoever writes to Redis could forge what people decide; set approvals.key.existingSecret" }}
+{{- end }}
+{{- if and .enabled (has (int .port) (list 8080 (int $.Values.admin.port))) }}
+{{- fail "console.port is that of the proxy or of admin: choose another" }}
+{{- end }}
+{{- if and .ingress.enabled (not .service.enabled) }}
+{{- fail "console.ingress leads to the console's Service: set console.service.enabled" }}
+{{- end }}
+{{- if and .ingress.enabled (not .url) }}
+{{- fail "console.ingress has the host of console.url: set it" }}
+{{- end }}
+{{- if and .service.enabled $.Values.networkPolicy.enabled (not .from) }}
+{{- fail "the network policy lets nobody to the console's Service: name who may reach it in console.from, such as the Ingress controller's namespace" }}
+{{- end }}
 {{- end }}
 {{- end }}
