@@ -53,11 +53,8 @@ use std::time::Duration;
 
 use scene::Scene;
 
-/// How long a scene runs where nobody asks for more.
-const SHORT: Duration = Duration::from_millis(2_000);
-
 async fn short(scene: Scene) {
-    let row = stage::run(scene, SHORT, 3).await;
+    let row = stage::run(scene, scene.short(), 3).await;
     row.assert_sound();
 }
 
@@ -124,6 +121,11 @@ async fn replicas_that_are_stopped_and_go_on_never_open_a_window() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_lagged_and_is_promoted_never_opens_a_window() {
     short(Scene::Promotion).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_promoted_replica_lacks_is_charged_again_and_never_opens_a_window() {
+    short(Scene::Restored).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use toolgate::counters::{Admission, CallId, Place, RedisOptions, Store, Verdict};
+use toolgate::counters::{Admission, AfterFailover, CallId, Place, RedisOptions, Store, Verdict};
 use toolgate::policy::{Charge, Limit, OnStoreError, Scope, Subject, Window};
 
 /// Where the counters are.
@@ -32,7 +32,40 @@ pub struct Orders {
     pub refunds: bool,
     /// Grants that call; each has a counter of each kind.
     pub grants: u64,
+    pub load: Load,
+    /// `after_failover: restore`, with [`REMEMBERED`] as `failover_quarantine_max`.
+    pub restores: bool,
 }
+
+/// Which counters there are, and how often they are asked.
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Load {
+    /// `max` and window of a grant's counters: few calls, some, so many that they are merged, and amounts.
+    pub kinds: [(u64, u64); 4],
+    /// Over all grants.
+    pub shared: (u64, u64),
+    /// How long a worker waits after each call, in ms, beside what its answer asks for.
+    pub pause_ms: u64,
+}
+
+impl Load {
+    /// Demand far above every limit.
+    pub const FULL: Self = Self {
+        kinds: [(10, 300), (50, 500), (400, 1_000), (100, 700)],
+        shared: (2_000, 900),
+        pause_ms: 0,
+    };
+    /// Windows that are longer than limits are held after a fail-over, one of them also longer than [`REMEMBERED`]. They
+    /// fill up slowly, so that whenever a primary dies some counters have just been charged.
+    pub const SLOW: Self = Self {
+        kinds: [(10, 4_000), (30, 5_000), (150, 8_000), (100, 6_000)],
+        shared: (100, 5_000),
+        pause_ms: 60,
+    };
+}
+
+/// For how long replicas remember what they were admitted, where they restore it.
+const REMEMBERED: Duration = Duration::from_secs(6);
 
 /// What it prints, counted from its start on.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
@@ -46,11 +79,6 @@ pub struct Counts {
     pub refunded: u64,
     pub errors: BTreeMap<String, u64>,
 }
-
-/// `max` and window of a grant's counters: few calls, some, so many that they are merged, and amounts.
-pub const KINDS: [(u64, u64); 4] = [(10, 300), (50, 500), (400, 1_000), (100, 700)];
-/// Over all grants.
-const SHARED: (u64, u64) = (2_000, 900);
 
 impl Counts {
     pub fn add(&mut self, other: &Self) {
@@ -91,11 +119,16 @@ async fn drive(orders: Orders) {
         Site::Sentinels { master, urls } => Place::Sentinel { master, urls },
         Site::Cluster(urls) => Place::Cluster(urls),
     };
-    let store = Store::redis(RedisOptions {
+    let mut options = RedisOptions {
         deadline: Duration::from_millis(orders.deadline_ms),
         by_slot_group: orders.by_slot_group,
         ..RedisOptions::new(place, "faults")
-    });
+    };
+    if orders.restores {
+        options.after_failover = AfterFailover::Restore;
+        options.quarantine_max = REMEMBERED;
+    }
+    let store = Store::redis(options);
     let replica = Arc::new(Replica {
         store: store.unwrap(),
         written: Mutex::default(),
@@ -147,14 +180,14 @@ async fn work(replica: Arc<Replica>, until: tokio::time::Instant) {
         let seed = u64::from_be_bytes(id.0);
         let admission = Admission {
             id,
-            charges: charges(seed, replica.orders.grants),
+            charges: charges(seed, &replica.orders),
         };
         let sent = now_ms();
         let verdict = replica.store.admit(&admission).await;
         let pause = match &verdict {
             Ok(Verdict::Admitted { .. }) => None,
-            Ok(Verdict::Limited { .. }) => Some(Duration::from_millis(seed % 4)),
-            Err(_) => Some(Duration::from_millis(5)),
+            Ok(Verdict::Limited { .. }) => Some(seed % 4),
+            Err(_) => Some(5),
         };
         replica.note(&admission, &verdict, sent);
         if let Ok(Verdict::Admitted { receipt, .. }) = &verdict
@@ -165,8 +198,10 @@ async fn work(replica: Arc<Replica>, until: tokio::time::Instant) {
             replica.refunding(&admission, receipt.times());
             let _ = replica.store.refund(receipt).await;
         }
-        if let Some(pause) = pause {
-            tokio::time::sleep(pause).await;
+        let always = replica.orders.load.pause_ms;
+        if pause.is_some() || always > 0 {
+            let pause = pause.unwrap_or(0) + always;
+            tokio::time::sleep(Duration::from_millis(pause)).await;
         }
     }
 }
@@ -184,7 +219,8 @@ impl Replica {
         match verdict {
             Ok(Verdict::Admitted { receipt, .. }) => {
                 counts.admitted += 1;
-                counts.small += u64::from(admission.charges[0].limit.max == KINDS[0].0);
+                let small = self.orders.load.kinds[0].0;
+                counts.small += u64::from(admission.charges[0].limit.max == small);
                 let more = format!(r#","sent_ms":{sent},"got_ms":{}"#, now_ms());
                 for (charge, at_ms) in admission.charges.iter().zip(receipt.times()) {
                     self.line(text, admission.id, charge, *at_ms, &more);
@@ -245,20 +281,21 @@ impl Replica {
 }
 
 /// One grant's call, on one kind of counter, and now and then also on the shared one.
-fn charges(seed: u64, grants: u64) -> Vec<Charge> {
-    let (grant, kind) = (seed % grants, usize::try_from(seed / 1_000 % 4).unwrap());
+fn charges(seed: u64, orders: &Orders) -> Vec<Charge> {
+    let Load { kinds, shared, .. } = orders.load;
+    let (grant, kind) = (seed % orders.grants, usize::try_from(seed / 1_000 % 4).unwrap());
     let grant = format!("g{grant}");
     let weight = if kind == 3 { 1 + seed / 10_000 % 5 } else { 1 };
     let subject = Subject::Grant { grant: grant.clone() };
     let mut charges = vec![charge(
         format!("{grant}-{kind}"),
-        KINDS[kind],
+        kinds[kind],
         weight,
         Scope::Grant,
         subject,
     )];
     if (seed / 100_000).is_multiple_of(3) {
-        charges.push(charge("shared".into(), SHARED, 1, Scope::Global, Subject::Global));
+        charges.push(charge("shared".into(), shared, 1, Scope::Global, Subject::Global));
     }
     charges
 }

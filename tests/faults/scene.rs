@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::replica::Load;
 use super::stage::Stage;
 
 /// What goes wrong in a run.
@@ -20,6 +21,7 @@ pub enum Scene {
     ReplicaSteps,
     Stopped,
     Promotion,
+    Restored,
     Sentinel,
     Migration,
     Gates,
@@ -27,7 +29,7 @@ pub enum Scene {
 }
 
 impl Scene {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Calm,
         Self::Replicas,
         Self::Frozen,
@@ -41,6 +43,7 @@ impl Scene {
         Self::ReplicaSteps,
         Self::Stopped,
         Self::Promotion,
+        Self::Restored,
         Self::Sentinel,
         Self::Migration,
         Self::Gates,
@@ -63,6 +66,9 @@ impl Scene {
             Self::ReplicaSteps => "replicas' clocks: stepped by up to an hour",
             Self::Stopped => "replicas: SIGSTOP, SIGCONT",
             Self::Promotion => "Redis: primary killed, a replica that lags promoted by hand",
+            Self::Restored => {
+                "Redis: primary killed, a replica that lags promoted by hand, and `after_failover: restore`"
+            }
             Self::Sentinel => "Redis: primary killed, a sentinel fails over",
             Self::Migration => "cluster of 3: slots in use moved to other nodes",
             Self::Gates => {
@@ -80,6 +86,24 @@ impl Scene {
             Self::Killed | Self::Memory => 2,
             _ => 4,
         }
+    }
+
+    /// How long it runs where nobody asks for more.
+    pub const fn short(self) -> Duration {
+        match self {
+            // limits are held for 3 s
+            Self::Restored => Duration::from_millis(6_750),
+            _ => Duration::from_millis(2_000),
+        }
+    }
+
+    /// What was lost with a primary is charged again.
+    pub const fn restores(self) -> bool {
+        matches!(self, Self::Restored)
+    }
+
+    pub const fn load(self) -> Load {
+        if self.restores() { Load::SLOW } else { Load::FULL }
     }
 
     pub const fn by_slot_group(self) -> bool {
@@ -133,6 +157,13 @@ impl Scene {
                 stage.ground().fail_over(lag).await;
                 // the limits are held for a window, and then there must be something to lose
                 pause(1_500).await;
+            }
+            Self::Restored => {
+                // so long that there is something to lose, and that what was held goes on
+                pause(1_500).await;
+                let lag = stage.some(50, 500);
+                stage.ground().fail_over(lag).await;
+                pause(5_000).await;
             }
             Self::Migration => {
                 let (pick, calm) = (stage.some(0, 1 << 20), stage.some(10, 150));

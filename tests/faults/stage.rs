@@ -14,7 +14,7 @@ use super::gates::{self, Gates};
 use super::ground::{Ground, Pair};
 use super::redis_cluster::RedisCluster;
 use super::redis_server::RedisServer;
-use super::replica::{Counts, KINDS, Orders};
+use super::replica::{Counts, Orders};
 use super::running::{END, Running};
 use super::scene::{Scene, pause};
 use super::table::Row;
@@ -129,6 +129,8 @@ impl Stage {
             by_slot_group: self.scene.by_slot_group(),
             refunds: !self.scene.is_whole(),
             grants: GRANTS,
+            load: self.scene.load(),
+            restores: self.scene.restores(),
         };
         let mut env = Vec::new();
         if self.scene == Scene::ReplicaClocks {
@@ -213,7 +215,7 @@ impl Stage {
         let kind = if self.gates.is_some() {
             gates::SMALL
         } else {
-            KINDS[0]
+            self.scene.load().kinds[0]
         };
         let small = as_f64(total.small);
         Row {
@@ -288,7 +290,7 @@ async fn ground(scene: Scene, folder: &Path) -> Ground {
         &[]
     };
     match scene {
-        Scene::Promotion => Ground::Pair(Box::new(Pair::start().await)),
+        Scene::Promotion | Scene::Restored => Ground::Pair(Box::new(Pair::start().await)),
         Scene::Sentinel => Ground::sentinels(),
         Scene::Migration => Ground::Cluster(RedisCluster::start()),
         _ => Ground::single(RedisServer::start_in(log, &env), scene.has_wire()).await,

@@ -22,7 +22,7 @@ pub struct Row {
 
 const HEAD: &str = "\n## Long runs\n\n`make faults` adds a row for each scene: real processes, real faults, and `toolgate check-history` over all that the
 replicas wrote down. *Asked*: calls that were not denied from memory. *Fullest*: the fullest window of any counter, of its
-`max`. *Lost*: the part of ten calls in 300 ms (for gates: in 1 s) that was not used although there was demand; without
+`max`. *Lost*: the part of ten calls in 300 ms (for gates: in 1 s; with `restore`: in 4 s) that was not used although there was demand; without
 faults it is the replicas' own pauses and a busy machine. Where the store's clock jumps ahead, windows end early and more passes.\n\n| day | faults | replicas | seconds | faults caused | calls | asked | admitted | store errors | fullest | broken windows | lost |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n";
 

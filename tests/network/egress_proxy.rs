@@ -10,7 +10,8 @@ use tokio::task::JoinHandle;
 /// A host that is not taken for loopback, and yet leads to this machine: whoever goes round the proxy gets there.
 pub const HOST: &str = "0.0.0.0";
 
-pub const REFUSES: Does = Does::Says("HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n");
+pub const REFUSES: Does =
+    Does::Says("HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n");
 
 /// What a proxy does with a request.
 #[derive(Clone, Copy)]
