@@ -9,7 +9,7 @@ use super::convert;
 use super::report::{Entry, Format, Report};
 use crate::app;
 use crate::document::Level;
-use crate::settings::{self, SettingsError};
+use crate::settings::{self, Settings, SettingsError};
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -79,12 +79,20 @@ fn with_settings(policies: &[PathBuf], config: &Path, options: &Options, report:
             for problem in app::certificate_problems(&settings) {
                 entry.whole(Level::Error, problem);
             }
+            let place = report.entries.len();
             report.entries.push(entry);
             let mut paths = policies.to_vec();
             paths.extend(settings.files.policies.values().cloned());
             check::check(&paths, options, report);
             let sound = check::code(report, options.strict) == check::CLEAN;
-            report.entries.extend(grants(&settings, sound));
+            match &settings.files.grants {
+                Some(path) => report.entries.push(grants(path, &settings, sound)),
+                None if sound => {
+                    let entry = report.entries.get_mut(place);
+                    entry.into_iter().for_each(|entry| named_files(&settings, entry));
+                }
+                None => {}
+            }
         }
     }
 }
@@ -106,19 +114,22 @@ fn faulty(config: &Path, error: &SettingsError) -> Entry {
 }
 
 /// `sound`: the policies that they carry are.
-fn grants(settings: &settings::Settings, sound: bool) -> Option<Entry> {
-    let path = settings.files.grants.as_ref()?;
+fn grants(path: &Path, settings: &Settings, sound: bool) -> Entry {
     let mut entry = Entry::new(path.display().to_string());
-    if !sound {
+    if sound {
+        named_files(settings, &mut entry);
+    } else {
         entry.whole(Level::Note, "not checked, since they carry these policies");
-        return Some(entry);
     }
-    let servers = settings.server_names();
-    if let Err(error) = app::load_files(&settings.files, servers) {
+    entry
+}
+
+/// What is wrong with grants, approvers and pins, and with sound policies in this place.
+fn named_files(settings: &Settings, entry: &mut Entry) {
+    if let Err(error) = app::load_files(&settings.files, settings.server_names()) {
         // one problem a line
         for problem in format!("{error:#}").lines() {
             entry.whole(Level::Error, problem);
         }
     }
-    Some(entry)
 }
