@@ -71,7 +71,7 @@ chart: ## Check the Helm chart: lint, every pair of options, Kubernetes' schemas
 	.tools/kube/venv/bin/python helm/tests/check.py $(ARGS)
 
 .PHONY: chart-full
-chart-full: ## The same for the whole product of the chart's options (about ten minutes)
+chart-full: ## The same for the whole product of the chart's options (about fifteen minutes)
 	$(MAKE) chart ARGS=--all
 
 .PHONY: chart-bless

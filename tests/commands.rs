@@ -1,6 +1,8 @@
 //! `check`, `check --convert` and `diff` as scripts call them: what goes where, and the exit codes.
 #![cfg(test)]
 
+#[path = "commands/config.rs"]
+mod config;
 #[path = "commands/history.rs"]
 mod history;
 
@@ -160,30 +162,6 @@ fn a_run_over_the_settings_is_one_document_too() {
     );
     std::fs::remove_file(folder.0.join("toolgate.yaml")).unwrap();
     assert_eq!(folder.run(&check).code, 2);
-}
-
-#[test]
-fn what_the_settings_name_is_checked_without_grants_too() {
-    const SERVER: &str = "servers: { s: { upstream: http://127.0.0.1:1/mcp } }\n";
-    let asks = "version: \"1\"\ndefault: deny\ntools: { a: { action: require_approval } }\n";
-    let shared = "policies: { p: p.yaml }\ncounters: { store: redis, url: redis://127.0.0.1:1 }\n";
-    let people = "console: 127.0.0.1:9091\napprovals: { approvers: people.yaml }\n";
-    for (settings, wanted) in [
-        (shared, "in a shared store their requests need a key"),
-        (people, "people.yaml"),
-    ] {
-        let settings = format!("{SERVER}{settings}");
-        let folder = Folder::new(&[("toolgate.yaml", settings.as_str()), ("p.yaml", asks)]);
-        let ran = folder.run(&["check", "--format", "json", "--config", "toolgate.yaml"]);
-        let found = &ran.json()["files"][0];
-        assert_eq!(
-            (ran.code, &found["file"]),
-            (1, &json!("toolgate.yaml")),
-            "{found:#}"
-        );
-        let said = found["problems"][0]["message"].as_str().unwrap();
-        assert!(said.contains(wanted), "{said}");
-    }
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::console::{argument_keys, shown_time};
 use crate::document::escaped;
 use crate::proxy::{Access, Upstream};
 use crate::record::{ConsoleMetrics, Metrics};
-use crate::settings::{Egress, Secret, Server, Settings, Webhook, WebhookFormat};
+use crate::settings::{Secret, Server, Settings, Webhook, WebhookFormat};
 
 /// Messages that wait for one receiver; what comes then is dropped.
 const QUEUE: usize = 256;
@@ -82,14 +82,7 @@ pub(super) fn webhooks(
     for (index, webhook) in settings.webhooks.iter().enumerate() {
         let (queue, messages) = mpsc::channel(QUEUE);
         queues.push((webhook.format, queue));
-        let key = format!("approvals.webhooks[{index}]");
-        couriers.push(Courier {
-            messages,
-            receiver: receiver(webhook, &settings.egress).map_err(|error| anyhow!("`{key}`: {error}"))?,
-            secret: webhook.secret.clone(),
-            metrics: metrics.console().clone(),
-            key,
-        });
+        couriers.push(Courier::new(index, webhook, messages, metrics.console())?);
     }
     let webhooks = Webhooks {
         queues: Arc::new(queues),
@@ -98,12 +91,6 @@ pub(super) fn webhooks(
         replica: replica.to_owned(),
     };
     Ok(Some((webhooks, couriers)))
-}
-
-fn receiver(webhook: &Webhook, egress: &Egress) -> Result<Arc<Upstream>, String> {
-    let server = Server::at(webhook.url.expose().clone(), egress.clone(), WITHIN);
-    let access = Access::of(&server)?;
-    Upstream::new("webhook", &server, access).map(Arc::new)
 }
 
 impl Webhooks {
@@ -179,7 +166,35 @@ enum Tried {
     Never(String),
 }
 
+fn key(index: usize) -> String {
+    format!("approvals.webhooks[{index}]")
+}
+
+/// # Errors
+/// Where the URL's host cannot be a TLS server name.
+pub(super) fn receiver(index: usize, webhook: &Webhook) -> anyhow::Result<Upstream> {
+    let server = Server::at(webhook.url.expose().clone(), webhook.egress.clone(), WITHIN);
+    let access = Access::of(&server);
+    let receiver = access.and_then(|access| Upstream::new("webhook", &server, access));
+    receiver.map_err(|error| anyhow!("`{}`: {error}", key(index)))
+}
+
 impl Courier {
+    fn new(
+        index: usize,
+        webhook: &Webhook,
+        messages: Receiver<Message>,
+        metrics: &ConsoleMetrics,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            messages,
+            receiver: Arc::new(receiver(index, webhook)?),
+            secret: webhook.secret.clone(),
+            metrics: metrics.clone(),
+            key: key(index),
+        })
+    }
+
     /// Never ends while messages can come.
     pub(super) async fn run(mut self) {
         while let Some(message) = self.messages.recv().await {

@@ -87,7 +87,12 @@ impl Check<'_> {
             );
         }
         let url = self.webhook_url(&format!("{key}.url"), written.url.as_ref())?;
-        Some(Webhook { url, secret, format })
+        Some(Webhook {
+            url,
+            secret,
+            format,
+            egress: self.egress.clone(),
+        })
     }
 
     fn webhook_url(&mut self, key: &str, written: Option<&UrlFile>) -> Option<Secret<Uri>> {
