@@ -68,10 +68,18 @@ impl Ground {
         }
     }
 
-    /// Another server becomes the primary; so many ms of what was charged last, if anything, are lost.
-    pub async fn fail_over(&mut self, lag_ms: u64) {
+    /// So many ms of what is charged do not reach the replica, where there is a way to hold them up.
+    pub async fn lag(&self, ms: u64) {
+        if let Self::Pair(pair) = self {
+            pair.copies.stall();
+            pause(ms).await;
+        }
+    }
+
+    /// Another server becomes the primary.
+    pub fn fail_over(&mut self) {
         match self {
-            Self::Pair(pair) => pair.promote(lag_ms).await,
+            Self::Pair(pair) => pair.promote(),
             Self::Sentinels(sentinels) => fail_over(sentinels),
             _ => panic!("this scene has no replica to promote"),
         }
@@ -120,11 +128,8 @@ impl Pair {
         }
     }
 
-    /// The replica lags, the primary dies, and an operator promotes the replica. What was the primary comes
-    /// back empty and follows.
-    async fn promote(&mut self, lag_ms: u64) {
-        self.copies.stall();
-        pause(lag_ms).await;
+    /// The primary dies, and an operator promotes the replica. What was the primary comes back empty and follows.
+    fn promote(&mut self) {
         self.front.cut();
         self.primary.kill();
         self.copies.cut();

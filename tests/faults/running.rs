@@ -29,13 +29,24 @@ impl Running {
 
     /// Sends a signal by name.
     pub fn signal(&self, name: &str) {
-        let pid = match self {
+        signal(self.pid(), name);
+    }
+
+    /// Stops it; after so many ms it goes on, whatever is done meanwhile.
+    pub fn halt(&self, ms: u64) {
+        let pid = self.pid();
+        signal(pid, "STOP");
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(ms));
+            signal(pid, "CONT");
+        });
+    }
+
+    fn pid(&self) -> u32 {
+        match self {
             Self::Client(child) => child.pid(),
             Self::Gate(driven) => driven.pid(),
-        };
-        let mut kill = Command::new("kill");
-        let status = kill.args([&format!("-{name}"), &pid.to_string()]).status();
-        assert!(status.unwrap().success(), "kill -{name} {pid}");
+        }
     }
 
     /// kill -9; what it had counted.
@@ -59,6 +70,12 @@ impl Running {
             Self::Gate(driven) => driven.end().await,
         }
     }
+}
+
+fn signal(pid: u32, name: &str) {
+    let mut kill = Command::new("kill");
+    let status = kill.args([&format!("-{name}"), &pid.to_string()]).status();
+    assert!(status.unwrap().success(), "kill -{name} {pid}");
 }
 
 /// What a replica counted last.

@@ -67,7 +67,7 @@ impl Scene {
             Self::Stopped => "replicas: SIGSTOP, SIGCONT",
             Self::Promotion => "Redis: primary killed, a replica that lags promoted by hand",
             Self::Restored => {
-                "Redis: primary killed, a replica that lags promoted by hand, and `after_failover: restore`"
+                "Redis: primary killed, a replica that lags promoted; replicas: SIGSTOP, SIGCONT; `after_failover: restore`"
             }
             Self::Sentinel => "Redis: primary killed, a sentinel fails over",
             Self::Migration => "cluster of 3: slots in use moved to other nodes",
@@ -154,7 +154,8 @@ impl Scene {
             Self::Stopped => stage.stop_replica(stage.some(100, 900)).await,
             Self::Promotion | Self::Sentinel => {
                 let lag = stage.some(50, 500);
-                stage.ground().fail_over(lag).await;
+                stage.ground().lag(lag).await;
+                stage.ground().fail_over();
                 // the limits are held for a window, and then there must be something to lose
                 pause(1_500).await;
             }
@@ -162,7 +163,10 @@ impl Scene {
                 // so long that there is something to lose, and that what was held goes on
                 pause(1_500).await;
                 let lag = stage.some(50, 500);
-                stage.ground().fail_over(lag).await;
+                stage.ground().lag(lag).await;
+                // the others have told by then what they were admitted, and wait for it
+                stage.halt_replica(1_000);
+                stage.ground().fail_over();
                 pause(5_000).await;
             }
             Self::Migration => {

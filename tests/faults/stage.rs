@@ -166,6 +166,12 @@ impl Stage {
         self.replicas[index].signal("CONT");
     }
 
+    /// SIGSTOP of one replica, which goes on by itself after so many ms.
+    pub fn halt_replica(&self, ms: u64) {
+        let index = usize::try_from(self.turn).unwrap() % self.replicas.len();
+        self.replicas[index].halt(ms);
+    }
+
     pub async fn freeze(&mut self, ms: u64) {
         self.ground.server().signal("STOP");
         pause(ms).await;
