@@ -1,7 +1,9 @@
-//! Two grants on the wire, over random steps of both: nothing of the one (sessions, ids, streams, running calls, counters,
-//! places, lists, records) is seen, ended or spent by the other. A real gate, a server on the official SDK.
+//! Grants on the wire, over random steps of each: nothing of the one (sessions, ids, streams, running calls, counters, places,
+//! lists, records; and in `people` requests and decisions of people) is seen, ended or spent by the other. A real gate, a
+//! server on the official SDK.
 
 mod limits;
+mod people;
 mod records;
 mod running;
 mod sessions;
