@@ -97,9 +97,6 @@ impl Play<'_> {
         let Some(theirs) = at.checked_rem(given.len()).map(|at| given[at]) else {
             return;
         };
-        if who == from {
-            return;
-        }
         let (call, state) = (theirs.call, theirs.brings.as_deref().unwrap());
         let own = self.sides[who]
             .book

@@ -15,7 +15,7 @@ use proptest::sample::{select, subsequence};
 
 use agent::{Asks, CALLS, Call, Line};
 use book::Book;
-use place::{GRANTS, Ground, Who};
+use place::{ENTRIES, Ground, LOOK_ALIKE, Who};
 
 use crate::support::gate::Gate;
 use crate::support::mcp::Caller;
@@ -65,7 +65,7 @@ fn step() -> impl Strategy<Value = Step> {
             3 => Just(Together(call)),
             9 => prop::bool::weighted(0.7).prop_map(move |approve| Decide(at, approve)),
             1 => (0..CALLS).prop_map(move |other| Mixed(at, other)),
-            4 => (0..4_usize, select(vec![Steals::State, Steals::Forged, Steals::Id]))
+            6 => (0..4_usize, select(vec![Steals::State, Steals::Forged, Steals::Id]))
                 .prop_map(move |(from, steals)| Steal(who, from, at, steals)),
         ]
     })
@@ -115,7 +115,10 @@ impl Play<'_> {
             Step::Decide(at, approve) => self.decide(at, approve).await,
             Step::Mixed(at, other) => self.mixed(at, other).await,
             Step::Steal(who, from, at, steals) => {
-                self.steal(self.side(who), self.side(from), at, steals).await
+                let who = self.side(who);
+                // any other
+                let from = self.side(who + 1 + from % (self.sides.len() - 1));
+                self.steal(who, from, at, steals).await;
             }
         }
     }
@@ -180,12 +183,14 @@ fn whatever_grants_ask_and_people_decide_no_request_is_shared_or_seen_by_another
     let made = AtomicU32::new(0);
     let cases = (
         any::<bool>(),
-        subsequence(GRANTS.to_vec(), 3..=4),
+        select(LOOK_ALIKE.to_vec()),
+        subsequence(ENTRIES.to_vec(), 0..=2),
         proptest::collection::vec(step(), 16..48),
     );
-    super::for_each_case(16, cases, |(shared, grants, steps)| {
+    super::for_each_case(16, cases, |(shared, alike, others, steps)| {
         let prefix = format!("case{}", made.fetch_add(1, Ordering::Relaxed));
         let prefix = shared.then_some(prefix.as_str());
+        let grants = [&alike[..], &others].concat();
         runtime.block_on(play(&ground, prefix, &grants, steps));
     });
 }

@@ -22,8 +22,32 @@ pub enum Who {
     Claims { team: &'static str, sub: &'static str },
 }
 
-/// Two and two of the claims are shown as one id.
-pub const GRANTS: [Who; 6] = [
+/// Two of each pair are shown as one id.
+pub const LOOK_ALIKE: [[Who; 2]; 2] = [
+    [
+        Who::Claims {
+            team: "a",
+            sub: "b:c",
+        },
+        Who::Claims {
+            team: "a:b",
+            sub: "c",
+        },
+    ],
+    [
+        Who::Claims {
+            team: "ci",
+            sub: "a:b",
+        },
+        Who::Claims {
+            team: "ci:a",
+            sub: "b",
+        },
+    ],
+];
+
+/// Each has a policy of its own.
+pub const ENTRIES: [Who; 2] = [
     Who::Entry {
         id: "ci",
         token: "tg_ci",
@@ -31,22 +55,6 @@ pub const GRANTS: [Who; 6] = [
     Who::Entry {
         id: "ci:two",
         token: "tg_two",
-    },
-    Who::Claims {
-        team: "a",
-        sub: "b:c",
-    },
-    Who::Claims {
-        team: "a:b",
-        sub: "c",
-    },
-    Who::Claims {
-        team: "ci",
-        sub: "a:b",
-    },
-    Who::Claims {
-        team: "ci:a",
-        sub: "b",
     },
 ];
 
@@ -104,7 +112,7 @@ impl Ground {
                 json!({ "hold_ms": 60_000, "approvers": "approvers.yaml", "key": { "env": KEY.0 } }),
             )
             .entry(json!({ "id": "{team}:{sub}", "jwt": { "issuer": "i" }, "server": "fixture", "policy": "always" }));
-        for (who, policy) in GRANTS.iter().zip(["always", "if-said"]) {
+        for (who, policy) in ENTRIES.iter().zip(["always", "if-said"]) {
             setup = setup.grant(&who.shown(), &who.token(&self.signer), "fixture", policy);
         }
         if let Some(prefix) = prefix {
