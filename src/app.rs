@@ -12,6 +12,7 @@ mod pins;
 mod probes;
 mod reached;
 mod reload;
+mod start;
 mod store;
 mod store_state;
 mod tls;
@@ -22,11 +23,11 @@ pub mod wrap;
 use console::People;
 
 pub use audit::{KeptHead, audit_lines, journal, reopen_at_hangup};
-pub use files::{Loaded, load_files};
+pub use files::{FileProblem, Loaded, file_problems, load_files};
 pub use limits_of::{charges_of, is_chosen, window_of};
 pub use reload::Reload;
+pub use start::start_problems;
 pub use store::store;
-pub use tls::certificate_problems;
 
 use std::collections::BTreeMap;
 use std::io::Write;

@@ -1,6 +1,8 @@
 //! `check`, `check --convert` and `diff` as scripts call them: what goes where, and the exit codes.
 #![cfg(test)]
 
+#[path = "commands/config.rs"]
+mod config;
 #[path = "commands/history.rs"]
 mod history;
 

@@ -13,6 +13,8 @@ mod measured;
 mod ran;
 #[path = "scan/real.rs"]
 mod real;
+#[path = "scan/records.rs"]
+mod records;
 #[path = "scan/starter.rs"]
 mod starter;
 mod support;

@@ -129,7 +129,7 @@ the wall's clock, with the load on the same two cores.
 ";
 
 const ONE: &str = "\
-The time of an admission does not grow with the keys in the store, nor with `max` once charges are merged (beyond 160 in a window),
+The time of an admission does not grow with the keys in the store, nor with `max` once charges are merged (beyond 128 in a window),
 and the bytes of a key are bounded whatever `max` is.
 
 ## Decisions per second of one core

@@ -13,7 +13,7 @@ use super::{Admin, text};
 
 /// What comes later.
 pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-/// Asks the upstream of the server of this name; `None`: there is no such server.
+/// Asks the server of this name; `None`: there is no such server.
 pub type ServerProbe = Arc<dyn Fn(&str) -> Option<Later<Answers>> + Send + Sync>;
 
 /// What the gate is asked for `/readyz`. Each answer comes within a bound.
@@ -60,7 +60,7 @@ impl Probes {
     }
 }
 
-/// How an upstream answers.
+/// How a server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answers {
     Up,
@@ -69,6 +69,8 @@ pub enum Answers {
     /// It answers with an error of its own.
     Failing,
     Unreachable,
+    /// It is a command, which is started when a client needs it and is not asked.
+    OnDemand,
 }
 
 impl Answers {
@@ -78,7 +80,13 @@ impl Answers {
             Self::Unauthorized => "unauthorized",
             Self::Failing => "failing",
             Self::Unreachable => "unreachable",
+            Self::OnDemand => "on_demand",
         }
+    }
+
+    /// Whether nothing is known that keeps calls from it.
+    const fn is_good(self) -> bool {
+        matches!(self, Self::Up | Self::OnDemand)
     }
 }
 
@@ -101,7 +109,7 @@ pub(super) async fn ready(admin: &Admin, query: Option<&str>) -> Response<Full<B
                     return text(StatusCode::NOT_FOUND, "text/plain", "no such server\n");
                 };
                 let answers = asked.await;
-                good &= answers == Answers::Up;
+                good &= answers.is_good();
                 set(&mut body, "server", json!({ name: answers.as_str() }));
             }
             _ => {

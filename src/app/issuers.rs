@@ -28,9 +28,7 @@ const TOKEN_AT_MOST: u64 = 16 << 10;
 /// Certificate authorities that cannot be read.
 pub(super) fn issuers(settings: &Settings) -> anyhow::Result<Issuers> {
     let all = settings.issuers.iter().map(|(name, issuer)| {
-        let place = Place::new(name, issuer, &settings.egress)
-            .with_context(|| format!("{}: `issuers.{name}.jwks_ca`", settings.files.settings.display()))?;
-        let place = Arc::new(place);
+        let place = Arc::new(place(settings, name, issuer)?);
         let fetch = Box::new(move || -> Fetched {
             let place = Arc::clone(&place);
             Box::pin(async move { place.fetch().await.map(|text| text.to_vec()) })
@@ -41,8 +39,15 @@ pub(super) fn issuers(settings: &Settings) -> anyhow::Result<Issuers> {
     Ok(Issuers::new(all.collect::<anyhow::Result<Vec<_>>>()?))
 }
 
+/// # Errors
+/// Certificate authorities that cannot be read.
+pub(super) fn place(settings: &Settings, name: &str, issuer: &Issuer) -> anyhow::Result<Place> {
+    let place = Place::new(name, issuer, &settings.egress);
+    place.with_context(|| format!("{}: `issuers.{name}.jwks_ca`", settings.files.settings.display()))
+}
+
 /// Where one issuer's keys are.
-struct Place {
+pub(super) struct Place {
     issuer: Issuer,
     tls: ClientTls,
     egress: Egress,

@@ -54,6 +54,16 @@ pub(super) fn exporting(
     Ok((Some(spans), Some(exporter)))
 }
 
+/// # Errors
+/// Where the URL's host cannot be a TLS server name.
+pub(super) fn collector(tracing: &Tracing) -> anyhow::Result<Upstream> {
+    let mut server = Server::at(tracing.otlp.clone(), tracing.headers.clone(), WITHIN);
+    server.egress.clone_from(&tracing.egress);
+    let access = Access::of(&server);
+    let collector = access.and_then(|access| Upstream::new("tracing", &server, access));
+    collector.map_err(|error| anyhow!("`tracing.otlp`: {error}"))
+}
+
 impl Exporter {
     /// # Errors
     /// Where the URL's host cannot be a TLS server name.
@@ -63,14 +73,9 @@ impl Exporter {
         metrics: SpanMetrics,
         replica: &str,
     ) -> anyhow::Result<Self> {
-        let mut server = Server::at(tracing.otlp.clone(), tracing.headers.clone(), WITHIN);
-        server.egress.clone_from(&tracing.egress);
-        let access = Access::of(&server);
-        let collector = access.and_then(|access| Upstream::new("tracing", &server, access));
-        let collector = collector.map_err(|error| anyhow!("`tracing.otlp`: {error}"))?;
         Ok(Self {
             spans,
-            collector: Arc::new(collector),
+            collector: Arc::new(collector(tracing)?),
             metrics,
             resource: json!({ "attributes": [
                 attribute("service.name", "toolgate"),

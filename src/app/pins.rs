@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::anyhow;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::files::{FileProblem, told};
 use crate::client::{Target, list_tools};
 use crate::policy::{Definition, Pins, listing};
 use crate::proxy::{Changes, Pinned, Upstream};
@@ -26,19 +26,22 @@ const APART: Duration = Duration::from_millis(500);
 const FILE_EVERY: Duration = Duration::from_secs(1);
 
 /// Reads the pins of every pinned server.
-pub(super) fn read_all(files: &Files, problems: &mut Vec<String>) -> BTreeMap<String, Pins> {
+pub(super) fn read_all(files: &Files, problems: &mut Vec<FileProblem>) -> BTreeMap<String, Pins> {
     let mut all = BTreeMap::new();
     for (server, path) in &files.pins {
         match read(path).and_then(|text| parse(&text, server)) {
             Ok(pins) => {
                 all.insert(server.clone(), pins);
             }
-            Err(why) => problems.push(format!(
-                "{}: `servers.{server}.pin` needs the pins of the server, and they cannot be read: {why}; \
-                 look at its tools and accept them with `toolgate pin {server} --config {}`",
-                path.display(),
-                files.settings.display()
-            )),
+            Err(why) => problems.push(FileProblem {
+                file: path.clone(),
+                text: format!(
+                    "{}: `servers.{server}.pin` needs the pins of the server, and they cannot be read: {why}; \
+                     look at its tools and accept them with `toolgate pin {server} --config {}`",
+                    path.display(),
+                    files.settings.display()
+                ),
+            }),
         }
     }
     all
@@ -51,7 +54,7 @@ pub(super) fn load_pins(files: &Files) -> anyhow::Result<BTreeMap<String, Pins>>
     if problems.is_empty() {
         Ok(pins)
     } else {
-        Err(anyhow!(problems.join("\n")))
+        Err(told(problems))
     }
 }
 

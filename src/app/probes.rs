@@ -1,6 +1,6 @@
 //! What the admin port asks the gate, and how upstreams are asked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +24,9 @@ const PING: &str = r#"{"jsonrpc":"2.0","id":"toolgate-readyz","method":"ping"}"#
 type Known = Arc<Mutex<Option<(Instant, Answers)>>>;
 
 pub(super) fn probes(gate: &Arc<Gate>) -> Probes {
-    let known: BTreeMap<String, Known> = names(gate).map(|name| (name, Known::default())).collect();
+    let upstreams = gate.snapshot.load();
+    let upstreams = upstreams.servers.keys();
+    let known: BTreeMap<String, Known> = upstreams.map(|name| (name.clone(), Known::default())).collect();
     let (store, servers, policies) = (Arc::clone(gate), Arc::clone(gate), Arc::clone(gate));
     let (asked, breaker) = (Arc::clone(gate), Arc::clone(gate));
     Probes {
@@ -34,18 +36,23 @@ pub(super) fn probes(gate: &Arc<Gate>) -> Probes {
         }),
         store_is_asked: Arc::new(move || breaker.store.health().not_asked == 0),
         server: Arc::new(move |name| {
+            if asked.commands.contains_key(name) {
+                return Some(Box::pin(std::future::ready(Answers::OnDemand)));
+            }
             let upstream = Arc::clone(asked.snapshot.load().servers.get(name)?);
             let known = Arc::clone(known.get(name)?);
             Some(Box::pin(async move { now_or_lately(&upstream, &known).await }))
         }),
-        servers: Arc::new(move || names(&servers).collect()),
+        servers: Arc::new(move || names(&servers)),
         policies: Arc::new(move || policies.recorder.metrics.reload().is_current()),
     }
 }
 
-fn names(gate: &Gate) -> impl Iterator<Item = String> + use<> {
-    let names: Vec<String> = gate.snapshot.load().servers.keys().cloned().collect();
-    names.into_iter()
+/// Of all servers, in order.
+fn names(gate: &Gate) -> Vec<String> {
+    let snapshot = gate.snapshot.load();
+    let names: BTreeSet<&String> = snapshot.servers.keys().chain(gate.commands.keys()).collect();
+    names.into_iter().cloned().collect()
 }
 
 async fn now_or_lately(upstream: &Arc<Upstream>, known: &Known) -> Answers {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 
 use crate::proxy::{Access, Gate, Upstream};
-use crate::settings::{ListenTls, Server, Settings};
+use crate::settings::{ListenTls, Server};
 use crate::tls::ServerTls;
 
 /// How often files are read again.
@@ -25,16 +25,6 @@ pub(super) fn upstream(settings: &Path, name: &str, server: &Server) -> anyhow::
     let upstream = Access::of(server).and_then(|access| Upstream::new(name, server, access));
     let upstream = upstream.map_err(|error| anyhow!("{}: `servers.{name}`: {error}", settings.display()))?;
     Ok(Arc::new(upstream))
-}
-
-/// What is wrong with the certificates and keys that the settings name, one line each.
-pub fn certificate_problems(settings: &Settings) -> Vec<String> {
-    let path = &settings.files.settings;
-    let listening = inbound(path, settings.front.tls.as_ref()).err();
-    let upstreams = settings.servers.iter();
-    let upstreams = upstreams.filter_map(|(name, server)| upstream(path, name, server).err());
-    let problems = listening.into_iter().chain(upstreams);
-    problems.map(|problem| format!("{problem:#}")).collect()
 }
 
 /// Follows the files of one upstream for ever.

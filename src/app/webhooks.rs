@@ -166,6 +166,19 @@ enum Tried {
     Never(String),
 }
 
+fn key(index: usize) -> String {
+    format!("approvals.webhooks[{index}]")
+}
+
+/// # Errors
+/// Where the URL's host cannot be a TLS server name.
+pub(super) fn receiver(index: usize, webhook: &Webhook) -> anyhow::Result<Upstream> {
+    let server = Server::at(webhook.url.expose().clone(), Vec::new(), WITHIN);
+    let access = Access::of(&server);
+    let receiver = access.and_then(|access| Upstream::new("webhook", &server, access));
+    receiver.map_err(|error| anyhow!("`{}`: {error}", key(index)))
+}
+
 impl Courier {
     fn new(
         index: usize,
@@ -173,16 +186,12 @@ impl Courier {
         messages: Receiver<Message>,
         metrics: &ConsoleMetrics,
     ) -> anyhow::Result<Self> {
-        let key = format!("approvals.webhooks[{index}]");
-        let server = Server::at(webhook.url.expose().clone(), Vec::new(), WITHIN);
-        let access = Access::of(&server);
-        let receiver = access.and_then(|access| Upstream::new("webhook", &server, access));
         Ok(Self {
             messages,
-            receiver: Arc::new(receiver.map_err(|error| anyhow!("`{key}`: {error}"))?),
+            receiver: Arc::new(receiver(index, webhook)?),
             secret: webhook.secret.clone(),
             metrics: metrics.clone(),
-            key,
+            key: key(index),
         })
     }
 

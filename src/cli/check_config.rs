@@ -7,9 +7,9 @@ use super::against;
 use super::check::{self, Options};
 use super::convert;
 use super::report::{Entry, Format, Report};
-use crate::app;
+use crate::app::{self, FileProblem};
 use crate::document::Level;
-use crate::settings::{self, SettingsError};
+use crate::settings::{self, Settings, SettingsError};
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -73,20 +73,53 @@ fn with_settings(policies: &[PathBuf], config: &Path, options: &Options, report:
             report.entries.push(faulty(config, &error));
             check::check(policies, options, report);
         }
-        Ok(settings) => {
-            let mut entry = Entry::new(config.display().to_string());
-            super::install_crypto();
-            for problem in app::certificate_problems(&settings) {
-                entry.whole(Level::Error, problem);
-            }
-            report.entries.push(entry);
-            let mut paths = policies.to_vec();
-            paths.extend(settings.files.policies.values().cloned());
-            check::check(&paths, options, report);
-            let sound = check::code(report, options.strict) == check::CLEAN;
-            report.entries.extend(grants(&settings, sound));
-        }
+        Ok(settings) => named(policies, &settings, options, report),
     }
+}
+
+/// The settings, the policies, and the other files that they name, in this order.
+fn named(policies: &[PathBuf], settings: &Settings, options: &Options, report: &mut Report) {
+    super::install_crypto();
+    let files = &settings.files;
+    let problems = app::file_problems(files, settings.server_names());
+    let mut entry = entry_of(&files.settings, &problems);
+    match super::runtime() {
+        Ok(runtime) => {
+            let problems = runtime.block_on(async { app::start_problems(settings) });
+            problems
+                .into_iter()
+                .for_each(|problem| entry.whole(Level::Error, problem));
+        }
+        Err(error) => entry.whole(Level::Error, format!("the runtime cannot start: {error}")),
+    }
+    report.entries.push(entry);
+    let mut paths = policies.to_vec();
+    paths.extend(files.policies.values().cloned());
+    check::check(&paths, options, report);
+    let carried = |problem: &FileProblem| files.policies.values().any(|path| *path == problem.file);
+    report.entries.extend(files.grants.as_ref().map(|path| {
+        let mut entry = entry_of(path, &problems);
+        if problems.iter().any(carried) {
+            entry.whole(Level::Note, "not checked, since they carry these policies");
+        }
+        entry
+    }));
+    let others = files.approvers.iter().chain(files.pins.values());
+    report
+        .entries
+        .extend(others.map(|path| entry_of(path, &problems)));
+}
+
+/// One file with what is wrong with it, a problem a line.
+fn entry_of(path: &Path, problems: &[FileProblem]) -> Entry {
+    let mut entry = Entry::new(path.display().to_string());
+    for problem in problems.iter().filter(|problem| problem.file == path) {
+        problem
+            .text
+            .lines()
+            .for_each(|line| entry.whole(Level::Error, line));
+    }
+    entry
 }
 
 fn faulty(config: &Path, error: &SettingsError) -> Entry {
@@ -103,22 +136,4 @@ fn faulty(config: &Path, error: &SettingsError) -> Entry {
             entry
         }
     }
-}
-
-/// `sound`: the policies that they carry are.
-fn grants(settings: &settings::Settings, sound: bool) -> Option<Entry> {
-    let path = settings.files.grants.as_ref()?;
-    let mut entry = Entry::new(path.display().to_string());
-    if !sound {
-        entry.whole(Level::Note, "not checked, since they carry these policies");
-        return Some(entry);
-    }
-    let servers = settings.server_names();
-    if let Err(error) = app::load_files(&settings.files, servers) {
-        // one problem a line
-        for problem in format!("{error:#}").lines() {
-            entry.whole(Level::Error, problem);
-        }
-    }
-    Some(entry)
 }

@@ -10,6 +10,7 @@ use anyhow::{Context, anyhow, bail};
 use super::grant;
 use crate::client::Target;
 use crate::grants::new_token;
+use crate::settings::check_server_name;
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -43,10 +44,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<u8> {
     super::install_crypto();
     Target::new(upstream, Vec::new(), std::time::Duration::ZERO)
         .map_err(|error| anyhow!("--upstream: {error}"))?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    if server.is_empty() || !server.chars().all(plain) {
-        bail!("--server: use letters, digits, `-` and `_`");
-    }
+    check_server_name(server).map_err(|hint| anyhow!("--server: {hint}"))?;
     let token = new_token().map_err(|error| anyhow!("no random bytes for a token: {error}"))?;
     let names = [server.clone()];
     let entry = grant::entry(GRANT, &token, &names, &names, None)?;
@@ -148,9 +146,13 @@ mod tests {
     use crate::{app, settings};
 
     fn init(dir: &Path, upstream: &str) -> anyhow::Result<String> {
+        init_server(dir, upstream, "on")
+    }
+
+    fn init_server(dir: &Path, upstream: &str, server: &str) -> anyhow::Result<String> {
         let args = Args {
             upstream: upstream.to_owned(),
-            server: "on".to_owned(),
+            server: server.to_owned(),
             dir: dir.to_owned(),
         };
         let mut out = Vec::new();
@@ -196,6 +198,22 @@ mod tests {
             others.for_each(|other| assert!(!dir.join(other).exists(), "{file}: {other}"));
             std::fs::remove_dir_all(&dir).unwrap();
         }
+    }
+
+    #[test]
+    fn a_server_is_called_what_the_settings_take() {
+        let dir = folder("name");
+        for bad in ["", ".hidden", "a/b", "a b", "ä"] {
+            let error = init_server(&dir, "http://127.0.0.1:1/mcp", bad).unwrap_err();
+            let hint = check_server_name(bad).unwrap_err();
+            assert_eq!(error.to_string(), format!("--server: {hint}"));
+        }
+        assert!(!dir.exists());
+        init_server(&dir, "http://127.0.0.1:1/mcp", "mcp.v1").unwrap();
+        let none = std::collections::BTreeMap::new();
+        let settings = settings::load_with(&dir.join("toolgate.yaml"), &none).unwrap();
+        assert!(settings.servers.contains_key("mcp.v1"));
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 
     #[test]

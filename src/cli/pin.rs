@@ -22,7 +22,7 @@ Examples:
   toolgate pin coalesce                          later: tell what is new, changed or gone
   toolgate pin coalesce --accept start_run --accept stop_run
   toolgate pin coalesce --accept-all
-  toolgate pin files --tools list.json           a recorded tools/list answer, for a server behind `toolgate wrap`";
+  toolgate pin files --tools list.json           for a server that is a command: what `scan --format tools-list` wrote";
 
 /// Every tool is as it was accepted.
 const SAME: u8 = 0;
@@ -49,7 +49,8 @@ pub struct Args {
     /// Accept every tool as it is now.
     #[arg(long, conflicts_with = "accept")]
     accept_all: bool,
-    /// Read the tools from a recorded `tools/list` answer instead of asking the server.
+    /// Read the tools from what `toolgate scan --format tools-list` wrote, or a recorded `tools/list` answer, instead
+    /// of asking the server.
     #[arg(long, value_name = "FILE")]
     tools: Option<PathBuf>,
 }
@@ -129,7 +130,7 @@ fn settings_of(args: &Args) -> anyhow::Result<Settings> {
 fn ask(settings: &Settings, name: &str) -> anyhow::Result<Vec<Tool>> {
     if settings.commands.contains_key(name) {
         bail!(
-            "{}: `{}` is a program: pin it from a recorded answer to `tools/list` with --tools FILE",
+            "{}: `{}` is a program: record its tools with `toolgate scan --format tools-list -- COMMAND > list.json`, and pin it with --tools list.json",
             settings.files.settings.display(),
             shown(name)
         );

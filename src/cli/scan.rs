@@ -19,6 +19,7 @@ Examples:
   toolgate scan https://mcp.example.com/mcp --header-env Authorization=MCP_AUTH
   toolgate scan -- npx -y @modelcontextprotocol/server-everything
   toolgate scan --format policy -- uvx mcp-server-git > policies/git.yaml
+  toolgate scan --format tools-list -- uvx mcp-server-git > list.json
   toolgate scan --format json --tools list.json > scan.json
   toolgate scan --drift policies/git.yaml --drift scan.json -- uvx mcp-server-git";
 
@@ -51,6 +52,8 @@ enum Format {
     Json,
     /// A starter policy, YAML.
     Policy,
+    /// The list as the server gave it, for `--tools` here and of `toolgate pin`.
+    ToolsList,
 }
 
 /// What was found, classed.
@@ -75,8 +78,8 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<u8> {
 
 fn scan(args: &Args, out: &mut dyn Write) -> anyhow::Result<u8> {
     anyhow::ensure!(
-        args.drift.is_empty() || args.format != Format::Policy,
-        "--drift tells what has changed: give it --format table or json, and write the policy by itself"
+        args.drift.is_empty() || matches!(args.format, Format::Table | Format::Json),
+        "--drift tells what has changed: give it --format table or json, and write the policy or the list by itself"
     );
     // what is to be compared is read before a server is started
     let against = changes::read(&args.drift)?;
@@ -117,6 +120,7 @@ impl Scan {
                     say(&format!("left out, since its name {why}: {tool}")).context("stderr")?;
                 }
             }
+            Format::ToolsList => self.found.write(out)?,
         }
         Ok(())
     }

@@ -44,6 +44,10 @@ pub enum NotTools {
     Refused(String),
     #[error("it is one page of a list that goes on: record all of it")]
     Partial,
+    #[error(
+        "it is what `toolgate scan --format json` wrote, which has classes in place of definitions: record these with `--format tools-list`"
+    )]
+    Scan,
 }
 
 impl Page {
@@ -101,6 +105,9 @@ pub fn recorded(text: &str) -> Result<Vec<Tool>, NotTools> {
         let message = error.get("message").and_then(Value::as_str);
         return Err(NotTools::Refused(message.unwrap_or("no message").to_owned()));
     }
+    if is_scan(&value) {
+        return Err(NotTools::Scan);
+    }
     let page = if value.get("result").is_some() {
         let whole: Whole<'_> =
             serde_json::from_str(text).map_err(|error| NotTools::Json(error.to_string()))?;
@@ -112,6 +119,15 @@ pub fn recorded(text: &str) -> Result<Vec<Tool>, NotTools> {
         None => Ok(page.tools),
         Some(_) => Err(NotTools::Partial),
     }
+}
+
+/// Whether this is a scan in JSON: tools with their classes, of a server that is named beside them.
+fn is_scan(list: &Value) -> bool {
+    let text = |tool: &Value, key| tool.get(key).is_some_and(Value::is_string);
+    let classed = |tool: &Value| text(tool, "class") && text(tool, "risk") && tool.get("reasons").is_some();
+    let tools = list.get("tools").and_then(Value::as_array);
+    let named = list.get("server").is_some_and(Value::is_object);
+    tools.is_some_and(|tools| (named || !tools.is_empty()) && tools.iter().all(classed))
 }
 
 #[cfg(test)]
@@ -127,6 +143,25 @@ mod tests {
         assert!(tools[0].input_schema().is_some() && tools[1].input_schema().is_none());
         let answer = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{alone}}}"#);
         assert_eq!(recorded(&answer).unwrap(), tools);
+    }
+
+    #[test]
+    fn a_scan_in_json_is_no_list_and_a_tool_may_have_keys_of_the_same_names() {
+        let tool = r#"{"name":"a","class":"read","risk":"low","reasons":[],"definition":{}}"#;
+        for scan in [
+            format!(r#"{{"server":{{"name":null,"version":null}},"tools":[{tool}]}}"#),
+            format!(r#"{{"tools":[{tool}]}}"#),
+            r#"{"server":{"name":"s","version":"1"},"tools":[]}"#.to_owned(),
+        ] {
+            assert_eq!(recorded(&scan), Err(NotTools::Scan), "{scan}");
+        }
+        for list in [
+            format!(r#"{{"tools":[{tool},{{"name":"b"}}]}}"#),
+            r#"{"server":"s","tools":[]}"#.to_owned(),
+            r#"{"tools":[{"name":"a","class":"read","risk":3}]}"#.to_owned(),
+        ] {
+            assert!(recorded(&list).is_ok(), "{list}");
+        }
     }
 
     #[test]

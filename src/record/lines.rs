@@ -20,7 +20,7 @@ const FLUSH: Duration = Duration::from_secs(10);
 /// What happens to calls where lines cannot be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnError {
-    /// Calls with limits are refused until lines are written again.
+    /// Calls with limits, and those that need people, are refused until lines are written again.
     Refuse,
     /// Calls go on; what does not fit into the queue is dropped and counted.
     Continue,
@@ -123,7 +123,7 @@ impl Lines {
         self.inner.channels.iter().for_each(|channel| channel.reopen());
     }
 
-    /// Whether calls with limits are to be refused, because a sink takes no lines.
+    /// Whether calls with limits, and those that need people, are to be refused, because a sink takes no lines.
     pub fn refuses(&self) -> bool {
         self.inner.on_error == OnError::Refuse && self.inner.channels.iter().any(|channel| channel.failing())
     }

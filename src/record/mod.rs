@@ -144,7 +144,7 @@ impl Recorder {
         }
     }
 
-    /// Whether calls with limits are to be refused, because they could not be recorded.
+    /// Whether calls with limits, and those that need people, are to be refused, because they could not be recorded.
     pub fn refuses(&self) -> bool {
         self.lines.as_ref().is_some_and(Lines::refuses)
     }

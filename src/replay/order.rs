@@ -1,8 +1,7 @@
 //! Lines into the order of their times. A log is nearly in order: a call's line is written when its answer is
 //! there, and several replicas write at once. So lines wait, as many and as long as the bounds allow.
 
-use std::cmp::{Ordering, Reverse};
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
 
 use super::line::Call;
 
@@ -17,7 +16,7 @@ const BYTES: usize = 64 << 20;
 /// Lines that wait for earlier ones.
 #[derive(Debug)]
 pub(super) struct Order {
-    waiting: BinaryHeap<Reverse<Waiting>>,
+    waiting: BTreeMap<Turn, Box<Call>>,
     newest: u64,
     bytes: usize,
     /// The time of the last line that was let go.
@@ -28,40 +27,9 @@ pub(super) struct Order {
     most: usize,
 }
 
-#[derive(Debug)]
-struct Waiting {
-    at: u64,
-    number: u64,
-    call: Box<Call>,
-}
-
-impl Waiting {
-    /// Within one millisecond admitted calls come first: nothing frees meanwhile, so that a call that was refused
-    /// for want of room found what they had left.
-    fn key(&self) -> (u64, bool, u64) {
-        (self.at, !self.call.then.allowed(), self.number)
-    }
-}
-
-impl PartialEq for Waiting {
-    fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
-    }
-}
-
-impl Eq for Waiting {}
-
-impl PartialOrd for Waiting {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Waiting {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.key().cmp(&other.key())
-    }
-}
+/// The time, whether it was refused, and the number of the line. Within one millisecond admitted calls come first:
+/// nothing frees meanwhile, so that a call that was refused for want of room found what they had left.
+type Turn = (u64, bool, u64);
 
 impl Order {
     pub(super) fn new() -> Self {
@@ -70,7 +38,7 @@ impl Order {
 
     fn with_bounds(span_ms: u64, lines: usize) -> Self {
         Self {
-            waiting: BinaryHeap::new(),
+            waiting: BTreeMap::new(),
             newest: 0,
             bytes: 0,
             gone: 0,
@@ -87,16 +55,16 @@ impl Order {
         self.newest = self.newest.max(at);
         self.bytes = self.bytes.saturating_add(call.size);
         self.next = self.next.saturating_add(1);
-        let number = self.next;
-        self.waiting.push(Reverse(Waiting { at, number, call }));
+        let turn = (at, !call.then.allowed(), self.next);
+        self.waiting.insert(turn, call);
         self.most = self.most.max(self.waiting.len());
     }
 
     /// The next line whose turn has surely come, or that can wait no longer.
     pub(super) fn ready(&mut self) -> Option<Box<Call>> {
-        let Reverse(oldest) = self.waiting.peek()?;
+        let ((oldest, ..), _) = self.waiting.first_key_value()?;
         let full = self.waiting.len() > self.lines || self.bytes > BYTES;
-        if full || self.newest.saturating_sub(oldest.at) > self.span_ms {
+        if full || self.newest.saturating_sub(*oldest) > self.span_ms {
             self.next()
         } else {
             None
@@ -110,7 +78,7 @@ impl Order {
 
     /// The earliest line that waits.
     pub(super) fn next(&mut self) -> Option<Box<Call>> {
-        let Reverse(Waiting { at, call, .. }) = self.waiting.pop()?;
+        let ((at, ..), call) = self.waiting.pop_first()?;
         self.gone = at;
         self.bytes = self.bytes.saturating_sub(call.size);
         Some(call)

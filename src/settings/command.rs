@@ -13,7 +13,7 @@ const IDLE_MS: u64 = 600_000;
 impl Check<'_> {
     pub(super) fn command(&mut self, name: &str, written: &ServerFile) -> Option<CommandServer> {
         let key = |field: &str| format!("servers.{name}.{field}");
-        self.server_name(name);
+        self.server_name(&format!("servers.{name}"), name);
         let of_urls = [
             ("upstream", written.upstream.is_some()),
             ("headers", !written.headers.is_empty()),

@@ -266,12 +266,6 @@ impl Check<'_> {
     }
 }
 
-/// A server's name is part of URLs, and of the name of a file.
-pub(super) fn is_server_name(name: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    !name.is_empty() && name.chars().all(plain) && !name.starts_with('.')
-}
-
 /// `http` or `https`, with a host and without user information.
 fn is_http(uri: &Uri) -> bool {
     let scheme = matches!(uri.scheme_str(), Some("http" | "https"));

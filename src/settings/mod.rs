@@ -29,6 +29,7 @@ pub use load::{Settings, SettingsError, for_one_server, load, load_with};
 pub use oauth::{CredentialSource, OAuth};
 pub use proxies::{ForwardedBy, TrustedProxies};
 pub use secret::{Secret, SecretSource, secret_from_env};
+pub use server::check_server_name;
 pub use tls::{ListenTls, UpstreamTls};
 pub use wrap::{Wrapped, for_wrap, for_wrap_with};
 pub use written::Written;
@@ -52,7 +53,7 @@ pub struct Audit {
     pub redis_stream: Option<AuditStream>,
     /// A full queue drops lines, and counts them; otherwise it slows calls.
     pub drops: bool,
-    /// Calls with limits go on while lines cannot be written; otherwise they are refused.
+    /// Calls with limits, and those that need people, go on while lines cannot be written; otherwise they are refused.
     pub goes_on: bool,
 }
 

@@ -4,7 +4,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue};
 
 use super::file::ServerFile;
-use super::load::{Check, is_server_name};
+use super::load::Check;
 use super::{CredentialSource, SecretSource, Server};
 
 /// What only a server with `command` has.
@@ -19,19 +19,31 @@ const fn set_of_command(written: &ServerFile) -> [bool; 4] {
     ]
 }
 
+/// Looks whether a server can be called so.
+///
+/// # Errors
+/// What a name is made of.
+pub fn check_server_name(name: &str) -> Result<(), &'static str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if !name.is_empty() && name.chars().all(plain) && !name.starts_with('.') {
+        return Ok(());
+    }
+    Err(
+        "a server's name is part of URLs and of names of files: use letters, digits, `-`, `_` and `.` (not first)",
+    )
+}
+
 impl Check<'_> {
-    pub(super) fn server_name(&mut self, name: &str) {
-        if !is_server_name(name) {
-            self.problem(
-                &format!("servers.{name}"),
-                "a server's name is part of its URL: use letters, digits, `-` and `_`",
-            );
+    /// `key` is where the name stands.
+    pub(super) fn server_name(&mut self, key: &str, name: &str) {
+        if let Err(hint) = check_server_name(name) {
+            self.problem(key, hint);
         }
     }
 
     pub(super) fn server(&mut self, name: &str, written: &ServerFile) -> Option<Server> {
         let key = |field: &str| format!("servers.{name}.{field}");
-        self.server_name(name);
+        self.server_name(&format!("servers.{name}"), name);
         for (field, set) in COMMAND_KEYS.into_iter().zip(set_of_command(written)) {
             if set {
                 self.problem(&key(field), "is for a server with `command`: remove it");

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::environment::environment;
-use super::file::{CountersFile, ServerFile, SettingsFile};
-use super::load::{Check, Settings, SettingsError, is_server_name, read};
+use super::file::{CountersFile, ServerFile, SettingsFile, StoreTlsFile};
+use super::load::{Check, Settings, SettingsError, read};
 use super::{Counters, SecretSource, defaults};
 
 /// What the command line says.
@@ -48,9 +48,7 @@ pub fn for_wrap_with(
     let base = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
     let mut check = Check::new(path, &base, env);
     check.wrapped = Some(wrapped.server);
-    if !is_server_name(wrapped.server) {
-        check.problem("--server", "use letters, digits, `.`, `-` and `_`");
-    }
+    check.server_name("--server", wrapped.server);
     let mut pins = written.pins(path);
     pins.retain(|name, _| name == wrapped.server);
     let own = wrapped.upstream.map(|url| {
@@ -85,10 +83,10 @@ impl Check<'_> {
         if deadline == 0 || deadline > 60_000 {
             self.problem("counters.deadline_ms", "must be 1 to 60000 milliseconds");
         }
-        if written.url.is_some() {
+        for (field, _) in of_redis(written).into_iter().filter(|(_, set)| *set) {
             self.problem(
-                "counters.url",
-                "a file of counters has no URL: write `store: redis`, or remove it",
+                &format!("counters.{field}"),
+                "is for Redis, and counters are in a file here: write `store: redis`, or remove it",
             );
         }
         let Some(folder) = state_folder(self.env) else {
@@ -103,6 +101,26 @@ impl Check<'_> {
     }
 }
 
+/// What means nothing for a file, and whether it is set.
+fn of_redis(written: &CountersFile) -> [(&'static str, bool); 10] {
+    let StoreTlsFile { ca, cert, key } = &written.tls;
+    [
+        ("url", written.url.is_some()),
+        ("sentinel", written.sentinel.is_some()),
+        ("cluster", !written.cluster.is_empty()),
+        ("username", written.username.is_some()),
+        ("password", written.password.is_some()),
+        ("tls", ca.is_some() || cert.is_some() || key.is_some()),
+        ("prefix", written.prefix.is_some()),
+        ("after_failover", written.after_failover.is_some()),
+        (
+            "failover_quarantine_max",
+            written.failover_quarantine_max.is_some(),
+        ),
+        ("expected_replicas", written.expected_replicas.is_some()),
+    ]
+}
+
 /// The user's state folder (XDG Base Directory Specification 0.8).
 fn state_folder(env: &BTreeMap<String, String>) -> Option<PathBuf> {
     let absolute = |name: &str| env.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
@@ -114,7 +132,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::path::Path;
 
-    use super::{Wrapped, for_wrap_with};
+    use super::{Check, Wrapped, for_wrap_with};
     use crate::settings::Counters;
 
     fn env(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -157,6 +175,37 @@ mod tests {
         ];
         let settings = for_wrap_with(&COMMAND, &env(&redis)).unwrap();
         assert!(matches!(settings.counters, Counters::Redis { .. }));
+    }
+
+    #[test]
+    fn a_file_of_counters_takes_no_key_that_is_for_redis() {
+        let env = env(&[("HOME", "/h"), ("P", "secret")]);
+        let load = |counters: &str| {
+            let written = serde_saphyr::from_str(&format!("counters: {{ {counters} }}")).unwrap();
+            let mut check = Check::new(Path::new("toolgate.yaml"), Path::new(""), &env);
+            check.wrapped = Some("files");
+            check.settings_of(&written).map_err(|error| error.to_string())
+        };
+        for counters in [
+            "url: 'redis://h:1'",
+            "sentinel: { master: m, urls: ['redis://h:1'] }",
+            "cluster: ['redis://h:1']",
+            "username: u",
+            "password: { env: P }",
+            "tls: { ca: ca.pem }",
+            "prefix: p",
+            "after_failover: restore",
+            "failover_quarantine_max: 5s",
+            "expected_replicas: 3",
+        ] {
+            let (key, _) = counters.split_once(':').unwrap();
+            let expected = format!(
+                "toolgate.yaml: `counters.{key}`: is for Redis, and counters are in a file here: write `store: redis`, or remove it"
+            );
+            assert_eq!(load(counters).unwrap_err(), expected);
+            assert_eq!(load(&format!("store: file, {counters}")).unwrap_err(), expected);
+        }
+        assert!(load("deadline_ms: 5").is_ok());
     }
 
     #[test]

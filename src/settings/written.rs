@@ -6,9 +6,9 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 /// Keys that a running gate takes over.
-const RELOADED: [&str; 3] = ["anonymous", "grants", "policies"];
+const RELOADED: [&str; 4] = ["anonymous", "approvals.approvers", "grants", "policies"];
 /// Sections whose entries are told one by one.
-const BY_ENTRY: &str = "servers";
+const BY_ENTRY: [&str; 2] = ["approvals", "servers"];
 
 /// A settings file's keys and values. It may hold passwords: it has no `Debug`.
 pub struct Written(Map<String, Value>);
@@ -23,16 +23,22 @@ impl Written {
     /// The keys that differ in `now` and are in force only after a restart, in order.
     pub fn needs_restart(&self, now: &Self) -> Vec<String> {
         let keys = differing(&self.0, &now.0).into_iter();
-        let keys = keys.filter(|key| !RELOADED.contains(key));
-        keys.flat_map(|key| match (self.0.get(key), now.0.get(key)) {
-            (Some(Value::Object(before)), Some(Value::Object(now))) if key == BY_ENTRY => {
-                let entries = differing(before, now).into_iter();
-                entries.map(|entry| format!("{key}.{entry}")).collect()
+        let keys = keys.flat_map(|key| {
+            if !BY_ENTRY.contains(&key) {
+                return vec![key.to_owned()];
             }
-            _ => vec![key.to_owned()],
-        })
-        .collect()
+            let (before, now) = (entries(self.0.get(key)), entries(now.0.get(key)));
+            let entries = differing(&before, &now).into_iter();
+            entries.map(|entry| format!("{key}.{entry}")).collect()
+        });
+        keys.filter(|key| !RELOADED.contains(&key.as_str())).collect()
     }
+}
+
+/// A section that is left out has none.
+fn entries(section: Option<&Value>) -> Map<String, Value> {
+    let entries = section.and_then(Value::as_object);
+    entries.cloned().unwrap_or_default()
 }
 
 fn differing<'v>(one: &'v Map<String, Value>, other: &'v Map<String, Value>) -> BTreeSet<&'v str> {
@@ -62,5 +68,18 @@ mod tests {
             ["drain_ms", "listen", "servers.b", "servers.c"]
         );
         assert!(before.needs_restart(&before).is_empty());
+    }
+
+    #[test]
+    fn of_approvals_the_approvers_are_taken_over_and_the_rest_is_named() {
+        let before = written("approvals: {approvers: a.yaml, hold_ms: 1}\n");
+        let other = written("approvals: {approvers: b.yaml, hold_ms: 1}\n");
+        assert!(before.needs_restart(&other).is_empty());
+        let more = written("approvals: {approvers: b.yaml, hold_ms: 2, expires: 1h}\n");
+        let keys = ["approvals.expires", "approvals.hold_ms"];
+        assert_eq!(before.needs_restart(&more), keys);
+        let none = written("grants: g.yaml\n");
+        assert_eq!(before.needs_restart(&none), ["approvals.hold_ms"]);
+        assert_eq!(none.needs_restart(&before), ["approvals.hold_ms"]);
     }
 }

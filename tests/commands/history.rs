@@ -120,6 +120,12 @@ fn what_cannot_be_read_exits_with_2_and_names_its_place() {
         (2, true),
         "{ran:?}"
     );
+    // a gzip file begins so (RFC 1952 section 2.3.1)
+    std::fs::write(folder.0.join("h.gz"), [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3]).unwrap();
+    let ran = folder.run(&["check-history", "--decisions", "h.gz"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    let remedy = "h.gz: the log is compressed: `gzip -dc h.gz | toolgate check-history … -`";
+    assert!(ran.err.contains(remedy), "{ran:?}");
     // a writer that was killed leaves half a line
     assert_eq!(folder.run(&["check-history", "half"]).code, 0);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::gate::{Gate, Setup};
+use crate::support::gate::{Folder, Gate, Setup};
 use crate::support::redis::RedisServer;
 use crate::support::servers::{Era, Fixture};
 use crate::support::wait::{PATIENCE, until, within};
@@ -91,6 +91,24 @@ async fn a_call_that_does_not_end_is_cut_at_the_end_of_the_drain() {
     );
     assert_eq!(gate.decisions().len(), 1);
     drop(events);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_is_listed_as_started_on_demand_and_not_started_to_be_asked() {
+    let fixture = Fixture::start(Era::Session);
+    let folder = Folder::new("on-demand");
+    let started = folder.path().join("started");
+    let mut command = Command::new("touch");
+    command.arg(&started);
+    let gate = setup(&fixture).command("files", &command, &json!({})).start();
+    let servers = json!({ "files": "on_demand", "fixture": "up" });
+    let (status, said) = readyz(&gate, "?verbose").await;
+    assert_eq!((status, &said["servers"]), (200, &servers));
+    let (status, said) = readyz(&gate, "?server=files").await;
+    assert_eq!((status, &said["server"]), (200, &json!({ "files": "on_demand" })));
+    let (_, page) = gate.admin("/").await;
+    assert!(page.contains("serves files, fixture"), "{page}");
+    assert!(!started.exists());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,8 @@
 //! What the gate says of a store that answers and is set up badly, or does not answer.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::sync::Arc;
 use std::time::Duration;
 
 use toolgate::counters::{Place, RedisOptions, StoreWarning};
@@ -51,6 +53,33 @@ async fn a_user_that_may_ask_nothing_is_no_failure_and_said() {
         warnings(&server, WEEK).await,
         BTreeSet::from([StoreWarning::Identity])
     );
+}
+
+#[tokio::test]
+async fn each_warning_is_told_once_in_the_log() {
+    let server = RedisServer::start_with(&["--maxmemory-policy", "allkeys-lru"]);
+    let mut forbid = redis::cmd("ACL");
+    forbid
+        .arg("SETUSER")
+        .arg("default")
+        .arg("-info")
+        .arg("+info|memory");
+    forbid.exec(&mut server.connection()).unwrap();
+    let log = server.folder().join("gate.log");
+    let lines = tracing_subscriber::fmt().with_writer(Arc::new(File::create(&log).unwrap()));
+    let _writing = tracing::subscriber::set_default(lines.finish());
+    let store = open(RedisOptions {
+        deadline: PATIENT,
+        ..RedisOptions::new(Place::Single(server.url()), "t")
+    });
+    for _ in 0..3 {
+        store.inspect(Duration::ZERO).await;
+    }
+    let told = std::fs::read_to_string(log).unwrap();
+    for warning in [StoreWarning::Eviction, StoreWarning::Identity] {
+        assert!(store.health().warnings.contains(&warning));
+        assert_eq!(told.matches(warning.text()).count(), 1, "{told}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

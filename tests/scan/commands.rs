@@ -75,6 +75,8 @@ fn what_cannot_be_read_is_told_on_stderr_with_exit_code_2() {
         &json!({ "tools": [], "nextCursor": "2" }).to_string(),
     );
     folder.write("list.json", &json!({ "tools": [] }).to_string());
+    let scanned = scan(&folder, &["--tools", "list.json", "--format", "json"]);
+    folder.write("scan.json", &scanned.out);
     folder.write("bad.yaml", "version: \"1\"\ndefault: perhaps\n");
     let list = ["--tools", "list.json"];
     let beside = |more: &[&'static str]| [list.as_slice(), more].concat();
@@ -85,6 +87,10 @@ fn what_cannot_be_read_is_told_on_stderr_with_exit_code_2() {
             "none.json: this is no list of tools",
         ),
         (vec!["--tools", "half.json"], "it is one page"),
+        (
+            vec!["--tools", "scan.json"],
+            "record these with `--format tools-list`",
+        ),
         (vec!["http://127.0.0.1:1/mcp"], "127.0.0.1:1/mcp"),
         (vec!["ftp://127.0.0.1/mcp"], "not a URL that can be asked"),
         (
@@ -94,7 +100,11 @@ fn what_cannot_be_read_is_told_on_stderr_with_exit_code_2() {
         (beside(&["--drift", "bad.yaml"]), "default: perhaps"),
         (
             beside(&["--drift", "list.json", "--format", "policy"]),
-            "write the policy by itself",
+            "write the policy or the list by itself",
+        ),
+        (
+            beside(&["--drift", "scan.json", "--format", "tools-list"]),
+            "write the policy or the list by itself",
         ),
         (vec![], "required"),
         (beside(&["http://127.0.0.1:1/mcp"]), "cannot be used with"),

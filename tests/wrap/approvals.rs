@@ -12,10 +12,13 @@ use super::support::wrapped::{Place, Wrapped, text_of};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
+fn asking() -> Value {
+    json!({ "version": "1", "default": "allow", "tools": { "start_run": { "action": "require_approval" } } })
+}
+
 /// A wrapped server whose `start_run` needs a person, and that person.
 fn wrapped(redis: &RedisServer, hold_ms: u32) -> (Place, Wrapped, Approvals) {
-    let policy = json!({ "version": "1", "default": "allow", "tools": { "start_run": { "action": "require_approval" } } });
-    let place = Place::with(&policy);
+    let place = Place::with(&asking());
     place.folder.write("key", KEY);
     let settings = json!({
         "counters": { "store": "redis", "url": redis.url(), "deadline_ms": 5_000 },
@@ -33,6 +36,33 @@ fn wrapped(redis: &RedisServer, hold_ms: u32) -> (Place, Wrapped, Approvals) {
     };
     let person = Approvals::in_redis(store, KEY.as_bytes(), Duration::from_secs(600)).unwrap();
     (place, client, person)
+}
+
+const NOBODY: &str = "has people approve calls, and nobody can decide them";
+
+/// Calls a tool of a server that is wrapped without a shared store; its stderr, once all has ended.
+fn called(policy: &Value, tool: &str) -> String {
+    let place = Place::with(policy);
+    let mut client = place.start(&[]);
+    assert_eq!(text_of(&client.call(1, tool, json!({}))), format!("{tool} ran"));
+    client.close_stdin();
+    client.end();
+    client.stderr()
+}
+
+#[test]
+fn where_nobody_can_decide_a_warning_says_so_and_other_tools_work() {
+    let mut policy = asking();
+    let told = called(&policy, "echo");
+    assert!(told.contains(&format!("the policy `policy` {NOBODY}")), "{told}");
+    assert!(
+        told.contains("set `counters.store: redis` and `approvals.key`"),
+        "{told}"
+    );
+    // what blocks nothing asks nobody
+    policy["mode"] = json!("shadow");
+    let told = called(&policy, "start_run");
+    assert!(!told.contains(NOBODY), "{told}");
 }
 
 async fn waits(person: &Approvals) -> Approval {
@@ -74,6 +104,9 @@ async fn a_call_waits_while_others_go_on_and_runs_when_it_is_approved() {
         "{refused}"
     );
     assert_eq!(place.ran("start_run"), 1);
+    client.close_stdin();
+    client.end();
+    assert!(!client.stderr().contains(NOBODY), "{}", client.stderr());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,26 +2,18 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 
 use super::{Read, decisions};
+use crate::cli::lines::{LONGEST, LogReader};
 use crate::counters::history::{Event, Line, Unusable};
-
-/// The longest line that is read, in bytes.
-const LONGEST: u64 = 1 << 20;
-/// What is read from a file at once, in bytes.
-const CHUNK: usize = 1 << 16;
 
 /// One file that is being read, and what its last line told.
 struct Source {
-    name: String,
-    reader: Box<dyn BufRead>,
+    reader: LogReader,
     line: u64,
-    buffer: Vec<u8>,
     told: VecDeque<Event>,
 }
 
@@ -48,7 +40,7 @@ pub(super) fn each(
             break;
         };
         if let Some(event) = source.told.pop_front() {
-            take(event).with_context(|| format!("{}:{}", source.name, source.line))?;
+            take(event).with_context(|| source.place())?;
         }
         order.extend(source.head(decisions, read)?.map(|at| Reverse((at, index))));
     }
@@ -57,57 +49,46 @@ pub(super) fn each(
 
 impl Source {
     fn open(path: &Path) -> anyhow::Result<Self> {
-        let name = path.display().to_string();
-        let reader: Box<dyn BufRead> = if path.as_os_str() == "-" {
-            Box::new(BufReader::with_capacity(CHUNK, io::stdin()))
-        } else {
-            let file = File::open(path).with_context(|| format!("{name}: cannot open the history"))?;
-            Box::new(BufReader::with_capacity(CHUNK, file))
-        };
         Ok(Self {
-            name,
-            reader,
+            reader: LogReader::open(path, "toolgate check-history …")?,
             line: 0,
-            buffer: Vec::new(),
             told: VecDeque::new(),
         })
+    }
+
+    /// Of the line that was read last.
+    fn place(&self) -> String {
+        format!("{}:{}", self.reader.name, self.line)
     }
 
     /// The time of the next event; reads on where the last line has told all.
     fn head(&mut self, decisions: bool, read: &mut Read) -> anyhow::Result<Option<u64>> {
         while self.told.is_empty() {
-            self.buffer.clear();
-            let got = (&mut self.reader)
-                .take(LONGEST)
-                .read_until(b'\n', &mut self.buffer)
-                .with_context(|| format!("{}: cannot read the history", self.name))?;
-            if got == 0 {
+            let got = self.reader.read_line();
+            let got = got.with_context(|| format!("{}: cannot read the history", self.reader.name))?;
+            if got.is_none() {
                 return Ok(None);
             }
             self.line = self.line.saturating_add(1);
-            let whole = self.buffer.ends_with(b"\n");
-            if !whole && u64::try_from(got).is_ok_and(|got| got >= LONGEST) {
-                bail!(
-                    "{}:{}: the line has more than {LONGEST} bytes",
-                    self.name,
-                    self.line
-                );
+            if self.reader.is_too_long() {
+                bail!("{}: the line has more than {LONGEST} bytes", self.place());
             }
-            if self.buffer.trim_ascii().is_empty() {
+            let line = self.reader.buffer.as_slice();
+            if line.trim_ascii().is_empty() {
                 continue;
             }
             let told = if decisions {
-                decisions::read(&self.buffer, &mut self.told).map(|skipped| {
+                decisions::read(line, &mut self.told).map(|skipped| {
                     read.not_judged = read.not_judged.saturating_add(skipped);
                 })
             } else {
-                Line::read(&self.buffer).map(|event| self.told.push_back(event))
+                Line::read(line).map(|event| self.told.push_back(event))
             };
             match told {
                 Ok(()) => read.lines = read.lines.saturating_add(1),
                 // a writer that was killed leaves half a line at the end
-                Err(_) if !whole => return Ok(None),
-                Err(why) => return Err(anyhow!("{}:{}: {why}", self.name, self.line)),
+                Err(_) if !line.ends_with(b"\n") => return Ok(None),
+                Err(why) => return Err(anyhow!("{}: {why}", self.place())),
             }
         }
         Ok(self.told.front().map(|event| event.t_ms))

@@ -1,11 +1,12 @@
 //! Where the tools come from: a server at a URL, a command, or a file.
 
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::say;
 use crate::cli::against::headers;
@@ -46,6 +47,23 @@ pub(super) struct Found {
     pub(super) name: Option<String>,
     pub(super) version: Option<String>,
     pub(super) tools: Vec<Tool>,
+}
+
+impl Found {
+    /// Writes the list, a tool after the other as it was sent, and who gave it where that is known.
+    pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(b"{")?;
+        if let Some(name) = &self.name {
+            let info = json!({ "name": name, "version": self.version });
+            write!(out, "\"serverInfo\":{info},")?;
+        }
+        out.write_all(b"\"tools\":[")?;
+        for (index, tool) in self.tools.iter().enumerate() {
+            let joint = if index == 0 { "\n" } else { ",\n" };
+            write!(out, "{joint}{}", tool.text)?;
+        }
+        out.write_all(b"\n]}\n")
+    }
 }
 
 impl Source {

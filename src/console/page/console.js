@@ -189,7 +189,7 @@ const shown = {
     by("limits-none").hidden = !data.unknown && !data.left_out && data.limits.length > 0;
   },
   health(data) {
-    const good = new Set(["up", "current"]);
+    const good = new Set(["up", "current", "on_demand"]);
     const parts = [["the store", data.store], ["policies and grants", data.policies]];
     parts.push(...data.servers.map((server) => [`server ${server.name}`, server.state]));
     by("health").replaceChildren(...parts.map(([name, word]) => {

@@ -91,13 +91,10 @@ impl StoreWarning {
 impl RedisStore {
     /// How the store stands; asks nobody.
     pub(in super::super) fn health(&self) -> StoreHealth {
-        let (failovers, quarantined, identified) = self.inner.failover.seen(Instant::now());
+        let (failovers, quarantined, _) = self.inner.failover.seen(Instant::now());
         let nodes = self.inner.route.nodes();
         let known = self.inner.warnings.lock();
-        let mut warnings = known.unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        if !identified {
-            warnings.insert(StoreWarning::Identity);
-        }
+        let warnings = known.unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         StoreHealth {
             not_asked: nodes.iter().filter(|node| node.is_asked().is_err()).count(),
             failovers,
@@ -115,6 +112,11 @@ impl RedisStore {
                 // a node that does not answer is the breaker's
                 let _ = inspect_node(&node, longest_window, until, &mut warnings).await;
             }
+        }
+        // connections that were opened for it have met their servers
+        let (_, _, identified) = self.inner.failover.seen(Instant::now());
+        if !identified {
+            warnings.insert(StoreWarning::Identity);
         }
         let mut known = self
             .inner
