@@ -13,7 +13,7 @@ mod support;
 #[allow(dead_code, reason = "shared with the tests on the wire, which use all of it")]
 mod wire;
 
-#[path = "identity/apart.rs"]
+#[path = "identity/apart/mod.rs"]
 mod apart;
 #[path = "identity/documented.rs"]
 mod documented;

@@ -13,12 +13,16 @@ mod attacks;
 mod conditions;
 #[path = "policy/cookbook.rs"]
 mod cookbook;
+#[path = "policy/diff_pairs.rs"]
+mod diff_pairs;
 #[path = "policy/diffs.rs"]
 mod diffs;
 #[path = "policy/explained.rs"]
 mod explained;
 #[path = "policy/explained_always.rs"]
 mod explained_always;
+#[path = "policy/explained_random.rs"]
+mod explained_random;
 #[path = "policy/known_faults.rs"]
 mod known_faults;
 #[path = "policy/known_faults_counted.rs"]

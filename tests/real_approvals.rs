@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use support::clients::{Sdk, Seen, start_with};
 use support::gate::{Gate, Setup, token_sha256};
-use support::http::{STEP, exchange};
+use support::http::STEP;
 use support::redis::RedisServer;
 use support::servers::{Era, Fixture};
 use support::wait::within;
@@ -90,22 +90,9 @@ impl Place {
     }
 }
 
-/// Where the console of this gate listens.
-fn console_of(gate: &Gate) -> String {
-    let listening = gate.stdout();
-    let listening: Value = serde_json::from_str(listening.lines().next().unwrap()).unwrap();
-    listening["console"].as_str().unwrap().to_owned()
-}
-
 /// A request to the console of this gate.
 async fn console(gate: &Gate, method: &str, path: &str, body: &str) -> Value {
-    let address = console_of(gate);
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {PERSON}\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    );
-    let answer = exchange(&address, request.as_bytes()).await;
+    let answer = gate.ask_console(PERSON, method, path, body).await;
     assert_eq!(answer.status, 200, "{method} {path}: {}", answer.text());
     answer.json()
 }
@@ -205,7 +192,7 @@ async fn a_client_that_takes_urls_goes_to_the_page_where_people_decide_and_its_c
     assert_eq!(run.failure(), None);
     let page = format!(
         "http://{}/#{}",
-        console_of(&place.gates[0]),
+        place.gates[0].console.as_ref().unwrap(),
         approval["id"].as_str().unwrap()
     );
     assert_eq!(run.asked(), [page.as_str()]);

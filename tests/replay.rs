@@ -16,6 +16,8 @@ mod same;
 mod sound;
 #[path = "replay/told.rs"]
 mod told;
+#[path = "replay/told_charges.rs"]
+mod told_charges;
 #[path = "replay/told_limits.rs"]
 mod told_limits;
 #[path = "replay/told_people.rs"]

@@ -23,6 +23,8 @@ mod approvals_pointed;
 mod approvals_shared;
 #[path = "wire/at_once.rs"]
 mod at_once;
+#[path = "wire/at_once_leases.rs"]
+mod at_once_leases;
 #[path = "wire/bytes.rs"]
 mod bytes;
 #[path = "wire/changes.rs"]
@@ -61,6 +63,8 @@ mod store;
 mod tasks;
 #[path = "wire/trial.rs"]
 mod trial;
+#[path = "wire/turned_away.rs"]
+mod turned_away;
 #[path = "wire/upstreams.rs"]
 mod upstreams;
 #[path = "wire/ways_round.rs"]

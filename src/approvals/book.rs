@@ -63,6 +63,8 @@ impl fmt::Debug for Approvals {
 pub(super) struct Read {
     pub(super) record: Record,
     pub(super) sealed: Vec<u8>,
+    /// The call's arguments, hidden.
+    pub(super) hidden: Option<Vec<u8>>,
     pub(super) now: u64,
 }
 
@@ -193,10 +195,10 @@ impl Approvals {
             };
             let until = read.record.expires_ms;
             if self.change(*id, &read, &next, 0, until).await? == Written::Done {
-                let shown = self.get(id).await?;
-                return Ok(Decided::Done(
-                    shown.unwrap_or_else(|| next.shown(*id, read.now, None)),
-                ));
+                // as this word left it: a call that waited may have used it up by now
+                let hidden = read.hidden.as_ref();
+                let arguments = hidden.and_then(|hidden| self.inner.seal.show(*id, hidden));
+                return Ok(Decided::Done(next.shown(*id, read.now, arguments)));
             }
         }
         Err(ApprovalsError::Contended)
@@ -206,10 +208,10 @@ impl Approvals {
         let looked = self.inner.shelf.look(&[id]).await?;
         let read = looked.found.into_iter().next().and_then(|found| {
             let record = self.believed(id, &looked.run, &found)?;
-            let sealed = found.record?;
             Some(Read {
                 record,
-                sealed,
+                sealed: found.record?,
+                hidden: found.arguments,
                 now: looked.now,
             })
         });

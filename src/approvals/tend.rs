@@ -61,7 +61,12 @@ impl Approvals {
             };
             let (since, until) = (record.expires_ms, record.drops_ms());
             let now = looked.now;
-            let read = Read { record, sealed, now };
+            let read = Read {
+                record,
+                sealed,
+                hidden: None,
+                now,
+            };
             if self.change(id, &read, &next, since, until).await? == Written::Done {
                 ended.push(next.shown(id, now, None));
             }

@@ -166,6 +166,10 @@ impl Folded {
             shown.session = None;
             shown.argument_keys = &[];
             shown.recorded = RecordedValues(&[]);
+            if shown.approval.take().is_some() {
+                // it names the approval
+                shown.message = None;
+            }
         }
         Some(Self {
             json: serde_json::to_vec(&shown).ok()?,
@@ -216,6 +220,7 @@ impl Folded {
 fn rest_of(record: &DecisionRecord<'_>) -> u64 {
     let mut hasher = DefaultHasher::new();
     (&record.session, record.method, record.tool, record.argument_keys).hash(&mut hasher);
+    record.approval.hash(&mut hasher);
     // a reload may come between two
     for policy in &record.policy {
         policy.digest.hash(&mut hasher);

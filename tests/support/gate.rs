@@ -275,6 +275,17 @@ impl Gate {
         (answer.status, answer.text())
     }
 
+    /// A request to the console with an approver's token, and a body in JSON.
+    pub async fn ask_console(&self, token: &str, method: &str, path: &str, body: &str) -> http::Answer {
+        let address = self.console.as_ref().expect("the gate has no console");
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        http::exchange(address, request.as_bytes()).await
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.pid()
     }

@@ -4,15 +4,17 @@
 use std::collections::{BTreeMap, HashSet};
 
 use toolgate::counters::CallId;
-use toolgate::counters::command::{
-    Bound, Command, Fit, Held, KeyCharge, KeyState, MAX_LEASES, Outcome, Reply, Span,
-};
-use toolgate::counters::model::{EXACT_MAX, Model, SLOTS};
+use toolgate::counters::command::{Bound, Command, Fit, KeyCharge, MAX_LEASES, Outcome, Reply, Span};
+use toolgate::counters::model::{EXACT_MAX, Model};
 
 use super::script::Rig;
 
+#[path = "world_denials.rs"]
+mod denials;
 #[path = "lease_book.rs"]
 mod lease_book;
+#[path = "world_leases.rs"]
+mod leases;
 #[path = "steps.rs"]
 mod steps;
 
@@ -280,132 +282,6 @@ impl Judge<'_> {
                 return Err(format!(
                     "admitted {sum} of {} at {time} on {}",
                     charge.max, charge.key
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// Admitted: never more than `max` leases are live at once, and no call holds two.
-    fn take(&mut self, charge: &KeyCharge, id: CallId) -> Found {
-        if self.leases.is_live(self.now, charge, id) {
-            return Err(format!("{id:?} was charged twice"));
-        }
-        let ends = self.leases.hold(self.now, charge, id);
-        self.keeps(charge, ends);
-        let live = self.leases.live(self.now, charge);
-        if live > charge.max {
-            return Err(format!("{live} of {} at once on {}", charge.max, charge.key));
-        }
-        Ok(())
-    }
-
-    /// The key stays until its latest lease has ended.
-    fn keeps(&mut self, charge: &KeyCharge, ends: u64) {
-        let expiry = self.expiries.entry(charge.key.clone()).or_default();
-        *expiry = (*expiry).max(ends + 1);
-    }
-
-    /// Renewed are exactly the leases that are live; a lapsed one is another call's by now.
-    fn renew(&mut self, command: &Command) -> Found {
-        self.pass();
-        let held = command.charges.iter().map(|charge| match charge.span {
-            Span::Lease { ttl } => Held {
-                key: charge.key.clone(),
-                bound: charge.bound.clone(),
-                ttl,
-            },
-            _ => panic!("only leases are renewed"),
-        });
-        let held: Vec<Held> = held.collect();
-        let live = self.rig.renew(self.now, command.id, &held);
-        if let Some(model) = &mut self.model {
-            let expected = model.renew(self.now, command.id, &held);
-            if expected != live {
-                return Err(format!(
-                    "renewal at {}: model {expected:?}, script {live:?}: {command:?}",
-                    self.now
-                ));
-            }
-        }
-        for (charge, live) in command.charges.iter().zip(live) {
-            let surely = self.leases.is_live(self.now, charge, command.id);
-            if surely && !live || live && !surely && charge.bound.is_none() {
-                return Err(format!(
-                    "renewal of {charge:?} at {}: live {surely}, renewed {live}",
-                    self.now
-                ));
-            }
-            if live {
-                let ends = self.leases.hold(self.now, charge, command.id);
-                self.keeps(charge, ends);
-            }
-        }
-        Ok(())
-    }
-
-    /// Limited: some charge must really not fit, within one slot where charges were merged.
-    fn justify(&self, command: &Command, reply: &Reply) -> Found {
-        let needless = command.charges.iter().zip(&reply.states).find(|(charge, state)| {
-            let slack = match charge.span {
-                Span::Window { window } if self.merged(&charge.key) => window.div_ceil(SLOTS) - 1,
-                _ => 0,
-            };
-            let used = self.used(charge, self.time(&charge.key), slack);
-            let fits = used + u128::from(charge.weight) <= u128::from(charge.max);
-            charge.bound.is_none() && state.fit != Fit::Now && fits
-        });
-        needless.map_or(Ok(()), |(charge, state)| {
-            Err(format!("needless denial {state:?} of {charge:?}"))
-        })
-    }
-
-    /// The retry time is exact: one ms earlier it is still denied, then it is admitted.
-    fn probe(&mut self, command: &Command, reply: &Reply) -> Found {
-        if reply.outcome != Outcome::Limited {
-            return Ok(());
-        }
-        let denying = command
-            .charges
-            .iter()
-            .zip(&reply.states)
-            .filter(|(charge, _)| !charge.advisory);
-        let mut wait = 0;
-        for (_, state) in denying {
-            match state.fit {
-                Fit::Now => {}
-                Fit::After(ms) => wait = wait.max(ms),
-                Fit::Never => return Ok(()),
-            }
-        }
-        let now = self.now;
-        // A value that fits now may have lost its key by then, and then shares the overflow key: so exact
-        // is only what denies by itself. So may a value whose leases have all ended: of these nobody is told
-        // an exact time.
-        let fits = |(charge, state): (&KeyCharge, &KeyState)| {
-            charge.bound.is_some() && (state.fit == Fit::Now || is_lease(charge))
-        };
-        let may_lapse = command.charges.iter().zip(&reply.states).any(fits);
-        let probes = [
-            (now + wait - 1, Outcome::Limited),
-            (now + wait, Outcome::Admitted),
-        ];
-        for (at, expected) in probes.into_iter().take(if may_lapse { 1 } else { 2 }) {
-            let mut look = Command {
-                peek: true,
-                deadline: 0,
-                first_sent: 0,
-                ..command.clone()
-            };
-            for charge in &mut look.charges {
-                if let Span::Calendar { .. } = charge.span {
-                    charge.span = calendar(self.window, at.max(self.time(&charge.key)));
-                }
-            }
-            let found = self.rig.admit(at, &look)?.outcome;
-            if found != expected {
-                return Err(format!(
-                    "retry after {wait}: {found:?} at {at}, now {now}: {command:?}"
                 ));
             }
         }

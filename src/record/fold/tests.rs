@@ -148,6 +148,27 @@ fn calls_that_differ_in_what_a_record_shows_have_lines_of_their_own_up_to_a_boun
 }
 
 #[test]
+fn denials_under_different_approvals_are_counted_apart_and_a_mixed_line_names_none() {
+    let (fold, now) = (Fold::default(), Instant::now());
+    let ids: Vec<String> = (0..20).map(|number| format!("approval-{number}")).collect();
+    for number in 0..50 {
+        let mut denied = record("a", "t", "needs_approval", "/r");
+        let id = ids[number % 20].as_str();
+        (denied.approval, denied.message) = (Some(id), Some(id));
+        fold.note(&denied, true, now);
+    }
+    let lines = fold.rest();
+    let lines = lines.iter().map(|line| serde_json::from_slice(line).unwrap());
+    let (mixed, own): (Vec<Value>, Vec<Value>) = lines.partition(|line: &Value| line["mixed"] == true);
+    assert_eq!((own.len(), mixed.len()), (16, 1));
+    for line in own {
+        assert_eq!((&line["count"], &line["message"]), (&2.into(), &line["approval"]));
+    }
+    assert_eq!(mixed[0]["count"], 8);
+    assert!(mixed[0].get("approval").is_none() && mixed[0]["message"].is_null());
+}
+
+#[test]
 fn grants_that_look_the_same_and_are_counted_apart_are_not_mixed() {
     let (fold, now) = (Fold::default(), Instant::now());
     for number in 0..60 {
