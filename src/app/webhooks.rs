@@ -122,6 +122,7 @@ impl Webhooks {
             "event": "approval_requested",
             "id": approval.id.to_string(),
             "grant": escaped(&approval.grant),
+            "grant_key": approval.grant_key,
             "server": escaped(&approval.server),
             "tool": escaped(&approval.tool),
             "argument_keys": keys.iter().map(|key| escaped(key)).collect::<Vec<_>>(),

@@ -99,6 +99,8 @@ pub struct Approval {
     pub state: State,
     /// The grant's id as people know it.
     pub grant: String,
+    /// What the grant is counted under, where it was made of claims: an id that looks the same may be another's.
+    pub grant_key: Option<String>,
     pub server: String,
     pub tool: String,
     /// The call's arguments as the agent wrote them, in JSON; `None` where it sent none, or once the request has ended.

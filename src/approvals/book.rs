@@ -26,7 +26,7 @@ pub const REASON_AT_MOST: usize = 1_000;
 /// What became of one person's word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decided {
-    Done(Approval),
+    Done(Box<Approval>),
     Unknown,
     NotPending(State),
     /// It was made for another call.
@@ -198,7 +198,7 @@ impl Approvals {
                 // as this word left it: a call that waited may have used it up by now
                 let hidden = read.hidden.as_ref();
                 let arguments = hidden.and_then(|hidden| self.inner.seal.show(*id, hidden));
-                return Ok(Decided::Done(next.shown(*id, read.now, arguments)));
+                return Ok(Decided::Done(Box::new(next.shown(*id, read.now, arguments))));
             }
         }
         Err(ApprovalsError::Contended)

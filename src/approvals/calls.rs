@@ -28,7 +28,7 @@ pub struct Request {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asked {
     /// Its request: pending, approved or denied. `opened`: by this very call.
-    Stands { approval: Approval, opened: bool },
+    Stands { approval: Box<Approval>, opened: bool },
     /// As many requests of the grant, or of all, wait as may.
     Full,
 }
@@ -74,7 +74,7 @@ impl Approvals {
                 && record.digest == request.digest
                 && record.stands_at(looked.now)
             {
-                let approval = record.shown(id, looked.now, None);
+                let approval = Box::new(record.shown(id, looked.now, None));
                 return Ok(Asked::Stands {
                     approval,
                     opened: false,
@@ -86,7 +86,7 @@ impl Approvals {
             match written {
                 Written::Done => {
                     self.tick();
-                    let approval = record.shown(id, looked.now, None);
+                    let approval = Box::new(record.shown(id, looked.now, None));
                     if let Some(tell) = self.inner.opened.get() {
                         tell(&approval, request.arguments.as_deref());
                     }

@@ -131,10 +131,12 @@ impl Record {
     pub fn shown(self, id: ApprovalId, now: u64, arguments: Option<String>) -> Approval {
         let state = self.state_at(now);
         let shows = matches!(state, State::Pending | State::Approved);
+        let grant_key = (self.whose != self.grant).then_some(self.whose);
         Approval {
             id,
             state,
             grant: self.grant,
+            grant_key,
             server: self.server,
             tool: self.tool,
             arguments: arguments.filter(|_| shows),

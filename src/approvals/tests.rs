@@ -27,7 +27,7 @@ impl Desk {
 
     async fn asked(&self, request: &Request) -> (Approval, bool) {
         match self.approvals.ask(request).await.unwrap() {
-            Asked::Stands { approval, opened } => (approval, opened),
+            Asked::Stands { approval, opened } => (*approval, opened),
             Asked::Full => panic!("as many wait as may"),
         }
     }

@@ -53,6 +53,8 @@ pub enum ConsoleError {
 pub struct ListedApproval {
     pub id: String,
     pub state: String,
+    #[serde(default)]
+    pub grant_key: Option<String>,
     pub digest: String,
     pub created: String,
     pub expires: String,

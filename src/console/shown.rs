@@ -17,6 +17,9 @@ pub struct ShownApproval<'a> {
     pub id: String,
     pub state: &'static str,
     pub grant: &'a str,
+    /// Tells grants apart that look the same; only of one that was made of claims.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grant_key: Option<&'a str>,
     pub server: &'a str,
     pub tool: &'a str,
     /// As the agent sent them; for approvers alone, and while the request has not ended.
@@ -67,6 +70,7 @@ impl<'a> ShownApproval<'a> {
             id: approval.id.to_string(),
             state: approval.state.as_str(),
             grant: &approval.grant,
+            grant_key: approval.grant_key.as_deref(),
             server: &approval.server,
             tool: &approval.tool,
             arguments: seen.and_then(|json| RawValue::from_string(json.to_owned()).ok()),
@@ -138,6 +142,7 @@ mod tests {
             id: ApprovalId::parse("0123456789abcdef0123456789abcdef").unwrap(),
             state: State::Pending,
             grant: "ci".to_owned(),
+            grant_key: Some("#0a1b".to_owned()),
             server: "stripe".to_owned(),
             tool: "refund\u{202e}".to_owned(),
             arguments: Some("{ \"note\": \"<b>\u{200b}\", \"amount\": 1.50 }".to_owned()),

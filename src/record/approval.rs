@@ -20,6 +20,9 @@ pub struct ApprovalRecord<'a> {
     /// again, because nothing of its call was sent) or `expired`.
     state: &'static str,
     grant: &'a str,
+    /// What the grant is counted under, where it was made of claims.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grant_key: Option<&'a str>,
     server: &'a str,
     tool: &'a str,
     /// Stands for the exact call; the arguments stand nowhere.
@@ -43,6 +46,7 @@ pub struct ApprovalRecord<'a> {
 pub struct ApprovalOf<'a> {
     pub id: &'a (dyn std::fmt::Display + Sync),
     pub grant: &'a str,
+    pub grant_key: Option<&'a str>,
     pub server: &'a str,
     pub tool: &'a str,
     pub digest: &'a str,
@@ -56,6 +60,7 @@ impl<'a> ApprovalRecord<'a> {
             approval: of.id.to_string(),
             state,
             grant: of.grant,
+            grant_key: of.grant_key,
             server: of.server,
             tool: shown_name(of.tool),
             digest: of.digest,

@@ -40,7 +40,7 @@ fn request(call: &str, needed: u32) -> Request {
 
 async fn asked(by: &Approvals, request: &Request) -> (Approval, bool) {
     match by.ask(request).await.unwrap() {
-        Asked::Stands { approval, opened } => (approval, opened),
+        Asked::Stands { approval, opened } => (*approval, opened),
         Asked::Full => panic!("as many wait as may"),
     }
 }

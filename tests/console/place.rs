@@ -146,7 +146,7 @@ impl Place {
             needed,
         };
         match self.approvals.ask(&request).await.unwrap() {
-            Asked::Stands { approval, .. } => approval,
+            Asked::Stands { approval, .. } => *approval,
             Asked::Full => panic!("no more may wait"),
         }
     }

@@ -57,10 +57,11 @@ impl<'o> Told<'o> {
         }
         let texts = &approval.shown;
         let left = left(&approval.expires);
+        let grant = asker(approval);
         for (name, value) in [
             ("id", &approval.id),
             ("state", &approval.state),
-            ("grant", &texts.grant),
+            ("grant", &grant),
             ("server", &texts.server),
             ("tool", &texts.tool),
             ("asked", &approval.created),
@@ -155,8 +156,19 @@ fn call(approval: &ListedApproval) -> String {
     let texts = &approval.shown;
     escaped(&format!(
         "{} on {}, asked by {}",
-        texts.tool, texts.server, texts.grant
+        texts.tool,
+        texts.server,
+        asker(approval)
     ))
+}
+
+/// The grant, with what tells it from one that looks the same.
+fn asker(approval: &ListedApproval) -> String {
+    let grant = &approval.shown.grant;
+    match &approval.grant_key {
+        Some(key) => format!("{grant} ({key})"),
+        None => grant.clone(),
+    }
 }
 
 /// How long until then, in words; empty for a time that is over.

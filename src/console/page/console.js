@@ -262,12 +262,17 @@ function title(item, level) {
   return heading;
 }
 
+// An id that looks the same may be another grant's.
+function asker(item) {
+  return item.grant_key ? `${item.shown.grant} (${item.grant_key})` : item.shown.grant;
+}
+
 function pending_card(item) {
   const node = make("article");
   const heading = title(item, "h3");
   heading.id = `title-${item.id}`;
   node.setAttribute("aria-labelledby", heading.id);
-  const who = fill(make("p"), `asked by ${item.shown.grant}, expires `);
+  const who = fill(make("p"), `asked by ${asker(item)}, expires `);
   who.append(make("time", new Date(item.expires).toLocaleTimeString()));
   who.lastChild.dateTime = item.expires;
   who.lastChild.dataset.expires = item.expires;
@@ -362,7 +367,7 @@ function ended_card(item) {
   const node = make("article", undefined, "ended");
   const heading = title(item, "h3");
   heading.append(": ", make("span", item.state, item.state === "denied" || item.state === "expired" ? "bad" : "good"));
-  node.append(heading, fill(make("p"), `asked by ${item.shown.grant}`));
+  node.append(heading, fill(make("p"), `asked by ${asker(item)}`));
   for (const made of item.decisions) {
     const why = made.reason ? `: ${made.reason}` : "";
     node.append(make("p", `${made.decision === "approve" ? "approved" : "denied"} by ${made.by}${why}`));

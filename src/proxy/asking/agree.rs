@@ -97,7 +97,7 @@ pub async fn agreed<'m>(mut weighed: Weighed<'m>, exchange: &Exchange<'_>) -> Re
         None => Ok(Asked::Full),
     };
     let (approval, opened) = match asked {
-        Ok(Asked::Stands { approval, opened }) => (approval, opened),
+        Ok(Asked::Stands { approval, opened }) => (*approval, opened),
         Ok(Asked::Full) => return Err(denied(weighed, policy::too_many_wait(tool, &ask), None)),
         Err(error) => {
             tracing::warn!(%error, error.code = error.code(), "an approval could not be looked for");

@@ -78,6 +78,7 @@ pub fn approval_of(approval: &Approval) -> ApprovalOf<'_> {
     ApprovalOf {
         id: &approval.id,
         grant: &approval.grant,
+        grant_key: approval.grant_key.as_deref(),
         server: &approval.server,
         tool: &approval.tool,
         digest: &approval.digest,

@@ -88,7 +88,7 @@ fn of_requests(events: &[Value], decisions: &[Value], side: &Side) {
         };
         assert_eq!(states, expected, "{}", request.id);
         for line in own {
-            assert_eq!(line["grant"], json!(side.who.shown()), "{line}");
+            assert_eq!(whose(line), key, "{line}");
             if line["state"] == "consumed" {
                 let call = decisions.iter().find(|ran| ran["id"] == line["call"]).unwrap();
                 assert_eq!(whose(call), key, "used up by another: {line}");
