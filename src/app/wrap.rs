@@ -175,10 +175,7 @@ fn warn_of_nobody(policies: &[Arc<Policy>], counters: &Counters) {
     if matches!(counters, Counters::Redis(_)) {
         return;
     }
-    for policy in policies
-        .iter()
-        .filter(|policy| policy.may_ask() && !policy.is_shadow())
-    {
+    for policy in policies.iter().filter(|policy| policy.makes_wait()) {
         tracing::warn!(
             "the policy `{}` has people approve calls, and nobody can decide them: `wrap` has no console; set `counters.store: redis` and `approvals.key` as a gate with a `console` has them",
             policy.name()

@@ -176,6 +176,11 @@ impl Policy {
         !self.all_blocks.approve_if.is_empty() || self.tools.values().any(asks)
     }
 
+    /// Whether some call of it may wait for people.
+    pub fn makes_wait(&self) -> bool {
+        self.may_ask() && !self.is_shadow()
+    }
+
     /// Whether the policy blocks nothing.
     pub fn is_shadow(&self) -> bool {
         self.mode == Mode::Shadow

@@ -145,3 +145,19 @@ async fn readiness_depends_on_nothing_and_tells_of_everything() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gate_whose_calls_nobody_could_approve_says_so_at_its_start() {
+    let fixture = Fixture::start(Era::Session);
+    let tools = json!({ "echo": { "action": "require_approval" } });
+    let asks = json!({ "version": "1", "default": "allow", "tools": tools });
+    let tries = json!({ "version": "1", "mode": "shadow", "default": "allow", "tools": tools });
+    let setup = setup(&fixture).policy("asks", asks).policy("tries", tries);
+    let gate = setup.start();
+    until("the gate has said it", || async {
+        let said = "the policy `asks` has people approve calls, and nobody can decide them: set `console`";
+        gate.stderr().contains(said).then_some(())
+    })
+    .await;
+    assert!(!gate.stderr().contains("`tries` has people"), "{}", gate.stderr());
+}
