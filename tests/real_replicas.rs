@@ -273,7 +273,8 @@ async fn cause_faults(gates: &mut Vec<Gate>, setup: &Setup, redis: &RedisServer,
     load.add(&gates[REPLICAS]);
     pause(WINDOW_MS).await;
     redis.signal("STOP");
-    pause(WINDOW_MS / 2).await;
+    // longer than a window: a full one is remembered, and nobody asks the store before it has room again
+    pause(WINDOW_MS * 3 / 2).await;
     redis.signal("CONT");
     pause(WINDOW_MS).await;
     redis::cmd("SCRIPT")
