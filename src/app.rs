@@ -22,6 +22,7 @@ pub mod wrap;
 
 use console::People;
 
+pub use approvals::warn_of_nobody;
 pub use audit::{KeptHead, audit_lines, journal, reopen_at_hangup};
 pub use files::{FileProblem, Loaded, file_problems, load_files};
 pub use limits_of::{charges_of, is_chosen, window_of};
@@ -32,6 +33,7 @@ pub use store::store;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,7 +42,7 @@ use arc_swap::ArcSwap;
 use data_encoding::HEXLOWER;
 use tokio::net::TcpListener;
 use tokio::sync::watch::{Receiver, channel};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::admin;
 use crate::approvals::Approvals;
@@ -198,10 +200,13 @@ impl App {
         helpers.extend(reload.map(|reload| tokio::spawn(reload.run(Arc::clone(&gate), approvers))));
         helpers.extend(people.start(&gate, tls.as_ref()));
         let drain = gate.front.drain;
-        // a task among the others, so that new connections take turns with calls; an error means that it panicked
-        match tokio::spawn(proxy::accept(Arc::clone(&gate), proxy, tls, shutdown, drain)).await {
+        // a task among the others, so that new connections take turns with calls
+        let accepting = tokio::spawn(proxy::accept(Arc::clone(&gate), proxy, tls, shutdown, drain));
+        match accepting.await.map_err(JoinError::try_into_panic) {
             Ok(cut) => warn_of_cut(cut, drain),
-            Err(error) => tracing::error!(%error, "connections are no longer accepted"),
+            // a gate that takes no connections ends, and not as if it had been asked to
+            Err(Ok(panic)) => resume_unwind(panic),
+            Err(Err(_)) => {}
         }
         helpers.iter().for_each(JoinHandle::abort);
         background::end_processes(&gate).await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::approvals::State;
+use crate::policy::Policy;
 use crate::proxy::{Gate, approval_of};
 use crate::record::ApprovalRecord;
 
@@ -43,4 +44,14 @@ pub(super) async fn expire(gate: Arc<Gate>) {
 #[expect(clippy::disallowed_methods, reason = "records say when something happened")]
 fn now() -> String {
     format!("{:.3}", Timestamp::now())
+}
+
+/// Warns of policies that put calls before people where nobody can decide them.
+pub fn warn_of_nobody<'p>(policies: impl IntoIterator<Item = &'p Arc<Policy>>, remedy: &str) {
+    for policy in policies.into_iter().filter(|policy| policy.makes_wait()) {
+        tracing::warn!(
+            "the policy `{}` has people approve calls, and nobody can decide them: {remedy}",
+            policy.name()
+        );
+    }
 }

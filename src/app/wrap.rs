@@ -61,7 +61,11 @@ pub struct ServerCommand {
 /// started. Before the server is started everything else was found to be right.
 pub async fn run(wrap: Wrap) -> anyhow::Result<u8> {
     let policies = policies(&wrap)?;
-    warn_of_nobody(&policies, &wrap.settings.counters);
+    // people decide at the console of another gate, which reads the same store
+    if !matches!(wrap.settings.counters, Counters::Redis(_)) {
+        let remedy = "`wrap` has no console; set `counters.store: redis` and `approvals.key` as a gate with a `console` has them";
+        approvals::warn_of_nobody(&policies, remedy);
+    }
     let pins = load_pins(&wrap.settings.files)?;
     let lines = match &wrap.record {
         None => Lines::to(std::io::stderr()),
@@ -168,19 +172,6 @@ fn policies(wrap: &Wrap) -> anyhow::Result<Vec<Arc<Policy>>> {
         tracing::warn!("{warning}");
     }
     Ok(loaded.policies.into_values().collect())
-}
-
-/// People decide at the console of another gate, which reads the same store.
-fn warn_of_nobody(policies: &[Arc<Policy>], counters: &Counters) {
-    if matches!(counters, Counters::Redis(_)) {
-        return;
-    }
-    for policy in policies.iter().filter(|policy| policy.makes_wait()) {
-        tracing::warn!(
-            "the policy `{}` has people approve calls, and nobody can decide them: `wrap` has no console; set `counters.store: redis` and `approvals.key` as a gate with a `console` has them",
-            policy.name()
-        );
-    }
 }
 
 /// A policy's name in records: its file's, without the ending.

@@ -39,20 +39,13 @@ fn warn(settings: &Settings, loaded: &app::Loaded) {
         tracing::warn!(
             "counters are in memory: limits hold for this process only; set `counters.store: redis` to share them"
         );
-        warn_of_nobody(settings, loaded);
+        // requests in memory are decided at this gate or nowhere
+        if settings.console.is_none() {
+            let remedy = "set `console`, or share them with a gate that has one (`counters.store: redis`)";
+            app::warn_of_nobody(loaded.policies.values(), remedy);
+        }
     }
     if loaded.grants.iter().next().is_none() {
         tracing::warn!("there are no grants: every call gets 401; make one with `toolgate grant new`");
-    }
-}
-
-/// Requests for approval that are in memory are decided at this gate or nowhere.
-fn warn_of_nobody(settings: &Settings, loaded: &app::Loaded) {
-    let waits = loaded.policies.values().filter(|policy| policy.makes_wait());
-    for policy in waits.filter(|_| settings.console.is_none()) {
-        tracing::warn!(
-            "the policy `{}` has people approve calls, and nobody can decide them: set `console`, or share them with a gate that has one (`counters.store: redis`)",
-            policy.name()
-        );
     }
 }

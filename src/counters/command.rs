@@ -38,6 +38,21 @@ pub struct KeyCharge {
     pub bound: Option<Bound>,
 }
 
+#[cfg(test)]
+impl KeyCharge {
+    /// One call of one that may run.
+    pub fn one(key: &str, span: Span) -> Self {
+        Self {
+            key: key.into(),
+            span,
+            weight: 1,
+            max: 1,
+            advisory: false,
+            bound: None,
+        }
+    }
+}
+
 /// How long a charge counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Span {

@@ -213,12 +213,10 @@ mod tests {
             max_values: 5,
         };
         let window = |key: &str, bound| KeyCharge {
-            key: key.into(),
-            span: Span::Window { window: 60_000 },
             weight: 0x0102,
             max: 10,
-            advisory: false,
             bound,
+            ..KeyCharge::one(key, Span::Window { window: 60_000 })
         };
         let charges = vec![window("a", Some(bound)), window("b", None)];
         let command = Command {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::at_once::{at_once, is_full, last_call, running, until_free};
+use crate::charging::losing_its_server;
 use crate::redis_server::RedisServer;
 use crate::wire::client::{Client, call};
 use crate::wire::gate::{Gate, Setup};
@@ -224,14 +225,7 @@ async fn a_refund_gives_the_place_back_with_the_charge() {
     let addr = upstream.addr;
     let gate = at_once(1, "").redis(relay.addr, 10_000).before(addr).await;
     warmed(&gate).await;
-    relay.stall();
-    let mut client = gate.client().await;
-    client.send(&call("run").bytes()).await;
-    until(|| relay.held() > 0).await;
-    upstream.stop_listening().await;
-    upstream.close_idle();
-    until(|| upstream.ended() == 1).await;
-    relay.heal();
+    let mut client = losing_its_server(&gate, &relay, &upstream).await;
     assert_eq!(client.answer().await.json()["error"]["code"], 502);
     let record = gate.records(2).await.swap_remove(1);
     assert_eq!(record["upstream"]["refunded"], true, "{record}");

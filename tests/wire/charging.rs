@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde_json::json;
 
 use crate::redis_server::RedisServer;
-use crate::wire::client::{call, post, request};
+use crate::wire::client::{Client, call, post, request};
 use crate::wire::gate::{Gate, Setup, open};
 use crate::wire::relay::Relay;
 use crate::wire::until;
@@ -31,6 +31,19 @@ pub async fn behind_a_relay(upstream: SocketAddr) -> (Gate, Relay, RedisServer) 
     (gate, relay, redis)
 }
 
+/// A client with a call whose connection to the server closes while the store is asked, and cannot be replaced.
+pub async fn losing_its_server(gate: &Gate, relay: &Relay, upstream: &Upstream) -> Client {
+    relay.stall();
+    let mut client = gate.client().await;
+    client.send(&call("run").bytes()).await;
+    until(|| relay.held() > 0).await;
+    upstream.stop_listening().await;
+    upstream.close_idle();
+    until(|| upstream.ended() == 1).await;
+    relay.heal();
+    client
+}
+
 #[tokio::test]
 async fn a_call_that_finds_no_connection_is_not_charged() {
     let (gate, upstream) = open(Setup::runs(1, "grant")).await;
@@ -54,15 +67,7 @@ async fn a_call_whose_connection_closed_meanwhile_and_cannot_be_replaced_is_refu
     let upstream = Upstream::start().await;
     let addr = upstream.addr;
     let (gate, relay, _redis) = behind_a_relay(addr).await;
-    relay.stall();
-    let mut client = gate.client().await;
-    client.send(&call("run").bytes()).await;
-    // the connection to the upstream was taken, the store is being asked
-    until(|| relay.held() > 0).await;
-    upstream.stop_listening().await;
-    upstream.close_idle();
-    until(|| upstream.ended() == 1).await;
-    relay.heal();
+    let mut client = losing_its_server(&gate, &relay, &upstream).await;
     let error = client.answer().await.json()["error"].clone();
     assert_eq!(error["code"], 502);
     assert!(

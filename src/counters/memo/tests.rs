@@ -7,12 +7,9 @@ use crate::counters::model::Model;
 
 fn charge(key: &str, weight: u64, max: u64, window: u64) -> KeyCharge {
     KeyCharge {
-        key: key.into(),
-        span: Span::Window { window },
         weight,
         max,
-        advisory: false,
-        bound: None,
+        ..KeyCharge::one(key, Span::Window { window })
     }
 }
 

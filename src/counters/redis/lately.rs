@@ -116,12 +116,8 @@ mod tests {
 
     fn group(span: Span, advisory: bool) -> Group {
         let charge = KeyCharge {
-            key: "k".into(),
-            span,
-            weight: 1,
-            max: 1,
             advisory,
-            bound: None,
+            ..KeyCharge::one("k", span)
         };
         Group {
             charges: vec![Prepared {

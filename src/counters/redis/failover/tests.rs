@@ -20,12 +20,8 @@ fn command(span: Span, advisory: bool) -> Command {
         first_sent: 0,
         peek: false,
         charges: vec![KeyCharge {
-            key: "k".into(),
-            span,
-            weight: 1,
-            max: 1,
             advisory,
-            bound: None,
+            ..KeyCharge::one("k", span)
         }],
     }
 }
